@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What a configuration says, in the terms and with the defaults of swanctl.conf.
+//!
+//! All times have a resolution of seconds and fit into 32 bits of them.
+
+use std::time::Duration;
+
+use super::secret::Secret;
+use crate::failover::address::AddressList;
+
+/// The argument of one APPLY_CONFIG.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// Connections, in the order of the document; their names are unique.
+    pub connections: Vec<Connection>,
+    /// Shared secrets for IKE, from `secrets` and from the `secret` of authentication rounds.
+    pub secrets: Vec<IkeSecret>,
+}
+
+/// A connection: charon's peer_cfg and ike_cfg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Name of the peer_cfg, unique, without control characters.
+    pub name: String,
+    /// Own addresses; default `%any`.
+    pub local_addrs: Vec<String>,
+    /// Addresses of the security gateways, in the order of preference; default `%any`.
+    pub remote_addrs: AddressList,
+    /// Own UDP port; default 500.
+    pub local_port: u16,
+    /// UDP port of the gateways; default 500.
+    pub remote_port: u16,
+    /// IKE version to initiate with and to accept.
+    pub version: IkeVersion,
+    /// IKE proposals as charon reads them; empty for charon's defaults.
+    pub proposals: Vec<String>,
+    /// DSCP of IKE packets, 0 to 63; default 0.
+    pub dscp: u8,
+    /// Whether to force UDP encapsulation of ESP; default false.
+    pub encap: bool,
+    /// MOBIKE; default true, but false in the formats of the existing plugin.
+    pub mobike: bool,
+    /// Attempts per initiation, 0 for no limit; default 1.
+    pub keyingtries: u32,
+    /// What to do about other IKE_SAs with the same identities.
+    pub unique: Unique,
+    /// Interval of dead peer detection, zero for none; default 0.
+    pub dpd_delay: Duration,
+    /// IKEv1 only: timeout of dead peer detection, zero for charon's own; default 0.
+    pub dpd_timeout: Duration,
+    /// Time to IKE rekeying, zero for none; default 4 hours, or 0 if reauth_time is given.
+    pub rekey_time: Duration,
+    /// Time to reauthentication, zero for none; default 0.
+    pub reauth_time: Duration,
+    /// Time that rekeying may take until the IKE_SA is closed; default 10 % of the longer of rekey_time and
+    /// reauth_time.
+    pub over_time: Duration,
+    /// Upper bound of the random time by which rekeying is advanced; default over_time, at most half of
+    /// rekey_time or reauth_time.
+    pub rand_time: Duration,
+    /// Virtual IPs to request; default none.
+    pub vips: Vec<String>,
+    /// Own authentication rounds.
+    pub local: Vec<Auth>,
+    /// Authentication rounds of the gateway.
+    pub remote: Vec<Auth>,
+    /// CHILD_SAs, in the order of the document; their names are unique in the connection.
+    pub children: Vec<Child>,
+}
+
+/// `version`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IkeVersion {
+    /// Accept both, initiate IKEv2.
+    #[default]
+    Any,
+    /// IKEv1
+    V1,
+    /// IKEv2
+    V2,
+}
+
+/// `unique`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unique {
+    /// Keep others, unless the peer says INITIAL_CONTACT.
+    #[default]
+    No,
+    /// Keep others even then.
+    Never,
+    /// Refuse the new one.
+    Keep,
+    /// Delete the old one.
+    Replace,
+}
+
+/// One authentication round.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    /// How to authenticate.
+    pub method: AuthMethod,
+    /// IKE identity as charon reads it; None for the address (own) or any identity (gateway).
+    pub id: Option<String>,
+}
+
+/// `auth`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// charon's AUTH_CLASS_ANY.
+    #[default]
+    Any,
+    /// Pre-shared key.
+    Psk,
+}
+
+/// A CHILD_SA: charon's child_cfg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// Name, unique in the connection, without control characters.
+    pub name: String,
+    /// IPsec mode.
+    pub mode: Mode,
+    /// What to do when the configuration is applied.
+    pub start_action: Action,
+    /// What to do when the gateway is found dead.
+    pub dpd_action: Action,
+    /// What to do when the gateway closes the CHILD_SA.
+    pub close_action: Action,
+    /// Which way to copy the DSCP between inner and outer header.
+    pub copy_dscp: CopyDscp,
+    /// Own traffic selectors; default `dynamic`.
+    pub local_ts: Vec<String>,
+    /// Traffic selectors of the gateway; default `dynamic`.
+    pub remote_ts: Vec<String>,
+    /// ESP proposals as charon reads them; empty for charon's defaults.
+    pub esp_proposals: Vec<String>,
+    /// Time to rekeying, zero for none; default 1 hour.
+    pub rekey_time: Duration,
+    /// Time to the hard expiry, zero for none; default rekey_time and 10 %.
+    pub life_time: Duration,
+    /// Upper bound of the random time by which rekeying is advanced; default life_time less rekey_time.
+    pub rand_time: Duration,
+}
+
+/// `mode`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Tunnel mode.
+    #[default]
+    Tunnel,
+    /// Transport mode.
+    Transport,
+    /// Bound end to end tunnel mode.
+    Beet,
+}
+
+/// `start_action`, `dpd_action` and `close_action`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    #[default]
+    None,
+    /// Install a trap policy.
+    Trap,
+    /// Initiate.
+    Start,
+}
+
+/// `copy_dscp`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CopyDscp {
+    /// From the inner to the outer header only.
+    #[default]
+    Out,
+    /// From the outer to the inner header only.
+    In,
+    /// Both ways.
+    Yes,
+    /// Not at all.
+    No,
+}
+
+/// A shared secret and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IkeSecret {
+    /// IKE identities of its owners; empty for any.
+    pub ids: Vec<String>,
+    /// The secret.
+    pub secret: Secret,
+}

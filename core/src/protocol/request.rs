@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Requests: a verb, a blank and an argument.
+
+use serde::Serialize;
+
+use crate::config::{self, Configuration};
+use crate::error::{Error, Result};
+
+/// Verbs that a client may send; they are matched exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// `APPLY_CONFIG <json>`
+    ApplyConfig,
+    /// `REMOVE_CONFIG <connection>`
+    RemoveConfig,
+    /// `INITIATE <connection> [child]`
+    Initiate,
+    /// `TERMINATE <connection or IKE_SA name>`
+    Terminate,
+    /// `START_DPD <connection or IKE_SA name>`
+    StartDpd,
+    /// `LIST`
+    List,
+}
+
+impl Verb {
+    const ALL: [Self; 6] = [
+        Self::ApplyConfig,
+        Self::RemoveConfig,
+        Self::Initiate,
+        Self::Terminate,
+        Self::StartDpd,
+        Self::List,
+    ];
+
+    /// The verb as it is written in requests and replies.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ApplyConfig => "APPLY_CONFIG",
+            Self::RemoveConfig => "REMOVE_CONFIG",
+            Self::Initiate => "INITIATE",
+            Self::Terminate => "TERMINATE",
+            Self::StartDpd => "START_DPD",
+            Self::List => "LIST",
+        }
+    }
+
+    /// The verb of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.name() == name)
+    }
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Load connections and secrets, replacing those of the same name.
+    ApplyConfig(Configuration),
+    /// Unload a connection.
+    RemoveConfig {
+        /// Name of the connection.
+        connection: String,
+    },
+    /// Initiate a connection.
+    Initiate {
+        /// Name of the connection.
+        connection: String,
+        /// Name of the CHILD_SA; None for all.
+        child: Option<String>,
+    },
+    /// Terminate the IKE_SAs of a connection, without a failover.
+    Terminate {
+        /// Name of a connection or an IKE_SA.
+        name: String,
+    },
+    /// Start dead peer detection now.
+    StartDpd {
+        /// Name of a connection or an IKE_SA.
+        name: String,
+    },
+    /// Report all connections.
+    List,
+}
+
+/// A request that is answered with an error only.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The verb for the reply; empty if the request has none that may be repeated.
+    #[serde(skip)]
+    pub verb: String,
+    /// What is wrong.
+    pub error: Error,
+}
+
+/// Reads a complete request, as the framer delivers it.
+pub fn parse(text: &str) -> std::result::Result<Request, Rejection> {
+    let text = text.trim();
+    let (word, argument) = match text.split_once(char::is_whitespace) {
+        Some((word, argument)) => (word, argument.trim()),
+        None => (text, ""),
+    };
+    let parsed = match Verb::from_name(word) {
+        Some(verb) => parse_argument(verb, argument),
+        None => Err(unknown_verb()),
+    };
+    parsed.map_err(|error| Rejection {
+        verb: repeatable_verb(word),
+        error,
+    })
+}
+
+/// The verb as far as a reply may repeat it.
+///
+/// What does not look like a verb may be a piece of a configuration, secrets included.
+pub(super) fn repeatable_verb(word: &str) -> String {
+    const LONGEST: usize = 32;
+    if word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
+        word.chars().take(LONGEST).collect()
+    } else {
+        String::new()
+    }
+}
+
+fn unknown_verb() -> Error {
+    let known = Verb::ALL.map(Verb::name).join(", ");
+    Error::invalid(format!("unknown verb: expected one of {known}"))
+}
+
+fn parse_argument(verb: Verb, argument: &str) -> Result<Request> {
+    let one_name = || match argument {
+        "" => Err(missing(verb)),
+        name => Ok(name.to_owned()),
+    };
+    Ok(match verb {
+        Verb::ApplyConfig if argument.is_empty() => return Err(missing(verb)),
+        Verb::ApplyConfig => Request::ApplyConfig(config::parse(argument)?),
+        Verb::RemoveConfig => Request::RemoveConfig {
+            connection: one_name()?,
+        },
+        Verb::Terminate => Request::Terminate { name: one_name()? },
+        Verb::StartDpd => Request::StartDpd { name: one_name()? },
+        Verb::Initiate => {
+            let mut words = argument.split_whitespace().map(str::to_owned);
+            let connection = words.next().ok_or_else(|| missing(verb))?;
+            let child = words.next();
+            if words.next().is_some() {
+                return Err(surplus(verb));
+            }
+            Request::Initiate { connection, child }
+        }
+        Verb::List if argument.is_empty() => Request::List,
+        Verb::List => return Err(surplus(verb)),
+    })
+}
+
+fn missing(verb: Verb) -> Error {
+    let expected = match verb {
+        Verb::ApplyConfig => "a JSON configuration",
+        Verb::RemoveConfig | Verb::Initiate => "the name of a connection",
+        Verb::Terminate | Verb::StartDpd => "the name of a connection or an IKE_SA",
+        Verb::List => "nothing",
+    };
+    Error::invalid(format!("{}: expected {expected}", verb.name()))
+}
+
+fn surplus(verb: Verb) -> Error {
+    let expected = match verb {
+        Verb::List => "no argument",
+        _ => "a connection and at most one child",
+    };
+    Error::invalid(format!("{}: expected {expected}", verb.name()))
+}
