@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! One host's charon and its log.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+
+use crate::namespace::Namespace;
+use crate::wait;
+
+/// The host's copies: the distribution's AppArmor profiles, bound to the original paths,
+/// would keep charon from its configuration and log here.
+const CHARON: &str = "/run/lab/charon";
+const SWANCTL: &str = "/run/lab/swanctl";
+
+/// What charon needs for PSK, for IKEv2 and for ESP in user space, which works on kernels
+/// without ESP. kernel-libipsec comes first: the first plugin that offers ESP provides it.
+const PLUGINS: &str = "random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 x509 pubkey \
+                       pkcs8 revocation constraints socket-default kernel-libipsec kernel-netlink";
+
+/// A tool that charon runs under.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sanitizer {
+    /// Nothing: charon alone.
+    None,
+    /// valgrind's memcheck; its report is in [`Charon::report`].
+    Valgrind,
+}
+
+/// How one charon is started.
+pub(crate) struct CharonOptions {
+    /// Plugins loaded after the common ones.
+    pub plugins: String,
+    /// Lines of the section `charon` in strongswan.conf.
+    pub settings: String,
+    pub preload: Option<String>,
+    pub sanitizer: Sanitizer,
+}
+
+/// A host with its charon, which may be dead.
+pub struct Charon {
+    process: Option<Child>,
+    host: Namespace,
+    options: CharonOptions,
+}
+
+impl Charon {
+    pub(crate) fn new(host: Namespace, options: CharonOptions) -> Self {
+        for (original, copy) in [
+            ("/usr/lib/ipsec/charon", CHARON),
+            ("/usr/sbin/swanctl", SWANCTL),
+        ] {
+            fs::copy(original, host.path(copy))
+                .unwrap_or_else(|e| panic!("{original}: {e}; `cargo xtask build` installs it"));
+        }
+        fs::create_dir(host.path("/run/lab/swanctl.d")).expect("the host's /run is writable");
+        Self {
+            process: None,
+            host,
+            options,
+        }
+    }
+
+    /// Starts charon and waits until it serves.
+    #[track_caller]
+    pub fn start(&mut self) {
+        assert!(self.process.is_none(), "{} runs", self.host.name());
+        self.host.write("strongswan.conf", &self.strongswan_conf());
+        let started = self.log().len();
+        let mut command = match self.options.sanitizer {
+            Sanitizer::None => self.host.command("env"),
+            Sanitizer::Valgrind => {
+                let mut command = self.host.command("valgrind");
+                command
+                    // env, between valgrind and charon, keeps LD_PRELOAD from valgrind itself.
+                    .args(["--trace-children=yes", "--log-file=/run/lab/valgrind.log"])
+                    .args(["--leak-check=full", "--show-leak-kinds=definite"])
+                    .args(["--error-limit=no", "--num-callers=40", "env"]);
+                command
+            }
+        };
+        if let Some(library) = &self.options.preload {
+            command.arg(format!("LD_PRELOAD={library}"));
+        }
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(self.host.path("/run/lab/output"))
+            .expect("the host's /run is writable");
+        let process = command
+            .arg("STRONGSWAN_CONF=/run/lab/strongswan.conf")
+            .arg("RUST_BACKTRACE=1")
+            .arg(CHARON)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a file descriptor is free"))
+            .stderr(output)
+            .spawn()
+            .expect("nsenter of util-linux starts");
+        self.process = Some(process);
+        wait::until(&format!("{} serves", self.host.name()), || {
+            let ended = self.process.as_mut()?.try_wait().expect("charon is ours");
+            if let Some(status) = ended {
+                panic!("{} ended at once: {status}", self.host.name());
+            }
+            self.log()[started..]
+                .contains(" worker threads")
+                .then_some(())
+        });
+    }
+
+    fn strongswan_conf(&self) -> String {
+        let CharonOptions {
+            plugins, settings, ..
+        } = &self.options;
+        // One retransmission schedule for all: a silent peer is given up after 1.5 s.
+        format!(
+            "charon {{\n\
+             load = {PLUGINS} {plugins}\n\
+             retransmit_tries = 2\n\
+             retransmit_timeout = 0.5\n\
+             retransmit_base = 1.0\n\
+             filelog {{\n\
+             main {{\n path = /run/lab/charon.log\n default = 1\n flush_line = yes\n ike_name = yes\n time_format = %H:%M:%S\n time_add_ms = yes\n }}\n\
+             all {{\n path = /run/lab/all.log\n default = 4\n }}\n\
+             }}\n\
+             {settings}\n\
+             }}\n"
+        )
+    }
+
+    /// The host's name in messages.
+    pub fn name(&self) -> &str {
+        self.host.name()
+    }
+
+    /// charon's log at the default levels, of all its runs.
+    pub fn log(&self) -> String {
+        self.host.read("charon.log")
+    }
+
+    /// charon's log with every group at the highest level, which includes private data.
+    pub fn full_log(&self) -> String {
+        self.host.read("all.log")
+    }
+
+    /// What charon wrote to stdout and stderr.
+    pub fn output(&self) -> String {
+        self.host.read("output")
+    }
+
+    /// What valgrind reported.
+    pub fn report(&self) -> String {
+        self.host.read("valgrind.log")
+    }
+
+    /// Waits for a line of the log that contains `text`.
+    #[track_caller]
+    pub fn wait_log(&self, text: &str) {
+        wait::until(&format!("{}'s log has `{text}`", self.name()), || {
+            self.log().contains(text).then_some(())
+        });
+    }
+
+    /// The id of charon's process.
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("charon runs").id()
+    }
+
+    /// Whether charon still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process
+            .as_mut()
+            .is_some_and(|process| process.try_wait().expect("charon is ours").is_none())
+    }
+
+    /// Ends charon as a crash or a power failure would: nobody is told.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // Fails only if charon has gone by itself.
+            let _ = process.kill();
+            process.wait().expect("charon is ours");
+        }
+    }
+
+    /// Asks charon to end, and returns its exit status and how long it took.
+    #[track_caller]
+    pub fn stop(&mut self) -> (ExitStatus, Duration) {
+        let asked = Instant::now();
+        self.signal(Signal::SIGTERM);
+        let process = self.process.as_mut().expect("charon runs");
+        let status = wait::until("charon ends after SIGTERM", || {
+            process.try_wait().expect("charon is ours")
+        });
+        self.process = None;
+        (status, asked.elapsed())
+    }
+
+    /// Has charon read strongswan.conf again.
+    pub fn reload(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).expect("process ids are small");
+        kill(Pid::from_raw(pid), signal).expect("charon is ours");
+    }
+
+    /// Runs swanctl against this charon and returns its output.
+    #[track_caller]
+    pub fn swanctl(&self, arguments: &[&str]) -> String {
+        match self.try_swanctl(arguments) {
+            Ok(output) => output,
+            Err(output) => panic!("swanctl {arguments:?} in {}: {output}", self.name()),
+        }
+    }
+
+    /// As [`Self::swanctl`], with the output of a failed command as the error.
+    pub fn try_swanctl(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self
+            .host
+            .command(SWANCTL)
+            .args(arguments)
+            .env("SWANCTL_DIR", "/run/lab/swanctl.d")
+            .env("STRONGSWAN_CONF", "/run/lab/strongswan.conf")
+            .output()
+            .expect("nsenter of util-linux starts");
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        if output.status.success() {
+            Ok(text)
+        } else {
+            Err(text)
+        }
+    }
+
+    /// Loads connections and secrets, given in swanctl.conf's format, in place of those there are.
+    #[track_caller]
+    pub fn load(&self, swanctl_conf: &str) {
+        self.host.write("swanctl.conf", swanctl_conf);
+        let file = ["--file", "/run/lab/swanctl.conf"];
+        self.swanctl(&["--load-creds", "--clear", "--noprompt", file[0], file[1]]);
+        self.swanctl(&["--load-pools", file[0], file[1]]);
+        self.swanctl(&["--load-conns", file[0], file[1]]);
+    }
+
+    pub(crate) fn host(&self) -> &Namespace {
+        &self.host
+    }
+
+    /// Where the host's `path` is found from outside of it.
+    pub(crate) fn path(&self, path: &str) -> impl AsRef<Path> {
+        self.host.path(path)
+    }
+}
+
+impl Drop for Charon {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            for file in ["charon.log", "output", "valgrind.log"] {
+                let content = self.host.read(file);
+                if !content.is_empty() {
+                    eprintln!(
+                        "--- {}, end of {file}:\n{}",
+                        self.name(),
+                        tail(&content, 80)
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<_> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}

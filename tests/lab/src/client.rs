@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The client whose charon has the plugin.
+
+use std::env;
+use std::fs;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+
+use crate::charon::{Charon, CharonOptions, Sanitizer};
+use crate::extsock::Extsock;
+use crate::namespace::Namespace;
+use crate::ping::Pings;
+use crate::wait;
+
+const PLUGIN_FILE: &str = "libstrongswan-extsock.so";
+const PLUGIN_DIR: &str = "/usr/lib/ipsec/plugins";
+
+/// Where vici stands in charon's load list.
+#[derive(Clone, Copy)]
+pub enum Vici {
+    /// Before the plugin.
+    Before,
+    /// After the plugin.
+    After,
+    /// Nowhere; swanctl cannot be used.
+    Absent,
+}
+
+/// How charon finds the plugin.
+#[derive(Clone, Copy)]
+pub enum Loading {
+    /// LD_PRELOAD: the library stays in the process until it ends.
+    Preload,
+    /// In the plugin directory, as installed: charon closes the library when it unloads it.
+    Directory,
+    /// charon without the plugin.
+    Absent,
+}
+
+/// How the client is started.
+pub struct ClientOptions {
+    /// Where vici stands in the load list.
+    pub vici: Vici,
+    /// How charon finds the plugin.
+    pub loading: Loading,
+    /// The library; the one that `cargo xtask build` leaves if not given.
+    pub plugin: Option<PathBuf>,
+    /// Lines of the section `charon` in strongswan.conf.
+    pub settings: String,
+    /// What charon runs under.
+    pub sanitizer: Sanitizer,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            vici: Vici::Before,
+            loading: Loading::Preload,
+            plugin: None,
+            settings: String::new(),
+            sanitizer: Sanitizer::None,
+        }
+    }
+}
+
+/// The client with its charon.
+pub struct Client {
+    charon: Charon,
+}
+
+impl Client {
+    pub(crate) fn start(host: Namespace, options: ClientOptions) -> Self {
+        let mut preload = None;
+        let plugin = || {
+            let path = options.plugin.clone().unwrap_or_else(default_plugin);
+            assert!(
+                path.exists(),
+                "{} is missing: run `cargo xtask build`",
+                path.display()
+            );
+            path
+        };
+        let extsock = match options.loading {
+            Loading::Preload => {
+                let path = plugin();
+                preload = Some(path.to_str().expect("the path is UTF-8").to_owned());
+                "extsock"
+            }
+            Loading::Directory => {
+                add_to_plugin_dir(&host, &plugin());
+                "extsock"
+            }
+            Loading::Absent => "",
+        };
+        let plugins = match options.vici {
+            Vici::Before => format!("vici updown {extsock}"),
+            Vici::After => format!("{extsock} vici updown"),
+            Vici::Absent => format!("{extsock} updown"),
+        };
+        let mut charon = Charon::new(
+            host,
+            CharonOptions {
+                plugins,
+                settings: options.settings,
+                preload,
+                sanitizer: options.sanitizer,
+            },
+        );
+        charon.start();
+        Self { charon }
+    }
+
+    /// Connects to the plugin's socket at its default path.
+    #[track_caller]
+    pub fn connect(&self) -> Extsock {
+        self.connect_at("/run/charon.extsock")
+    }
+
+    /// Connects to the plugin's socket at the host's `path`.
+    #[track_caller]
+    pub fn connect_at(&self, path: &str) -> Extsock {
+        Extsock::connect(self.charon.path(path).as_ref())
+    }
+
+    /// The socket as seen from outside of the host, for clients of one's own.
+    pub fn socket_path(&self) -> PathBuf {
+        self.charon
+            .path("/run/charon.extsock")
+            .as_ref()
+            .to_path_buf()
+    }
+
+    /// Waits until a ping through the tunnel is answered.
+    #[track_caller]
+    pub fn ping(&self, address: &str) {
+        wait::until(&format!("a ping to {address} is answered"), || {
+            self.ping_once(address).then_some(())
+        });
+    }
+
+    /// Whether one ping is answered within a second.
+    pub fn ping_once(&self, address: &str) -> bool {
+        self.charon
+            .host()
+            .command("ping")
+            .args(["-q", "-c", "1", "-W", "1", address])
+            .output()
+            .expect("nsenter of util-linux starts")
+            .status
+            .success()
+    }
+
+    /// Pings 20 times a second until [`Pings::finish`].
+    pub fn pings(&self, address: &str) -> Pings {
+        Pings::start(self.charon.host(), address)
+    }
+}
+
+impl Deref for Client {
+    type Target = Charon;
+
+    fn deref(&self) -> &Charon {
+        &self.charon
+    }
+}
+
+impl DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut Charon {
+        &mut self.charon
+    }
+}
+
+/// The plugin that `cargo xtask build` leaves, or the one named by `EXTSOCK_PLUGIN`.
+fn default_plugin() -> PathBuf {
+    match env::var_os("EXTSOCK_PLUGIN") {
+        Some(path) => path.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../target/plugin")
+            .join(PLUGIN_FILE),
+    }
+}
+
+/// Has this host see the plugin in the system's plugin directory, and no other host.
+fn add_to_plugin_dir(host: &Namespace, plugin: &Path) {
+    let directory = host.path("/run/lab/plugins");
+    fs::create_dir(&directory).expect("the host's /run is writable");
+    for entry in fs::read_dir(PLUGIN_DIR).expect("strongSwan is installed") {
+        let original = entry.expect("the plugin directory is readable");
+        fs::copy(original.path(), directory.join(original.file_name())).expect("plugins are files");
+    }
+    fs::copy(plugin, directory.join(PLUGIN_FILE)).expect("the plugin is readable");
+    let mounted = host
+        .command("mount")
+        .args(["--bind", "/run/lab/plugins", PLUGIN_DIR])
+        .status()
+        .expect("nsenter of util-linux starts");
+    assert!(mounted.success(), "mount over {PLUGIN_DIR}");
+}

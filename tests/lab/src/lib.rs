@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A laboratory of IKE hosts on one machine: clients and gateways in network
+//! namespaces, each with the distribution's own charon and real packets between them.
+//!
+//! Everything panics with what was expected: the lab is for tests, and a panic lets
+//! each host show the end of its log. Nothing outlives the process that made the lab,
+//! whichever way it ends: namespaces and the hosts' files have no name outside of their
+//! processes, and those are killed when the thread that started them dies. A lab therefore
+//! belongs to one thread.
+
+mod charon;
+mod client;
+mod config;
+mod extsock;
+mod gateway;
+mod namespace;
+mod ping;
+pub mod wait;
+
+pub use charon::{Charon, Sanitizer};
+pub use client::{Client, ClientOptions, Loading, Vici};
+pub use config::{connection, net, PSK};
+pub use extsock::{Event, Extsock};
+pub use gateway::{Gateway, GatewayOptions};
+pub use ping::Pings;
+
+use namespace::Namespace;
+
+/// The Ethernet segment that the hosts of one test share.
+pub struct Lab {
+    switch: Namespace,
+}
+
+impl Lab {
+    /// A segment without hosts. Needs root.
+    #[allow(clippy::new_without_default)] // it starts processes, which a default should not
+    pub fn new() -> Self {
+        let switch = Namespace::new("switch");
+        switch.ip("link add bridge type bridge forward_delay 0\nlink set bridge up");
+        Self { switch }
+    }
+
+    /// Starts gateway 192.168.7.`number`, which serves 10.2.0.0/24.
+    pub fn gateway(&self, number: u8) -> Gateway {
+        self.gateway_with(number, GatewayOptions::default())
+    }
+
+    /// Starts gateway 192.168.7.`number`.
+    pub fn gateway_with(&self, number: u8, options: GatewayOptions) -> Gateway {
+        let address = format!("192.168.7.{number}");
+        let host = self.host(&format!("gateway {number}"), number, &options.networks());
+        Gateway::start(host, address, options)
+    }
+
+    /// Starts the client, 192.168.7.1, with the plugin.
+    pub fn client(&self) -> Client {
+        self.client_with(ClientOptions::default())
+    }
+
+    /// Starts the client, 192.168.7.1.
+    pub fn client_with(&self, options: ClientOptions) -> Client {
+        let host = self.host("client", 1, &["10.1.0.1/32".to_owned()]);
+        Client::start(host, options)
+    }
+
+    /// A host with one leg in the segment; `loopback` are its addresses behind the tunnel.
+    fn host(&self, name: &str, number: u8, loopback: &[String]) -> Namespace {
+        let host = Namespace::new(name);
+        self.switch.ip(&format!(
+            "link add port{number} type veth peer name eth0 netns {pid}\n\
+             link set port{number} master bridge up",
+            pid = host.pid(),
+        ));
+        let mut batch = format!("addr add 192.168.7.{number}/24 dev eth0\nlink set eth0 up");
+        for address in loopback {
+            batch.push_str(&format!("\naddr add {address} dev lo"));
+        }
+        host.ip(&batch);
+        host
+    }
+}
