@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `cargo xtask`: sets up, builds, tests and demonstrates the plugin.
+
+mod packages;
+mod plugin;
+mod source;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+
+use anyhow::{bail, Result};
+use xshell::{cmd, Shell};
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  build                 sets up what is missing and leaves target/plugin/libstrongswan-extsock.so
+  test                  builds, then checks and tests everything
+  test <part> [filter]  one part: fmt, clippy, doc, unit or e2e; of the last two, tests whose
+                        name contains the filter
+  demo                  builds, then shows a failover between two gateways
+  clean                 removes what the other commands left in target/
+
+Packages are installed as root; tests and demo run as root.";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let project = Project::find()?;
+    match arguments[..] {
+        ["build"] => plugin::build(&project),
+        ["test"] => test::all(&project),
+        ["test", part] => test::part(&project, part, None),
+        ["test", part, filter] => test::part(&project, part, Some(filter)),
+        ["demo"] => demo(&project),
+        ["clean"] => clean(&project),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("unknown: {}\n\n{USAGE}", arguments.join(" ")),
+    }
+}
+
+/// The checkout and a shell in it.
+struct Project {
+    root: PathBuf,
+    shell: Shell,
+}
+
+impl Project {
+    fn find() -> Result<Self> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = fs::canonicalize(manifest.join(".."))?;
+        let shell = Shell::new()?;
+        shell.change_dir(&root);
+        Ok(Self { root, shell })
+    }
+
+    /// Where this program keeps what it makes; compiled crates are where cargo puts them.
+    fn target(&self) -> PathBuf {
+        self.root.join("target")
+    }
+}
+
+fn demo(project: &Project) -> Result<()> {
+    need_root("the demonstration makes network namespaces")?;
+    plugin::build(project)?;
+    cmd!(
+        project.shell,
+        "cargo run --quiet --package extsock-lab --example demo"
+    )
+    .quiet()
+    .run()?;
+    Ok(())
+}
+
+fn clean(project: &Project) -> Result<()> {
+    for name in ["strongswan", "plugin", "plugin-wrong", "wrong"] {
+        project.shell.remove_path(project.target().join(name))?;
+    }
+    Ok(())
+}
+
+/// Fails unless this process is root, saying what for.
+fn need_root(what: &str) -> Result<()> {
+    let shell = Shell::new()?;
+    if cmd!(shell, "id -u").quiet().read()? != "0" {
+        bail!("{what}: run this command as root");
+    }
+    Ok(())
+}

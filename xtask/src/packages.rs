@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The Debian packages that build and tests need.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use xshell::{cmd, Shell};
+
+use crate::need_root;
+
+const BUILD: &[&str] = &[
+    // the plugin's C shim and strongSwan's ./configure
+    "gcc",
+    "make",
+    "libc6-dev",
+    // bindgen
+    "libclang-dev",
+    // strongSwan's source package
+    "dpkg-dev",
+    "bzip2",
+    "xz-utils",
+    // tells which version's headers are needed, and is linked by the in-process tests
+    "strongswan-libcharon",
+];
+
+const TEST: &[&str] = &[
+    "iproute2",
+    "iputils-ping",
+    "strongswan-charon",
+    "strongswan-swanctl",
+    "libstrongswan-standard-plugins",
+    "libcharon-extra-plugins",
+    "valgrind",
+    "libc6-dbg",
+];
+
+/// Its service would be started by the installation.
+const SERVICE_PACKAGE: &str = "strongswan-starter";
+const SERVICE: &str = "strongswan-starter.service";
+
+/// Installs what is missing.
+pub(crate) fn install(shell: &Shell) -> Result<()> {
+    let installed = installed(shell)?;
+    let is_installed = |package: &str| {
+        installed.contains(package)
+            // Any version of it will do.
+            || package == "libclang-dev"
+                && installed.iter().any(|name| {
+                    name.strip_prefix("libclang-")
+                        .and_then(|rest| rest.strip_suffix("-dev"))
+                        .is_some_and(|version| version.parse::<u32>().is_ok())
+                })
+    };
+    let missing: Vec<_> = [BUILD, TEST]
+        .concat()
+        .into_iter()
+        .filter(|package| !is_installed(package))
+        .collect();
+    if missing.is_empty() {
+        println!("packages: all installed");
+        return Ok(());
+    }
+    println!("packages: installing {}", missing.join(" "));
+    need_root("installing packages")?;
+    let _masked = if installed.contains(SERVICE_PACKAGE) {
+        None
+    } else {
+        MaskedService::new(shell)?
+    };
+    cmd!(shell, "apt-get update --quiet").run()?;
+    cmd!(
+        shell,
+        "apt-get install --quiet --yes --no-install-recommends"
+    )
+    .args(missing)
+    .env("DEBIAN_FRONTEND", "noninteractive")
+    .run()
+    .context("apt-get could not install the packages")
+}
+
+fn installed(shell: &Shell) -> Result<HashSet<String>> {
+    let format = "${db:Status-Status} ${Package}\n";
+    let listing = cmd!(shell, "dpkg-query --show --showformat {format}")
+        .quiet()
+        .read()
+        .context("dpkg-query: this is made for Debian")?;
+    Ok(listing
+        .lines()
+        .filter_map(|line| line.strip_prefix("installed "))
+        .map(str::to_owned)
+        .collect())
+}
+
+/// Keeps systemd from starting strongSwan's service while its package is being installed.
+struct MaskedService<'a>(&'a Shell);
+
+impl<'a> MaskedService<'a> {
+    fn new(shell: &'a Shell) -> Result<Option<Self>> {
+        if !Path::new("/run/systemd/system").exists() {
+            return Ok(None);
+        }
+        println!(
+            "packages: {SERVICE} comes along; it is not started now, but at the next boot unless \
+             you run `systemctl disable strongswan-starter`"
+        );
+        cmd!(shell, "systemctl mask --runtime {SERVICE}").run()?;
+        Ok(Some(Self(shell)))
+    }
+}
+
+impl Drop for MaskedService<'_> {
+    fn drop(&mut self) {
+        let unmasked = cmd!(self.0, "systemctl unmask --runtime {SERVICE}").run();
+        if let Err(problem) = unmasked {
+            eprintln!("{problem}");
+        }
+    }
+}

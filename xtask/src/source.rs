@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! strongSwan's headers: Debian ships none, so they come from its source package.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{bail, Context, Result};
+use xshell::{cmd, Shell};
+
+use crate::Project;
+
+/// What decides the layout of charon's structures, as Debian configures it.
+const CONFIGURE: &[&str] = &[
+    "--disable-defaults",
+    "--enable-charon",
+    "--enable-ikev1",
+    "--enable-ikev2",
+    "--enable-mediation",
+];
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// A configured source tree of the installed strongSwan: `STRONGSWAN_SRC` if the user has
+/// set it, else one fetched into target/strongswan.
+pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
+    let directory = project.target().join("strongswan");
+    let current = directory.join("current");
+    if let Some(given) = env::var_os("STRONGSWAN_SRC").map(PathBuf::from) {
+        // .cargo/config.toml sets it to our own place where the user has not.
+        if given != current {
+            println!("strongSwan: STRONGSWAN_SRC={}", given.display());
+            return Ok(given);
+        }
+    }
+    let version = installed_version(&project.shell)?;
+    let tree = fetch(project, &codename()?, &version)?;
+    if fs::read_link(&current).ok().as_deref() != Some(&tree) {
+        project.shell.remove_path(&current)?;
+        symlink(&tree, &current)?;
+    }
+    println!("strongSwan: headers of {version} in {}", tree.display());
+    Ok(current)
+}
+
+/// A configured tree of another version, as Debian's neighbouring release has it.
+pub(crate) fn prepare_other(project: &Project) -> Result<(String, PathBuf)> {
+    let (codename, version) = match installed_version(&project.shell)?.as_str() {
+        "6.0.1" => ("bookworm", "5.9.8"),
+        _ => ("trixie", "6.0.1"),
+    };
+    let tree = fetch(project, codename, version)?;
+    Ok((version.to_owned(), tree))
+}
+
+/// The upstream version of the package that charon's library is in.
+pub(crate) fn installed_version(shell: &Shell) -> Result<String> {
+    let format = "${Version}";
+    let version = cmd!(
+        shell,
+        "dpkg-query --show --showformat {format} strongswan-libcharon"
+    )
+    .quiet()
+    .read()?;
+    Ok(upstream(&version).to_owned())
+}
+
+fn codename() -> Result<String> {
+    let release = fs::read_to_string("/etc/os-release")?;
+    release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .map(str::to_owned)
+        .context("/etc/os-release names no VERSION_CODENAME")
+}
+
+/// "1:5.9.8-5+deb12u6" -> "5.9.8"
+fn upstream(version: &str) -> &str {
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    version.rsplit_once('-').map_or(version, |(rest, _)| rest)
+}
+
+/// Downloads, unpacks and configures `version` unless that is done already.
+fn fetch(project: &Project, codename: &str, version: &str) -> Result<PathBuf> {
+    let directory = project.target().join("strongswan");
+    let tree = directory.join(format!("strongswan-{version}"));
+    if tree.join("config.h").exists() {
+        return Ok(tree);
+    }
+    let shell = &project.shell;
+    if !tree.exists() {
+        println!("strongSwan: fetching Debian's source of {version}");
+        let apt = PrivateApt::new(shell, directory.join("apt").join(codename), codename)?;
+        let description = apt.download_source(version)?;
+        // Under a name of its own until it is complete.
+        let unpacking = directory.join("unpacking");
+        shell.remove_path(&unpacking)?;
+        // apt has verified the files against the archive's signature.
+        cmd!(
+            shell,
+            "dpkg-source --no-check --no-copy --extract {description} {unpacking}"
+        )
+        .ignore_stdout()
+        .run()?;
+        fs::rename(&unpacking, &tree)?;
+    }
+    println!("strongSwan: configuring {version}");
+    let _in_tree = shell.push_dir(&tree);
+    let log = tree.join("configure.output");
+    let configured = cmd!(shell, "./configure")
+        .args(CONFIGURE)
+        .ignore_status()
+        .output()?;
+    fs::write(&log, [configured.stdout, configured.stderr].concat())?;
+    if !configured.status.success() {
+        // A config.h of a failed run would pass for a configured tree.
+        shell.remove_path("config.h")?;
+        bail!("./configure failed, see {}", log.display());
+    }
+    Ok(tree)
+}
+
+/// apt with sources and state of its own, which leaves the system's as they are.
+struct PrivateApt<'a> {
+    shell: &'a Shell,
+    directory: PathBuf,
+}
+
+impl<'a> PrivateApt<'a> {
+    fn new(shell: &'a Shell, directory: PathBuf, codename: &str) -> Result<Self> {
+        for name in ["lists/partial", "cache/archives/partial", "sources"] {
+            fs::create_dir_all(directory.join(name))?;
+        }
+        let options = if Path::new(KEYRING).exists() {
+            format!("[signed-by={KEYRING}] ")
+        } else {
+            String::new()
+        };
+        let mut sources = String::new();
+        for (uri, suite) in repositories(shell, codename)? {
+            writeln!(sources, "deb-src {options}{uri} {suite} main")?;
+        }
+        fs::write(directory.join("sources.list"), sources)?;
+        let path = directory.display();
+        // The user is root because _apt may not be able to reach the checkout.
+        fs::write(
+            directory.join("apt.conf"),
+            format!(
+                "Dir::Etc::sourcelist \"{path}/sources.list\";\n\
+                 Dir::Etc::sourceparts \"/dev/null\";\n\
+                 Dir::State::lists \"{path}/lists\";\n\
+                 Dir::Cache \"{path}/cache\";\n\
+                 APT::Sandbox::User \"root\";\n"
+            ),
+        )?;
+        let apt = Self { shell, directory };
+        {
+            let _environment = apt.environment();
+            cmd!(shell, "apt-get update --quiet --quiet").run()?;
+        }
+        Ok(apt)
+    }
+
+    fn environment(&self) -> xshell::PushEnv<'_> {
+        self.shell
+            .push_env("APT_CONFIG", self.directory.join("apt.conf"))
+    }
+
+    /// Downloads the newest revision of `version` that the mirror really has, and returns
+    /// the path of its .dsc file.
+    fn download_source(&self, version: &str) -> Result<PathBuf> {
+        let shell = self.shell;
+        let _environment = self.environment();
+        let _there = shell.push_dir(self.directory.join("sources"));
+        for revision in self.revisions(version)? {
+            let file = revision
+                .split_once(':')
+                .map_or(&*revision, |(_, rest)| rest);
+            let fetched = cmd!(
+                shell,
+                "apt-get source --quiet --quiet --download-only --only-source strongswan={revision}"
+            )
+            .ignore_stderr()
+            .run();
+            if fetched.is_ok() {
+                println!("strongSwan: got revision {revision}");
+                return Ok(shell.current_dir().join(format!("strongswan_{file}.dsc")));
+            }
+            println!("strongSwan: the mirror does not have {revision}");
+        }
+        bail!("the mirror has no source of strongSwan {version}; set STRONGSWAN_SRC to a configured tree of it")
+    }
+
+    /// The listed revisions of an upstream version, newest first.
+    fn revisions(&self, version: &str) -> Result<Vec<String>> {
+        let shell = self.shell;
+        let listing = cmd!(shell, "apt-cache showsrc --only-source strongswan")
+            .quiet()
+            .read()?;
+        let mut revisions: Vec<String> = listing
+            .lines()
+            .filter_map(|line| line.strip_prefix("Version: "))
+            .filter(|revision| upstream(revision) == version)
+            .map(str::to_owned)
+            .collect();
+        revisions.sort();
+        revisions.dedup();
+        let newer = |a: &str, b: &str| {
+            cmd!(shell, "dpkg --compare-versions {a} gt {b}")
+                .quiet()
+                .run()
+                .is_ok()
+        };
+        revisions.sort_by(|a, b| newer(b, a).cmp(&newer(a, b)));
+        Ok(revisions)
+    }
+}
+
+/// Where Debian's `codename` is: the system's own mirrors if it has them, else the canonical ones.
+fn repositories(shell: &Shell, codename: &str) -> Result<Vec<(String, String)>> {
+    let targets = cmd!(
+        shell,
+        "apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' 'Component: main'"
+    )
+    .quiet()
+    .read()
+    .unwrap_or_default();
+    let mut found: Vec<(String, String)> = targets
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(_, suite)| suite.split('-').next() == Some(codename))
+        .map(|(uri, suite)| (uri.to_owned(), suite.to_owned()))
+        .collect();
+    found.sort();
+    found.dedup();
+    if found.is_empty() {
+        found = [
+            ("http://deb.debian.org/debian", ""),
+            ("http://deb.debian.org/debian", "-updates"),
+            ("http://deb.debian.org/debian-security", "-security"),
+        ]
+        .map(|(uri, suffix)| (uri.to_owned(), format!("{codename}{suffix}")))
+        .into();
+    }
+    Ok(found)
+}

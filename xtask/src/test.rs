@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Checks and tests, in steps that say how long they took.
+
+use std::time::Instant;
+
+use anyhow::{bail, Context, Result};
+use xshell::cmd;
+
+use crate::{need_root, plugin, source, Project};
+
+/// More than there are cores, because end-to-end tests mostly wait.
+const E2E_THREADS: &str = "8";
+
+const PARTS: &[(&str, Part)] = &[
+    ("fmt", fmt),
+    ("clippy", clippy),
+    ("doc", doc),
+    ("unit", unit),
+    ("e2e", e2e),
+];
+
+type Part = fn(&Project, Option<&str>) -> Result<()>;
+
+/// Builds, then runs all parts.
+pub(crate) fn all(project: &Project) -> Result<()> {
+    let begin = Instant::now();
+    need_root("the tests make network namespaces")?;
+    step("build", || plugin::build(project))?;
+    for (name, part) in PARTS {
+        step(name, || part(project, None))?;
+    }
+    println!("=== all passed in {:.0?}", begin.elapsed());
+    Ok(())
+}
+
+/// Builds, then runs one part.
+pub(crate) fn part(project: &Project, wanted: &str, filter: Option<&str>) -> Result<()> {
+    let Some((name, part)) = PARTS.iter().find(|(name, _)| *name == wanted) else {
+        let names: Vec<_> = PARTS.iter().map(|(name, _)| *name).collect();
+        bail!("no part {wanted}; there are {}", names.join(", "));
+    };
+    step("build", || plugin::build(project))?;
+    step(name, || part(project, filter))
+}
+
+fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("=== {name}");
+    let begin = Instant::now();
+    run().with_context(|| format!("step {name} failed"))?;
+    println!("=== {name}: {:.1?}", begin.elapsed());
+    Ok(())
+}
+
+fn fmt(project: &Project, _: Option<&str>) -> Result<()> {
+    cmd!(project.shell, "cargo fmt --all --check").run()?;
+    Ok(())
+}
+
+fn clippy(project: &Project, _: Option<&str>) -> Result<()> {
+    cmd!(
+        project.shell,
+        "cargo clippy --workspace --all-targets -- -D warnings"
+    )
+    .run()?;
+    Ok(())
+}
+
+fn doc(project: &Project, _: Option<&str>) -> Result<()> {
+    cmd!(project.shell, "cargo doc --workspace --no-deps")
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run()?;
+    Ok(())
+}
+
+/// Everything in process: unit, property and libcharon tests.
+fn unit(project: &Project, filter: Option<&str>) -> Result<()> {
+    cmd!(
+        project.shell,
+        "cargo test --workspace --exclude extsock-lab -- {filter...}"
+    )
+    .run()?;
+    Ok(())
+}
+
+/// Everything on real charons.
+fn e2e(project: &Project, filter: Option<&str>) -> Result<()> {
+    need_root("the tests make network namespaces")?;
+    let headers = source::prepare(project)?;
+    plugin::build_wrong(project, &headers)?;
+    cmd!(
+        project.shell,
+        "cargo test --package extsock-lab -- --test-threads {E2E_THREADS} {filter...}"
+    )
+    .run()?;
+    Ok(())
+}
