@@ -140,6 +140,8 @@ pub enum GatewayKind {
     Name,
     /// Matches addresses of peers but cannot be initiated to: `a-b`, `a/n`, `%any`, `0.0.0.0`, `::`.
     Pattern,
+    /// None of these; no lookup can succeed.
+    Unusable,
 }
 
 impl Gateway {
@@ -149,10 +151,9 @@ impl Gateway {
         let kind = match text.parse::<IpAddr>() {
             Ok(ip) if ip.is_unspecified() => GatewayKind::Pattern,
             Ok(ip) => GatewayKind::Ip(ip),
-            Err(_) if text.starts_with('%') || text.contains('/') || is_range(text) => {
-                GatewayKind::Pattern
-            }
-            Err(_) => GatewayKind::Name,
+            Err(_) if is_any(text) || is_range(text) || is_subnet(text) => GatewayKind::Pattern,
+            Err(_) if is_dns_name(text) => GatewayKind::Name,
+            Err(_) => GatewayKind::Unusable,
         };
         Self {
             text: text.to_owned(),
@@ -169,7 +170,7 @@ impl Gateway {
     pub fn ip(&self) -> Option<IpAddr> {
         match self.kind {
             GatewayKind::Ip(ip) => Some(ip),
-            GatewayKind::Name | GatewayKind::Pattern => None,
+            GatewayKind::Name | GatewayKind::Pattern | GatewayKind::Unusable => None,
         }
     }
 
@@ -179,7 +180,7 @@ impl Gateway {
     }
 
     fn is_initiable(&self) -> bool {
-        self.kind != GatewayKind::Pattern
+        matches!(self.kind, GatewayKind::Ip(_) | GatewayKind::Name)
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -194,9 +195,229 @@ impl fmt::Display for Gateway {
     }
 }
 
+/// charon's notations of an undetermined address.
+pub(crate) fn is_any(text: &str) -> bool {
+    matches!(text, "%any" | "%any4" | "%any6")
+}
+
 /// DNS names have hyphens too, so both ends must be addresses.
 fn is_range(text: &str) -> bool {
-    text.split_once('-').is_some_and(|(from, to)| {
-        from.trim().parse::<IpAddr>().is_ok() && to.trim().parse::<IpAddr>().is_ok()
-    })
+    let Some((from, to)) = text.split_once('-') else {
+        return false;
+    };
+    match (from.trim().parse::<IpAddr>(), to.trim().parse::<IpAddr>()) {
+        (Ok(from), Ok(to)) => from.is_ipv4() == to.is_ipv4(),
+        _ => false,
+    }
+}
+
+fn is_subnet(text: &str) -> bool {
+    let Some((address, bits)) = text.split_once('/') else {
+        return false;
+    };
+    match (address.parse::<IpAddr>(), bits.parse::<u8>()) {
+        (Ok(address), Ok(bits)) => bits <= if address.is_ipv4() { 32 } else { 128 },
+        _ => false,
+    }
+}
+
+/// A name that ends in a number is a mistyped address; no top-level domain looks like that.
+fn is_dns_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let last = name.rsplit('.').next().unwrap_or(name);
+    name.split('.').all(is_dns_label) && !last.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_dns_label(label: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    !label.is_empty() && label.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts(list: &AddressList) -> Vec<&str> {
+        list.gateways().iter().map(Gateway::as_str).collect()
+    }
+
+    #[test]
+    fn two_gateways_alternate() {
+        let list = "10.0.0.1,10.0.0.2";
+        assert_eq!(
+            select_next_segw(list, "10.0.0.1").as_deref(),
+            Some("10.0.0.2")
+        );
+        assert_eq!(
+            select_next_segw(list, "10.0.0.2").as_deref(),
+            Some("10.0.0.1")
+        );
+    }
+
+    #[test]
+    fn a_lone_gateway_has_no_successor() {
+        for list in [
+            "",
+            ",",
+            "10.0.0.1",
+            "10.0.0.1,",
+            " 10.0.0.1 , ",
+            "10.0.0.1,10.0.0.1",
+        ] {
+            assert_eq!(select_next_segw(list, "10.0.0.1"), None, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn blanks_and_empty_items_do_not_count() {
+        let list = " 10.0.0.1 ,, 10.0.0.2\t,";
+        assert_eq!(
+            select_next_segw(list, " 10.0.0.1 ").as_deref(),
+            Some("10.0.0.2")
+        );
+        assert_eq!(AddressList::parse(list).as_str(), "10.0.0.1,10.0.0.2");
+    }
+
+    #[test]
+    fn an_unknown_current_gateway_counts_as_the_first() {
+        for current in ["", "192.0.2.1", "elsewhere.example", "%any"] {
+            assert_eq!(
+                select_next_segw("10.0.0.1,10.0.0.2,10.0.0.3", current).as_deref(),
+                Some("10.0.0.2")
+            );
+        }
+    }
+
+    #[test]
+    fn the_current_gateway_is_found_by_value() {
+        let list = "2001:DB8:0::1, 2001:db8::2, gw-3.Example.org";
+        assert_eq!(
+            select_next_segw(list, "2001:db8::1").as_deref(),
+            Some("2001:db8::2")
+        );
+        assert_eq!(
+            select_next_segw(list, "2001:db8:0:0::2").as_deref(),
+            Some("gw-3.Example.org")
+        );
+        assert_eq!(
+            select_next_segw(list, "GW-3.example.org").as_deref(),
+            Some("2001:DB8:0::1")
+        );
+        let mapped = AddressList::parse("10.0.0.1,10.0.0.2");
+        assert_eq!(
+            mapped.position_of(&"::ffff:10.0.0.2".parse().unwrap()),
+            None
+        );
+    }
+
+    #[test]
+    fn entries_are_classified_as_charon_does() {
+        let ip = |text: &str| GatewayKind::Ip(text.parse().unwrap());
+        for (text, kind) in [
+            ("10.0.0.1", ip("10.0.0.1")),
+            ("2001:DB8::1", ip("2001:db8::1")),
+            ("gw.example.org", GatewayKind::Name),
+            ("gw.example.org.", GatewayKind::Name),
+            ("gw-1", GatewayKind::Name),
+            ("10-0-0-1.example.org", GatewayKind::Name),
+            ("1.2.3.4-x.example", GatewayKind::Name),
+            ("10.0.0.1-10.0.0.9", GatewayKind::Pattern),
+            ("10.0.0.1 - 10.0.0.9", GatewayKind::Pattern),
+            ("2001:db8::1-2001:db8::9", GatewayKind::Pattern),
+            ("10.0.0.0/24", GatewayKind::Pattern),
+            ("2001:db8::/32", GatewayKind::Pattern),
+            ("0.0.0.0", GatewayKind::Pattern),
+            ("::", GatewayKind::Pattern),
+            ("0.0.0.0/0", GatewayKind::Pattern),
+            ("%any", GatewayKind::Pattern),
+            ("%any4", GatewayKind::Pattern),
+            ("%any6", GatewayKind::Pattern),
+            ("10.0.0.300", GatewayKind::Unusable),
+            ("10.0.0.1:500", GatewayKind::Unusable),
+            ("10.0.0.0/33", GatewayKind::Unusable),
+            ("gw.example/24", GatewayKind::Unusable),
+            ("10.0.0.1-2001:db8::9", GatewayKind::Unusable),
+            ("%gw.example.org", GatewayKind::Unusable),
+            ("gw..example", GatewayKind::Unusable),
+            ("10.0.0.1 10.0.0.2", GatewayKind::Unusable),
+            ("", GatewayKind::Unusable),
+        ] {
+            assert_eq!(Gateway::parse(text).kind(), kind, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_gateways_that_can_be_initiated_to_are_chosen() {
+        let text = "10.0.0.0/24,10.0.0.1,%any,10.0.0.5-10.0.0.9,gw.example,0.0.0.0";
+        let list = AddressList::parse(text);
+        assert_eq!(list.to_string(), text);
+        assert_eq!(texts(&list), ["10.0.0.1", "gw.example"]);
+        assert_eq!(
+            select_next_segw(text, "gw.example").as_deref(),
+            Some("10.0.0.1")
+        );
+    }
+
+    #[test]
+    fn an_address_given_twice_is_one_gateway() {
+        let list = AddressList::parse("2001:db8::1,10.0.0.1,2001:DB8:0::1,GW.example,gw.example");
+        assert_eq!(texts(&list), ["2001:db8::1", "10.0.0.1", "GW.example"]);
+    }
+
+    #[test]
+    fn entries_can_be_given_as_an_array() {
+        let list: AddressList = ["10.0.0.1", "10.0.0.2, 10.0.0.3"].into_iter().collect();
+        assert_eq!(list, AddressList::parse("10.0.0.1,10.0.0.2,10.0.0.3"));
+        assert_eq!((list.len(), list.is_empty()), (3, false));
+        assert!(AddressList::default().is_empty());
+    }
+
+    /// Distinct gateways and things that are none, in any order.
+    fn entries() -> impl Strategy<Value = Vec<String>> {
+        let entry = prop_oneof![
+            any::<u32>().prop_map(|ip| std::net::Ipv4Addr::from(ip).to_string()),
+            any::<u128>().prop_map(|ip| std::net::Ipv6Addr::from(ip).to_string()),
+            "[a-z][a-z0-9-]{0,8}\\.example",
+            Just("%any".to_owned()),
+            Just("10.0.0.0/8".to_owned()),
+            Just("10.0.0.1-10.0.0.9".to_owned()),
+            Just("10.0.0.999".to_owned()),
+            Just(String::new()),
+        ];
+        prop::collection::vec(entry, 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn as_many_steps_as_gateways_go_round(entries in entries()) {
+            let text = entries.join(" , ");
+            let list = AddressList::parse(&text);
+            if list.len() < 2 {
+                prop_assert_eq!(select_next_segw(&text, ""), None);
+                return Ok(());
+            }
+            let first = list.get(0).unwrap().to_string();
+            let mut current = first.clone();
+            let mut seen = Vec::new();
+            for _ in 0..list.len() {
+                let next = select_next_segw(&text, &current).unwrap();
+                prop_assert_ne!(&next, &current);
+                let kind = Gateway::parse(&next).kind();
+                prop_assert!(matches!(kind, GatewayKind::Ip(_) | GatewayKind::Name));
+                prop_assert!(!seen.contains(&next));
+                seen.push(next.clone());
+                current = next;
+            }
+            prop_assert_eq!(current, first);
+        }
+
+        #[test]
+        fn any_text_can_be_parsed_and_normalised(text in ".*", current in ".*") {
+            let list = AddressList::parse(&text);
+            prop_assert_eq!(&AddressList::parse(list.as_str()), &list);
+            let _ = select_next_segw(&text, &current);
+        }
+    }
 }

@@ -1,0 +1,666 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Whole documents, by situation.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::error::ErrorCode;
+
+const SEED: &str = include_str!("../../../docs/examples/seed.json");
+const EXISTING_ARRAY: &str = include_str!("../../../docs/examples/existing-array.json");
+const EXISTING_SINGLE: &str = include_str!("../../../docs/examples/existing-single.json");
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn psk(id: &str) -> Vec<Auth> {
+    vec![Auth {
+        method: AuthMethod::Psk,
+        id: Some(id.to_owned()),
+    }]
+}
+
+/// The only connection of a document in the seed's shape.
+fn connection(options: serde_json::Value) -> Connection {
+    let document = json!({"connections": {"test": options}});
+    let mut configuration = parse(&document.to_string()).unwrap();
+    configuration.connections.pop().unwrap()
+}
+
+fn child(options: serde_json::Value) -> Child {
+    connection(json!({"children": {"net": options}}))
+        .children
+        .remove(0)
+}
+
+fn message(json: &str) -> String {
+    let error = parse(json).unwrap_err();
+    assert_eq!(error.code, ErrorCode::ParsingFailed);
+    error.message
+}
+
+#[test]
+fn the_seeds_document_is_read() {
+    let configuration = parse(SEED).unwrap();
+    let [site] = &configuration.connections[..] else {
+        panic!("one connection expected");
+    };
+    assert_eq!(site.name, "site");
+    assert_eq!(site.version, IkeVersion::V2);
+    assert_eq!(site.remote_addrs.as_str(), "10.0.0.1,10.0.0.2");
+    assert_eq!(site.remote_addrs.len(), 2);
+    assert_eq!(site.proposals, ["aes128-sha256-modp2048"]);
+    assert_eq!(site.dpd_delay, seconds(10));
+    assert!(site.mobike);
+    assert_eq!(site.local, psk("client@example.org"));
+    assert_eq!(site.remote, psk("gateway@example.org"));
+    let [net] = &site.children[..] else {
+        panic!("one child expected");
+    };
+    assert_eq!(net.name, "net");
+    assert_eq!(net.local_ts, ["10.1.0.0/24"]);
+    assert_eq!(net.remote_ts, ["10.2.0.0/24"]);
+    assert_eq!(net.esp_proposals, ["aes128-sha256-modp2048"]);
+    assert_eq!(net.start_action, Action::Start);
+
+    let [secret] = &configuration.secrets[..] else {
+        panic!("one secret expected");
+    };
+    assert_eq!(secret.ids, ["gateway@example.org"]);
+    assert_eq!(secret.secret.as_bytes(), b"replace this secret");
+}
+
+#[test]
+fn the_existing_plugins_array_is_read() {
+    let configuration = parse(EXISTING_ARRAY).unwrap();
+    let [a, b] = &configuration.connections[..] else {
+        panic!("two connections expected");
+    };
+    assert_eq!(a.name, "site-a");
+    assert_eq!(a.local_addrs, ["192.0.2.10"]);
+    assert_eq!(a.remote_addrs.as_str(), "10.0.0.1,10.0.0.2");
+    assert_eq!(a.dscp, 0b101110);
+    assert_eq!(a.rekey_time, seconds(14400));
+    assert!(a.mobike);
+    let [net, host] = &a.children[..] else {
+        panic!("two children expected");
+    };
+    assert_eq!(net.start_action, Action::Start);
+    assert_eq!(net.dpd_action, Action::Start);
+    assert_eq!(net.copy_dscp, CopyDscp::Yes);
+    assert_eq!(net.remote_ts, ["10.2.0.0/24", "10.3.0.0/24"]);
+    assert_eq!(host.mode, Mode::Transport);
+    assert_eq!(host.start_action, Action::Trap);
+    assert_eq!(host.local_ts, ["dynamic"]);
+
+    assert_eq!(b.version, IkeVersion::V1);
+    assert!(!b.mobike);
+    assert_eq!(b.local[0].method, AuthMethod::Psk);
+    assert_eq!(b.local[0].id, None);
+
+    let [first, second] = &configuration.secrets[..] else {
+        panic!("two secrets expected");
+    };
+    assert_eq!(first.ids, ["client@example.org", "gateway@example.org"]);
+    assert!(second.ids.is_empty());
+    assert_eq!(second.secret.as_bytes(), b"replace");
+}
+
+#[test]
+fn the_existing_plugins_single_connection_is_read() {
+    let configuration = parse(EXISTING_SINGLE).unwrap();
+    let [site] = &configuration.connections[..] else {
+        panic!("one connection expected");
+    };
+    assert_eq!(site.name, "site");
+    assert!(!site.mobike);
+    assert_eq!(site.remote_addrs.len(), 2);
+    assert_eq!(site.children[0].start_action, Action::Trap);
+    assert_eq!(configuration.secrets.len(), 1);
+}
+
+#[test]
+fn an_empty_connection_has_swanctls_defaults() {
+    let connection = connection(json!({}));
+    let any = vec![Auth::default()];
+    let expected = Connection {
+        name: "test".to_owned(),
+        local_addrs: vec!["%any".to_owned()],
+        remote_addrs: "%any".split(',').collect(),
+        local_port: 500,
+        remote_port: 500,
+        version: IkeVersion::Any,
+        proposals: vec![],
+        dscp: 0,
+        encap: false,
+        mobike: true,
+        keyingtries: 1,
+        unique: Unique::No,
+        dpd_delay: Duration::ZERO,
+        dpd_timeout: Duration::ZERO,
+        rekey_time: seconds(14400),
+        reauth_time: Duration::ZERO,
+        over_time: seconds(1440),
+        rand_time: seconds(1440),
+        vips: vec![],
+        local: any.clone(),
+        remote: any,
+        children: vec![],
+    };
+    assert_eq!(connection, expected);
+    assert!(connection.remote_addrs.is_empty());
+}
+
+#[test]
+fn an_empty_child_has_swanctls_defaults() {
+    let expected = Child {
+        name: "net".to_owned(),
+        mode: Mode::Tunnel,
+        start_action: Action::None,
+        dpd_action: Action::None,
+        close_action: Action::None,
+        copy_dscp: CopyDscp::Out,
+        local_ts: vec!["dynamic".to_owned()],
+        remote_ts: vec!["dynamic".to_owned()],
+        esp_proposals: vec![],
+        rekey_time: seconds(3600),
+        life_time: seconds(3960),
+        rand_time: seconds(360),
+    };
+    assert_eq!(child(json!({})), expected);
+}
+
+#[test]
+fn every_option_of_a_connection_is_read() {
+    let connection = connection(json!({
+        "local_addrs": "192.0.2.1, 2001:db8::1",
+        "remote_addrs": ["gw1.example", "10.0.0.2,10.0.0.3"],
+        "local_port": 4500,
+        "remote_port": "4501",
+        "version": "1",
+        "proposals": "default, aes256-sha256-modp2048",
+        "dscp": "000001",
+        "encap": "yes",
+        "mobike": 0,
+        "keyingtries": 0,
+        "unique": "Replace",
+        "dpd_delay": 30,
+        "dpd_timeout": "2m",
+        "rekey_time": "1h",
+        "reauth_time": "1d",
+        "over_time": "90",
+        "rand_time": "45 s",
+        "vips": ["0.0.0.0", "::", "10.9.0.1", "%any6"],
+    }));
+    assert_eq!(connection.local_addrs, ["192.0.2.1", "2001:db8::1"]);
+    assert_eq!(
+        connection.remote_addrs.as_str(),
+        "gw1.example,10.0.0.2,10.0.0.3"
+    );
+    assert_eq!(
+        (connection.local_port, connection.remote_port),
+        (4500, 4501)
+    );
+    assert_eq!(connection.version, IkeVersion::V1);
+    assert_eq!(connection.proposals, ["default", "aes256-sha256-modp2048"]);
+    assert_eq!(connection.dscp, 1);
+    assert!(connection.encap && !connection.mobike);
+    assert_eq!(connection.keyingtries, 0);
+    assert_eq!(connection.unique, Unique::Replace);
+    assert_eq!(connection.dpd_delay, seconds(30));
+    assert_eq!(connection.dpd_timeout, seconds(120));
+    assert_eq!(connection.rekey_time, seconds(3600));
+    assert_eq!(connection.reauth_time, seconds(86400));
+    assert_eq!(connection.over_time, seconds(90));
+    assert_eq!(connection.rand_time, seconds(45));
+    assert_eq!(connection.vips, ["0.0.0.0", "::", "10.9.0.1", "%any6"]);
+}
+
+#[test]
+fn every_option_of_a_child_is_read() {
+    let child = child(json!({
+        "mode": "beet",
+        "start_action": "trap",
+        "dpd_action": "clear",
+        "close_action": "restart",
+        "copy_dscp": "in",
+        "local_ts": "10.1.0.0/24, 10.2.0.0/24[tcp/80]",
+        "remote_ts": ["10.3.0.0/24"],
+        "esp_proposals": "aes128gcm16",
+        "rekey_time": "10m",
+        "life_time": 900,
+        "rand_time": "1m",
+    }));
+    let expected = Child {
+        name: "net".to_owned(),
+        mode: Mode::Beet,
+        start_action: Action::Trap,
+        dpd_action: Action::Trap,
+        close_action: Action::Start,
+        copy_dscp: CopyDscp::In,
+        local_ts: vec!["10.1.0.0/24".to_owned(), "10.2.0.0/24[tcp/80]".to_owned()],
+        remote_ts: vec!["10.3.0.0/24".to_owned()],
+        esp_proposals: vec!["aes128gcm16".to_owned()],
+        rekey_time: seconds(600),
+        life_time: seconds(900),
+        rand_time: seconds(60),
+    };
+    assert_eq!(child, expected);
+}
+
+#[test]
+fn times_that_are_not_given_follow_from_those_that_are() {
+    let times = |options| {
+        let c = connection(options);
+        [c.rekey_time, c.reauth_time, c.over_time, c.rand_time].map(|time| time.as_secs())
+    };
+    assert_eq!(times(json!({"reauth_time": 1000})), [0, 1000, 100, 100]);
+    assert_eq!(times(json!({"rekey_time": 0})), [0, 0, 0, 0]);
+    assert_eq!(
+        times(json!({"rekey_time": 100, "reauth_time": 10000})),
+        [100, 10000, 1000, 50]
+    );
+    assert_eq!(times(json!({"rekey_time": 99})), [99, 0, 9, 9]);
+
+    let forever = child(json!({"rekey_time": 0}));
+    assert_eq!(forever.life_time, Duration::ZERO);
+    assert_eq!(child(json!({"life_time": 60})).rand_time, Duration::ZERO);
+}
+
+#[test]
+fn all_shapes_take_the_options_in_all_places() {
+    let options = r#""remote_addrs": "10.0.0.1,10.0.0.2", "version": 2, "rekey_time": "1h""#;
+    let auth = r#""local_auth": {"auth": "psk", "secret": "x"}, "mobike": "no""#;
+    let children = r#""children": {"net": {"rekey_time": 60}}"#;
+    let documents = [
+        format!(r#"{{"connections": {{"a": {{{options}, {auth}, {children}}}}}}}"#),
+        format!(r#"{{"connections": {{"a": {{"ike_cfg": {{{options}}}, {auth}, {children}}}}}}}"#),
+        format!(r#"{{"connections": [{{"name": "a", {options}, {auth}, {children}}}]}}"#),
+        format!(r#"{{"name": "a", {options}, {auth}, {children}}}"#),
+        format!(
+            r#"{{"ike_cfg": {{"lifetime": {{"rekey_time": 3600}}, "version": "2",
+                "remote_addrs": ["10.0.0.1", "10.0.0.2"]}}, {auth}, "name": "a",
+                "children": [{{"name": "net", "lifetime": {{"rekey_time": "1m"}}}}]}}"#
+        ),
+    ];
+    let configurations = documents.map(|document| parse(&document).unwrap());
+    for configuration in &configurations {
+        assert_eq!(configuration, &configurations[0]);
+    }
+}
+
+#[test]
+fn connections_and_children_keep_their_order() {
+    let configuration = parse(
+        r#"{"connections": {"b": {"children": {"z": {}, "a": {}}}, "a": {}}, "secrets": {}}"#,
+    )
+    .unwrap();
+    let names: Vec<&str> = configuration
+        .connections
+        .iter()
+        .map(|c| c.name.as_str())
+        .collect();
+    assert_eq!(names, ["b", "a"]);
+    assert_eq!(configuration.connections[0].children[0].name, "z");
+}
+
+#[test]
+fn empty_lists_are_as_good_as_none() {
+    let lists = json!({
+        "local_addrs": [], "remote_addrs": [], "proposals": [], "vips": [],
+        "children": {"net": {"local_ts": [], "remote_ts": [], "esp_proposals": []}},
+    });
+    let plain = json!({"children": {"net": {}}});
+    assert_eq!(connection(lists), connection(plain));
+    assert_eq!(
+        parse(r#"{"connections": []}"#).unwrap(),
+        Configuration::default()
+    );
+}
+
+#[test]
+fn secrets_are_read_in_all_notations() {
+    let configuration = parse(
+        r#"{"secrets": {
+            "ike": [{"secret": "any"}, {"id": ["a", "C=CH, CN=b"], "secret": "two"}],
+            "ike-site": {"id-1": "c", "id-2": "d", "secret": "0x00ff"},
+            "ike2": {"x": {"id": "e", "secret": "0sAAEC"}, "secret": {"secret": "named"}}
+        }}"#,
+    )
+    .unwrap();
+    let secrets: Vec<(Vec<&str>, &[u8])> = configuration
+        .secrets
+        .iter()
+        .map(|s| {
+            (
+                s.ids.iter().map(String::as_str).collect(),
+                s.secret.as_bytes(),
+            )
+        })
+        .collect();
+    let expected: Vec<(Vec<&str>, &[u8])> = vec![
+        (vec![], b"any"),
+        (vec!["a", "C=CH, CN=b"], b"two"),
+        (vec!["c", "d"], &[0, 0xff]),
+        (vec!["e"], &[0, 1, 2]),
+        (vec![], b"named"),
+    ];
+    assert_eq!(secrets, expected);
+}
+
+#[test]
+fn inline_secrets_belong_to_both_identities() {
+    let secrets = |local: &str, remote: &str| {
+        let json = format!(r#"{{"name": "a", "local_auth": {local}, "remote_auth": {remote}}}"#);
+        let secrets = parse(&json).unwrap().secrets;
+        secrets
+            .into_iter()
+            .map(|s| {
+                (
+                    s.ids.join(" "),
+                    String::from_utf8_lossy(s.secret.as_bytes()).into_owned(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let with = |ids: &str, secret: &str| (ids.to_owned(), secret.to_owned());
+    assert_eq!(
+        secrets(r#"{"id": "me", "secret": "s"}"#, r#"{"id": "gw"}"#),
+        [with("me gw", "s")]
+    );
+    assert_eq!(
+        secrets(r#"{"id": "me"}"#, r#"{"id": "gw", "secret": "s"}"#),
+        [with("me gw", "s")]
+    );
+    assert_eq!(secrets("{}", r#"{"secret": "s"}"#), [with("", "s")]);
+    assert_eq!(
+        secrets(r#"{"secret": "s"}"#, r#"{"id": "gw", "secret": "s"}"#),
+        [with("gw", "s")]
+    );
+    assert_eq!(
+        secrets(r#"{"secret": "s"}"#, r#"{"secret": "t"}"#),
+        [with("", "s"), with("", "t")]
+    );
+}
+
+#[test]
+fn errors_name_the_path_what_was_expected_and_what_was_found() {
+    let cases = [
+        ("[]", "configuration: expected an object, found an array"),
+        ("{}", "configuration: expected connections or secrets"),
+        (
+            r#"{"conections": {}}"#,
+            "conections: unknown option, expected one of connections, secrets, name, ike_cfg",
+        ),
+        (
+            r#"{"connections": {}, "name": "a"}"#,
+            "name: unknown option, expected one of connections, secrets",
+        ),
+        (
+            r#"{"connections": "a"}"#,
+            "connections: expected an object or an array, found a string",
+        ),
+        (
+            r#"{"connections": {"test": {"remote_addrs": 5}}}"#,
+            "connections.test.remote_addrs: expected a string or an array of strings, found a number",
+        ),
+        (
+            r#"{"connections": {"test": {"remote_addrs": ["10.0.0.1", null]}}}"#,
+            "connections.test.remote_addrs[1]: expected a string, found null",
+        ),
+        (
+            r#"{"connections": {"test": {"remote_addrs": "10.0.0.1, 10.0.0.300"}}}"#,
+            "connections.test.remote_addrs: expected IP addresses, DNS names, ranges, subnets or \
+             %any, found \"10.0.0.300\"",
+        ),
+        (
+            r#"{"connections": {"test": {"remote_addrs": " , "}}}"#,
+            "connections.test.remote_addrs: expected a string, found \" , \"",
+        ),
+        (
+            r#"{"connections": {"test": {"proposals": [""]}}}"#,
+            "connections.test.proposals[0]: expected a string, found an empty one",
+        ),
+        (
+            r#"{"connections": {"test": {"proposals": "a\u0000b"}}}"#,
+            "connections.test.proposals: expected a string without control characters, found one \
+             with them",
+        ),
+        (
+            r#"{"connections": {"test": {"vips": "gw.example"}}}"#,
+            "connections.test.vips: expected IP addresses, found \"gw.example\"",
+        ),
+        (
+            r#"{"connections": {"a.b": {"local_port": 65536}}}"#,
+            "connections.\"a.b\".local_port: expected a number from 1 to 65535, found 65536",
+        ),
+        (
+            r#"{"connections": {"test": {"remote_port": "+500"}}}"#,
+            "connections.test.remote_port: expected a number from 1 to 65535, found \"+500\"",
+        ),
+        (
+            r#"{"connections": {"test": {"keyingtries": -1}}}"#,
+            "connections.test.keyingtries: expected a number from 0 to 4294967295, found -1",
+        ),
+        (
+            r#"{"connections": {"test": {"dscp": 101110}}}"#,
+            "connections.test.dscp: expected a string of six binary digits such as \"101110\", \
+             found 101110",
+        ),
+        (
+            r#"{"connections": {"test": {"dscp": "101112"}}}"#,
+            "connections.test.dscp: expected a string of six binary digits such as \"101110\", \
+             found \"101112\"",
+        ),
+        (
+            r#"{"connections": {"test": {"mobike": "maybe"}}}"#,
+            "connections.test.mobike: expected one of true, false, yes, no, 1, 0, found \"maybe\"",
+        ),
+        (
+            r#"{"connections": {"test": {"dpd_delay": "5w"}}}"#,
+            "connections.test.dpd_delay: expected seconds below 2^32, or a string such as \"30s\", \
+             \"5m\", \"1h\" or \"1d\", found \"5w\"",
+        ),
+        (
+            r#"{"connections": {"test": {"children": {"net": {"mode": true}}}}}"#,
+            "connections.test.children.net.mode: expected one of tunnel, transport, beet, found true",
+        ),
+        (
+            r#"{"connections": {"test": {"children": {"net": {"foo": 1}}}}}"#,
+            "connections.test.children.net.foo: unknown option, expected one of mode, start_action, \
+             dpd_action, close_action, copy_dscp, local_ts, remote_ts, esp_proposals, rekey_time, \
+             lifetime, life_time, rand_time",
+        ),
+        (
+            r#"{"connections": [{"name": "a", "ike_cfg": {"version": 3}}]}"#,
+            "connections[0].ike_cfg.version: expected one of 0, 1, 2, found 3",
+        ),
+        (
+            r#"{"connections": [{"ike_cfg": {}}]}"#,
+            "connections[0].name: expected a name, found nothing",
+        ),
+        (
+            r#"{"connections": [{"name": "a"}, {"name": "a"}]}"#,
+            "connections[1].name: expected a name not used before, found \"a\"",
+        ),
+        (
+            r#"{"connections": {"a": {}, "a": {}}}"#,
+            "connections.a: given twice",
+        ),
+        (
+            r#"{"connections": {"a": {"children": {"n": {}, "n": {}}}}}"#,
+            "connections.a.children.n: given twice",
+        ),
+        (
+            r#"{"connections": {"a": {"version": 1, "ike_cfg": {"version": 1}}}}"#,
+            "connections.a.ike_cfg.version: given twice",
+        ),
+        (
+            r#"{"connections": {"a": {"rekey_time": 1, "lifetime": {"rekey_time": 1}}}}"#,
+            "connections.a.lifetime.rekey_time: given twice",
+        ),
+        (
+            r#"{"connections": {"a\nb": {}}}"#,
+            "connections.\"a\\nb\": expected a name without control characters and surrounding \
+             blanks, found \"a\\nb\"",
+        ),
+        (
+            r#"{"connections": {"": {}}}"#,
+            "connections.\"\": expected a name without control characters and surrounding blanks, \
+             found \"\"",
+        ),
+        (
+            r#"{"name": "a", "ike_cfg": 1}"#,
+            "ike_cfg: expected an object, found a number",
+        ),
+        (
+            r#"{"name": "a", "ike_cfg": {"mobike": true}}"#,
+            "ike_cfg.mobike: unknown option, expected one of local_addrs, remote_addrs, local_port, \
+             remote_port, version, proposals, dscp, encap, rekey_time, lifetime",
+        ),
+        (
+            r#"{"name": "a", "local_auth": {"auth": "cert", "cert": "a.pem"}}"#,
+            "local_auth.auth: expected \"psk\", only \"psk\" is supported by this version, found \
+             \"cert\"",
+        ),
+        (
+            r#"{"secrets": {"eap": {}}}"#,
+            "secrets.eap: unknown option, expected one of ike",
+        ),
+        (
+            r#"{"secrets": {"ike": [{"id": "a"}]}}"#,
+            "secrets.ike[0].secret: expected a string, found nothing",
+        ),
+        (
+            r#"{"connections": {"a": }}"#,
+            "configuration: expected value at line 1 column 23",
+        ),
+    ];
+    for (json, expected) in cases {
+        assert_eq!(message(json), expected, "{json}");
+    }
+}
+
+#[test]
+fn errors_show_no_secret() {
+    let secret = "hunter2";
+    for json in [
+        r#"{"secrets": "hunter2"}"#,
+        r#"{"secrets": {"ike": "hunter2"}}"#,
+        r#"{"secrets": {"ike": ["hunter2"]}}"#,
+        r#"{"secrets": {"ike": {"a": "hunter2"}}}"#,
+        r#"{"secrets": {"ike": [{"secret": ["hunter2"]}]}}"#,
+        r#"{"secrets": {"ike": [{"secret": "0xhunter2"}]}}"#,
+        r#"{"secrets": {"ike": [{"secret": "0s!hunter2"}]}}"#,
+        r#"{"secrets": {"ike": [{"secret": "hunter2", "secret": "hunter2"}]}}"#,
+        r#"{"secrets": {"ike": [{"password": "hunter2", "secret": "x"}]}}"#,
+        r#"{"secrets": {"ike": [{"secret": "hunter2""#,
+        r#"{"secrets": {"ike": [{"secret": "hunter2\q"}]}}"#,
+        r#"{"secrets": {"ike": [{"secret": "x", "id": "hunter2\n"}]}}"#,
+        r#"{"name": "a", "local_auth": "hunter2"}"#,
+        r#"{"name": "a", "local_auth": {"auth": "psk", "psk": "hunter2"}}"#,
+    ] {
+        let message = message(json);
+        assert!(!message.contains(secret), "{json}: {message}");
+    }
+    let configuration = parse(r#"{"name": "a", "local_auth": {"secret": "hunter2"}}"#).unwrap();
+    assert!(!format!("{configuration:?}").contains(secret));
+}
+
+#[test]
+fn long_keys_and_values_are_cut_in_messages() {
+    let long = "x".repeat(100_000);
+    for json in [
+        format!(r#"{{"connections": {{"a": {{"{long}": 1}}}}}}"#),
+        format!(r#"{{"connections": {{"{long}": 1}}}}"#),
+        format!(r#"{{"connections": {{"a": {{"unique": "{long}"}}}}}}"#),
+    ] {
+        assert!(message(&json).len() < 1000);
+    }
+}
+
+#[test]
+fn deep_nesting_is_an_error() {
+    let deep = "[".repeat(100_000);
+    assert!(message(&deep).contains("recursion limit"));
+    let deep = r#"{"connections":"#.repeat(100_000);
+    assert!(message(&deep).contains("recursion limit"));
+}
+
+/// JSON near enough to a configuration to get past the first checks.
+fn documents() -> impl Strategy<Value = serde_json::Value> {
+    let keys = prop::sample::select(vec![
+        "connections",
+        "secrets",
+        "ike",
+        "id",
+        "secret",
+        "name",
+        "ike_cfg",
+        "remote_addrs",
+        "version",
+        "dscp",
+        "children",
+        "local_auth",
+        "auth",
+        "lifetime",
+        "rekey_time",
+        "vips",
+        "unique",
+        "mobike",
+        "local_ts",
+        "test",
+    ]);
+    let leaves = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(|b| json!(b)),
+        any::<i64>().prop_map(|n| json!(n)),
+        any::<f64>().prop_map(|n| json!(n)),
+        ".{0,12}".prop_map(|s| json!(s)),
+        prop::sample::select(vec![
+            "psk",
+            "10.0.0.1,10.0.0.2",
+            "101110",
+            "0x0",
+            "1h",
+            "default"
+        ])
+        .prop_map(|s| json!(s)),
+    ];
+    leaves.prop_recursive(5, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| json!(items)),
+            prop::collection::btree_map(keys.clone(), inner, 0..6).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_document_is_read_or_refused(document in documents()) {
+        let _ = parse(&document.to_string());
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in ".*") {
+        let _ = parse(&text);
+    }
+
+    #[test]
+    fn any_secret_and_name_comes_out_as_it_went_in(secret in ".{1,40}", name in "[^\\p{C}\\p{Z}]{1,20}") {
+        prop_assume!(!secret.to_lowercase().starts_with("0x"));
+        prop_assume!(!secret.to_lowercase().starts_with("0s"));
+        let document = json!({
+            "connections": {&name: {}},
+            "secrets": {"ike": [{"secret": &secret}]},
+        });
+        let configuration = parse(&document.to_string()).unwrap();
+        prop_assert_eq!(configuration.secrets[0].secret.as_bytes(), secret.as_bytes());
+        prop_assert_eq!(&configuration.connections[0].name, &name);
+    }
+}
