@@ -51,7 +51,7 @@ pub fn parse(json: &str) -> Result<Configuration> {
         for (name, fields) in node.into_named()? {
             configuration.add(name, fields, mobike)?;
         }
-        root.finish(&ROOT)?;
+        root.finish(&ROOT[..2])?;
     } else if root.has("name") || root.has("ike_cfg") {
         let (name, fields) = root.into_named()?;
         configuration.add(name, fields, false)?;

@@ -132,3 +132,164 @@ pub struct Tunnel {
     /// Always `protect`.
     pub policy_action: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn site() -> String {
+        "site".to_owned()
+    }
+
+    fn tunnel() -> Tunnel {
+        Tunnel {
+            ike_sa_name: "site-failover-10.0.0.2".to_owned(),
+            connection: Some(site()),
+            child_sa_name: "net".to_owned(),
+            ike_sa_state: "2".to_owned(),
+            child_sa_state: "4".to_owned(),
+            spi: 0xc123_4567,
+            proto: "esp".to_owned(),
+            mode: "tunnel".to_owned(),
+            enc_alg: "AES_CBC-128".to_owned(),
+            integ_alg: "HMAC_SHA2_256_128".to_owned(),
+            src: "192.0.2.10".to_owned(),
+            dst: "10.0.0.2".to_owned(),
+            local_ts: "10.1.0.0/24".to_owned(),
+            remote_ts: "10.2.0.0/24".to_owned(),
+            direction: "out".to_owned(),
+            policy_action: "protect".to_owned(),
+        }
+    }
+
+    const TUNNEL: &str = concat!(
+        r#""child_sa_name":"net","ike_sa_state":"2","child_sa_state":"4","spi":3240314215,"#,
+        r#""proto":"esp","mode":"tunnel","enc_alg":"AES_CBC-128","integ_alg":"HMAC_SHA2_256_128","#,
+        r#""src":"192.0.2.10","dst":"10.0.0.2","local_ts":"10.1.0.0/24","#,
+        r#""remote_ts":"10.2.0.0/24","direction":"out","policy_action":"protect"}"#,
+    );
+
+    fn check(event: &Event, line: &str) {
+        assert_eq!(event.to_line(), format!("{line}\n"));
+    }
+
+    #[test]
+    fn events_of_configurations_and_ike_sas_have_the_documented_lines() {
+        check(
+            &Event::ConfigApplied { connection: site() },
+            r#"{"event":"config_applied","connection":"site"}"#,
+        );
+        check(
+            &Event::IkeSaUp {
+                ike_sa_name: site(),
+                connection: Some(site()),
+                state: "2".to_owned(),
+            },
+            r#"{"event":"ike_sa_up","ike_sa_name":"site","connection":"site","state":"2"}"#,
+        );
+        check(
+            &Event::IkeSaDown {
+                ike_sa_name: site(),
+                connection: None,
+                state: "6".to_owned(),
+            },
+            r#"{"event":"ike_sa_down","ike_sa_name":"site","state":"6"}"#,
+        );
+        check(
+            &Event::IkeRekey {
+                old_ike_sa_name: site(),
+                new_ike_sa_name: site(),
+            },
+            r#"{"event":"ike_rekey","old_ike_sa_name":"site","new_ike_sa_name":"site"}"#,
+        );
+    }
+
+    #[test]
+    fn events_of_tunnels_have_the_documented_lines() {
+        let names = r#""ike_sa_name":"site-failover-10.0.0.2","connection":"site","#;
+        check(
+            &Event::TunnelUp(tunnel()),
+            &format!(r#"{{"event":"tunnel_up",{names}{TUNNEL}"#),
+        );
+        let foreign = Tunnel {
+            connection: None,
+            ..tunnel()
+        };
+        check(
+            &Event::TunnelDown(foreign),
+            &format!(r#"{{"event":"tunnel_down","ike_sa_name":"site-failover-10.0.0.2",{TUNNEL}"#),
+        );
+        check(
+            &Event::ChildRekey {
+                ike_sa_name: site(),
+                old_child_sa_name: "net".to_owned(),
+                new_child_sa_name: "net".to_owned(),
+            },
+            concat!(
+                r#"{"event":"child_rekey","ike_sa_name":"site","old_child_sa_name":"net","#,
+                r#""new_child_sa_name":"net"}"#,
+            ),
+        );
+    }
+
+    #[test]
+    fn events_of_failovers_have_the_documented_lines() {
+        check(
+            &Event::FailoverStarted {
+                connection: site(),
+                from: "10.0.0.1".to_owned(),
+                to: "10.0.0.2".to_owned(),
+                reason: "no answer".into(),
+                attempt: 1,
+            },
+            concat!(
+                r#"{"event":"failover_started","connection":"site","from":"10.0.0.1","#,
+                r#""to":"10.0.0.2","reason":"no answer","attempt":1}"#,
+            ),
+        );
+        check(
+            &Event::FailoverEstablished {
+                connection: site(),
+                gateway: "10.0.0.2".to_owned(),
+                attempts: 1,
+                outage_ms: 1234,
+            },
+            concat!(
+                r#"{"event":"failover_established","connection":"site","gateway":"10.0.0.2","#,
+                r#""attempts":1,"outage_ms":1234}"#,
+            ),
+        );
+        check(
+            &Event::FailoverExhausted {
+                connection: site(),
+                retries: 5,
+            },
+            r#"{"event":"failover_exhausted","connection":"site","retries":5}"#,
+        );
+    }
+
+    fn is_read_back_from_one_line(name: &str) {
+        let line = Event::ConfigApplied {
+            connection: name.to_owned(),
+        }
+        .to_line();
+        assert_eq!(line.find('\n'), Some(line.len() - 1));
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["connection"], name);
+    }
+
+    #[test]
+    fn long_strings_and_those_with_quotes_and_newlines_are_escaped() {
+        is_read_back_from_one_line(&"x".repeat(100_000));
+        is_read_back_from_one_line(&"\"\n\r\\\u{2028}\0".repeat(20_000));
+    }
+
+    proptest! {
+        #[test]
+        fn any_string_is_escaped(name in any::<String>()) {
+            is_read_back_from_one_line(&name);
+        }
+    }
+}

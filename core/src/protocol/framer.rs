@@ -36,7 +36,6 @@ pub const MAX_REQUEST: usize = 1 << 20;
 /// framer.pause();
 /// assert_eq!(framer.next_request().unwrap().unwrap().as_str(), "START_DPD test");
 /// ```
-#[derive(Debug)]
 pub struct Framer {
     max_request: usize,
     partial: Buffer,
@@ -128,9 +127,8 @@ impl Framer {
 
     /// A value without a verb is one faulty request as well, not one per line.
     fn expects_json(&self) -> bool {
-        let begun = self.partial.as_bytes();
-        let word = begun.trim_ascii_end();
-        word.is_empty() || (word.len() < begun.len() && word == Verb::ApplyConfig.name().as_bytes())
+        let word = self.partial.as_bytes().trim_ascii_end();
+        word.is_empty() || word == Verb::ApplyConfig.name().as_bytes()
     }
 
     fn finish(&mut self) {
@@ -148,7 +146,7 @@ impl Framer {
     }
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(PartialEq)]
 enum State {
     /// Between requests.
     Between,
@@ -161,7 +159,7 @@ enum State {
 }
 
 /// Finds the end of a JSON value by its brackets and strings, whether it is valid or not.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Default, PartialEq)]
 struct Json {
     depth: usize,
     in_string: bool,
@@ -196,7 +194,7 @@ impl Json {
 }
 
 fn is_verb(line: &[u8]) -> bool {
-    std::str::from_utf8(line).is_ok_and(|line| Verb::from_name(line).is_some())
+    Verb::ALL.iter().any(|verb| verb.name().as_bytes() == line)
 }
 
 fn read(request: &[u8]) -> Result<Zeroizing<String>, Rejection> {
@@ -250,8 +248,230 @@ impl Buffer {
     }
 }
 
-impl std::fmt::Debug for Buffer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "[{} bytes]", self.len())
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::ErrorCode;
+
+    /// What comes out of a stream that is received in these chunks.
+    fn requests(chunks: &[&[u8]], max_request: usize) -> Vec<Result<String, Rejection>> {
+        let mut framer = Framer::new(max_request);
+        let mut requests = Vec::new();
+        for chunk in chunks {
+            framer.push(chunk);
+            requests.extend(std::iter::from_fn(|| framer.next_request()));
+        }
+        framer.end();
+        assert!(!framer.is_partial());
+        requests.extend(std::iter::from_fn(|| framer.next_request()));
+        requests
+            .into_iter()
+            .map(|r| r.map(|text| text.to_string()))
+            .collect()
+    }
+
+    fn texts(stream: &str) -> Vec<String> {
+        requests(&[stream.as_bytes()], MAX_REQUEST)
+            .into_iter()
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    #[test]
+    fn lines_are_requests() {
+        assert_eq!(
+            texts("LIST\nSTART_DPD a b\r\n\r\n\n  \n REMOVE_CONFIG x \nLIST"),
+            ["LIST", "START_DPD a b", "REMOVE_CONFIG x", "LIST"]
+        );
+    }
+
+    #[test]
+    fn a_pretty_printed_value_is_one_request() {
+        let value = "APPLY_CONFIG {\n  \"a\": [\n    \"}]\\\"\\\\\", {}\n  ]\n}";
+        let stream = format!("{value}\n{value}  \r\n{value}LIST\n{value}{value}");
+        assert_eq!(texts(&stream), [value, value, value, "LIST", value, value]);
+    }
+
+    #[test]
+    fn a_value_is_complete_without_newline_or_pause() {
+        let mut framer = Framer::new(MAX_REQUEST);
+        framer.push(b"APPLY_CONFIG   [{}");
+        assert!(framer.is_partial() && framer.next_request().is_none());
+        framer.push(b"]");
+        assert!(!framer.is_partial());
+        assert_eq!(
+            framer.next_request().unwrap().unwrap().as_str(),
+            "APPLY_CONFIG   [{}]"
+        );
+        assert!(framer.next_request().is_none());
+    }
+
+    #[test]
+    fn a_pause_ends_a_request() {
+        let mut framer = Framer::new(MAX_REQUEST);
+        framer.pause();
+        framer.push(b" \n");
+        assert!(!framer.is_partial());
+        framer.pause();
+        assert!(framer.next_request().is_none());
+        framer.push(b"START_DPD test");
+        framer.pause();
+        framer.push(b"LIST\n");
+        assert_eq!(
+            framer.next_request().unwrap().unwrap().as_str(),
+            "START_DPD test"
+        );
+        assert_eq!(framer.next_request().unwrap().unwrap().as_str(), "LIST");
+    }
+
+    #[test]
+    fn an_argument_that_is_no_value_ends_at_the_newline() {
+        assert_eq!(
+            texts("APPLY_CONFIG\nAPPLY_CONFIG nonsense {\nLIST\n"),
+            ["APPLY_CONFIG", "APPLY_CONFIG nonsense {", "LIST"]
+        );
+    }
+
+    #[test]
+    fn a_faulty_value_is_one_request_and_the_next_one_is_found() {
+        for value in [
+            "APPLY_CONFIG {\n \"a\": b,\n}",
+            "APPLY_CONFIG {\n \"a: 1,\n \"b\": 2\n}",
+            "APPLY_CONFIG {\n \"a\": \"b\\\n}",
+            "APPLY_CONFIG {\n \"a\": [1\n}",
+            "APPLY_CONFIG {\n \"a\": {\n",
+            "APPLY_CONFIG {\n \"a\": \"-----BEGIN\nABCD\nLISTS\nEND\",\n \"b\": 1\n}",
+            "{\n \"connections\": {}\n}",
+            "APPLY_CONFIG{\n \"connections\": {}\n}",
+        ] {
+            for next in ["LIST", "START_DPD test", "APPLY_CONFIG {\n}"] {
+                let stream = format!("{value}\n{next}\n");
+                assert_eq!(texts(&stream), [value.trim_end(), next], "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_long_a_request_breaks_the_stream() {
+        let mut framer = Framer::new(10);
+        framer.push(b"LIST 67890\nAPPLY_CONFIG {}\nLIST\n");
+        assert_eq!(
+            framer.next_request().unwrap().unwrap().as_str(),
+            "LIST 67890"
+        );
+        let rejection = framer.next_request().unwrap().unwrap_err();
+        assert_eq!(rejection.verb, "APPLY_CONF");
+        assert_eq!(rejection.error.code, ErrorCode::InvalidParameter);
+        assert_eq!(rejection.error.message, "request is longer than 10 bytes");
+        assert!(framer.is_broken() && !framer.is_partial());
+        framer.push(b"LIST\n");
+        framer.end();
+        assert!(framer.next_request().is_none());
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_or_has_nul_bytes_is_refused() {
+        let stream = b"LIST\nSTART_DPD \xff\n\xfe\nSTART_DPD a\0b\nLIST\n";
+        let requests = requests(&[stream], MAX_REQUEST);
+        assert_eq!(requests[0].as_deref(), Ok("LIST"));
+        assert_eq!(requests[4].as_deref(), Ok("LIST"));
+        let refused = |index: usize| {
+            let rejection = requests[index].as_ref().unwrap_err();
+            (rejection.verb.as_str(), rejection.error.message.as_str())
+        };
+        assert_eq!(refused(1), ("START_DPD", "request is not UTF-8"));
+        assert_eq!(refused(2), ("", "request is not UTF-8"));
+        assert_eq!(refused(3), ("START_DPD", "request has a NUL byte"));
+        assert_eq!(requests.len(), 5);
+    }
+
+    #[test]
+    fn the_largest_request_takes_linear_time() {
+        // Quadratic behaviour would take hours here.
+        let value = format!("APPLY_CONFIG [{}]", "{ } ".repeat(MAX_REQUEST / 5));
+        assert_eq!(
+            texts(&format!("{value}\n{value}")),
+            [value.as_str(), value.as_str()]
+        );
+        let open = format!("START_DPD {}", " {".repeat(MAX_REQUEST / 4));
+        assert_eq!(texts(&open), [open]);
+    }
+
+    fn cut<'a>(stream: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
+        let mut positions: Vec<usize> = cuts.iter().map(|c| c.index(stream.len() + 1)).collect();
+        positions.extend([0, stream.len()]);
+        positions.sort_unstable();
+        positions.windows(2).map(|w| &stream[w[0]..w[1]]).collect()
+    }
+
+    fn pieces() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "LIST",
+            "APPLY_CONFIG ",
+            "START_DPD ",
+            "{",
+            "}",
+            "[",
+            "]",
+            "\"",
+            "\\",
+            "\n",
+            "\r\n",
+            " ",
+            "name",
+            "é",
+            "\0",
+            ":",
+            ",",
+        ]);
+        prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    fn values() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![any::<i32>().prop_map(Into::into), ".*".prop_map(Into::into)];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(serde_json::Value::from),
+                prop::collection::btree_map(".*", inner, 0..5)
+                    .prop_map(|map| serde_json::Value::from_iter(map)),
+            ]
+        })
+        .prop_filter("a value with brackets", |v| v.is_array() || v.is_object())
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_do_not_matter(
+            stream in pieces(),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+            max_request in 1..80_usize,
+        ) {
+            let whole = requests(&[stream.as_bytes()], max_request);
+            let chunks = cut(stream.as_bytes(), &cuts);
+            prop_assert_eq!(requests(&chunks, max_request), whole);
+        }
+
+        #[test]
+        fn any_bytes_are_taken(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+            requests(&[&bytes], 500);
+        }
+
+        #[test]
+        fn valid_values_are_found_whole(
+            values in prop::collection::vec(values(), 1..5),
+            pretty in any::<bool>(),
+            separator in prop::sample::select(vec!["", "\n", "\r\n", " \n\n"]),
+        ) {
+            let sent: Vec<String> = values
+                .iter()
+                .map(|value| match pretty {
+                    true => format!("APPLY_CONFIG {value:#}"),
+                    false => format!("APPLY_CONFIG {value}"),
+                })
+                .collect();
+            prop_assert_eq!(texts(&sent.join(separator)), sent);
+        }
     }
 }

@@ -121,3 +121,111 @@ struct Line<'a> {
     #[serde(flatten)]
     result: &'a Reply,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+
+    fn site() -> String {
+        "site".to_owned()
+    }
+
+    #[test]
+    fn replies_have_the_documented_lines() {
+        let status = ConnectionStatus {
+            name: site(),
+            gateways: vec!["10.0.0.1".to_owned(), "10.0.0.2".to_owned()],
+            active_gateway: Some("10.0.0.2".to_owned()),
+            state: ConnectionState::Established,
+            retries: 1,
+            ike_sa_name: Some("site-failover-10.0.0.2".to_owned()),
+        };
+        let idle = ConnectionStatus {
+            name: "idle".to_owned(),
+            gateways: vec![],
+            active_gateway: None,
+            state: ConnectionState::Down,
+            retries: 0,
+            ike_sa_name: None,
+        };
+        for (reply, line) in [
+            (
+                Reply::ApplyConfig {
+                    connections: vec![site()],
+                },
+                r#"{"reply":"APPLY_CONFIG","ok":true,"connections":["site"]}"#,
+            ),
+            (
+                Reply::RemoveConfig { connection: site() },
+                r#"{"reply":"REMOVE_CONFIG","ok":true,"connection":"site"}"#,
+            ),
+            (
+                Reply::Initiate {
+                    connection: site(),
+                    gateway: "10.0.0.1".to_owned(),
+                },
+                r#"{"reply":"INITIATE","ok":true,"connection":"site","gateway":"10.0.0.1"}"#,
+            ),
+            (
+                Reply::Terminate { connection: site() },
+                r#"{"reply":"TERMINATE","ok":true,"connection":"site"}"#,
+            ),
+            (
+                Reply::StartDpd {
+                    ike_sa_name: site(),
+                },
+                r#"{"reply":"START_DPD","ok":true,"ike_sa_name":"site"}"#,
+            ),
+            (
+                Reply::List {
+                    connections: vec![status, idle],
+                },
+                concat!(
+                    r#"{"reply":"LIST","ok":true,"connections":[{"name":"site","#,
+                    r#""gateways":["10.0.0.1","10.0.0.2"],"active_gateway":"10.0.0.2","#,
+                    r#""state":"established","retries":1,"ike_sa_name":"site-failover-10.0.0.2"},"#,
+                    r#"{"name":"idle","gateways":[],"active_gateway":null,"state":"down","#,
+                    r#""retries":0,"ike_sa_name":null}]}"#,
+                ),
+            ),
+            (
+                Reply::failed(
+                    Verb::Initiate,
+                    Error::new(ErrorCode::NoAlternativeSegw, "site has \"no\" gateway"),
+                ),
+                concat!(
+                    r#"{"reply":"INITIATE","ok":false,"error":{"code":3,"#,
+                    r#""name":"NO_ALTERNATIVE_SEGW","message":"site has \"no\" gateway"}}"#,
+                ),
+            ),
+            (
+                super::super::parse("APPLY_CONFIG {\"connections\": {\"test\": 1}}")
+                    .unwrap_err()
+                    .into(),
+                concat!(
+                    r#"{"reply":"APPLY_CONFIG","ok":false,"error":{"code":7,"#,
+                    r#""name":"PARSING_FAILED","message":"#,
+                    r#""connections.test: expected an object, found a number"}}"#,
+                ),
+            ),
+        ] {
+            assert_eq!(reply.to_line(), format!("{line}\n"));
+        }
+    }
+
+    #[test]
+    fn states_are_lower_case() {
+        let states = [
+            ConnectionState::Down,
+            ConnectionState::Connecting,
+            ConnectionState::Established,
+            ConnectionState::Waiting,
+            ConnectionState::Exhausted,
+        ];
+        assert_eq!(
+            serde_json::to_string(&states).unwrap(),
+            r#"["down","connecting","established","waiting","exhausted"]"#
+        );
+    }
+}

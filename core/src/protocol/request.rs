@@ -25,7 +25,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::ApplyConfig,
         Self::RemoveConfig,
         Self::Initiate,
@@ -170,4 +170,115 @@ fn surplus(verb: Verb) -> Error {
         _ => "a connection and at most one child",
     };
     Error::invalid(format!("{}: expected {expected}", verb.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+
+    fn refused(text: &str) -> (String, String) {
+        let rejection = parse(text).unwrap_err();
+        assert_eq!(rejection.error.code, ErrorCode::InvalidParameter);
+        (rejection.verb, rejection.error.message)
+    }
+
+    fn with(verb: &str, message: &str) -> (String, String) {
+        (verb.to_owned(), message.to_owned())
+    }
+
+    #[test]
+    fn every_verb_is_read() {
+        let name = || "site a".to_owned();
+        let initiate = |child: Option<&str>| Request::Initiate {
+            connection: "site".to_owned(),
+            child: child.map(str::to_owned),
+        };
+        for (text, request) in [
+            ("LIST", Request::List),
+            ("  LIST \n", Request::List),
+            (
+                "REMOVE_CONFIG  site a ",
+                Request::RemoveConfig { connection: name() },
+            ),
+            ("TERMINATE site a", Request::Terminate { name: name() }),
+            ("START_DPD\tsite a", Request::StartDpd { name: name() }),
+            ("INITIATE site", initiate(None)),
+            ("INITIATE site net", initiate(Some("net"))),
+        ] {
+            assert_eq!(parse(text), Ok(request), "{text:?}");
+        }
+        let Ok(Request::ApplyConfig(configuration)) = parse("APPLY_CONFIG\n{\"name\": \"a\"}")
+        else {
+            panic!("a configuration expected");
+        };
+        assert_eq!(configuration.connections[0].name, "a");
+    }
+
+    #[test]
+    fn names_of_verbs_lead_back_to_them() {
+        for verb in Verb::ALL {
+            assert_eq!(Verb::from_name(verb.name()), Some(verb));
+        }
+    }
+
+    #[test]
+    fn a_faulty_configuration_is_a_parsing_error() {
+        let rejection = parse("APPLY_CONFIG {\"name\": 1}").unwrap_err();
+        assert_eq!(rejection.verb, "APPLY_CONFIG");
+        assert_eq!(
+            rejection.error,
+            Error::parsing("name: expected a string, found a number")
+        );
+    }
+
+    #[test]
+    fn missing_and_surplus_arguments_are_refused() {
+        let connection = "expected the name of a connection";
+        for (text, verb, expected) in [
+            (
+                "APPLY_CONFIG",
+                "APPLY_CONFIG",
+                "expected a JSON configuration",
+            ),
+            ("REMOVE_CONFIG ", "REMOVE_CONFIG", connection),
+            ("INITIATE", "INITIATE", connection),
+            (
+                "INITIATE a b c",
+                "INITIATE",
+                "expected a connection and at most one child",
+            ),
+            (
+                "TERMINATE",
+                "TERMINATE",
+                "expected the name of a connection or an IKE_SA",
+            ),
+            (
+                "START_DPD",
+                "START_DPD",
+                "expected the name of a connection or an IKE_SA",
+            ),
+            ("LIST all", "LIST", "expected no argument"),
+        ] {
+            assert_eq!(refused(text), with(verb, &format!("{verb}: {expected}")));
+        }
+    }
+
+    #[test]
+    fn unknown_verbs_are_repeated_only_if_they_look_like_one() {
+        let message =
+            "unknown verb: expected one of APPLY_CONFIG, REMOVE_CONFIG, INITIATE, TERMINATE, \
+                       START_DPD, LIST";
+        assert_eq!(refused("RELOAD all"), with("RELOAD", message));
+        assert_eq!(refused(&"A".repeat(100)), with(&"A".repeat(32), message));
+        for text in [
+            "list",
+            "",
+            "{\"secret\":\"hunter2\"}",
+            "hunter2\"}",
+            "LIST2",
+        ] {
+            assert_eq!(refused(text), with("", message), "{text}");
+        }
+    }
 }
