@@ -63,6 +63,16 @@ impl Default for ClientOptions {
     }
 }
 
+impl ClientOptions {
+    /// With lines of the section `charon.plugins.extsock.failover`.
+    pub fn with_failover(settings: &str) -> Self {
+        Self {
+            settings: format!("plugins {{\n extsock {{\n failover {{\n {settings}\n }}\n }}\n }}"),
+            ..Self::default()
+        }
+    }
+}
+
 /// The client with its charon.
 pub struct Client {
     charon: Charon,

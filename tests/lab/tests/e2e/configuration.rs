@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What APPLY_CONFIG makes of its argument.
+
+use extsock_lab::{net, Lab, PSK};
+use serde_json::{json, Value};
+
+use crate::{expect_failover, ike_sa, Tunnel};
+
+#[test]
+fn an_error_names_its_field_and_nothing_is_applied() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    config["connections"]["bad"] = config["connections"]["net"].clone();
+    for (field, value) in [
+        ("remote_addrs", json!({"not": "a list"})),
+        ("proposals", json!(["aes128-no-such-algorithm"])),
+        ("version", json!(3)),
+        ("remote_adrs", json!("10.0.0.1")),
+    ] {
+        let mut faulty = config.clone();
+        faulty["connections"]["bad"][field] = value;
+        let error = control.error(&format!("APPLY_CONFIG {faulty}"));
+        assert_eq!(error["code"], 7, "{error}");
+        assert_eq!(error["name"], "PARSING_FAILED", "{error}");
+        let message = error["message"].as_str().unwrap_or_default();
+        let path = format!("connections.bad.{field}");
+        assert!(message.contains(&path), "{error}");
+        assert_eq!(control.ok("LIST")["connections"], json!([]));
+    }
+    assert_eq!(client.swanctl(&["--list-conns"]), "");
+    control.error("INITIATE net");
+    assert!(control.events_named("config_applied").is_empty());
+}
+
+#[test]
+fn applying_a_name_again_leaves_its_running_sa_alone() {
+    let mut tunnel = Tunnel::up();
+    let before = ike_sa(&tunnel.client, "net");
+    let pings = tunnel.client.pings("10.2.0.1");
+    tunnel.control.apply(&net(&[11, 12]));
+    tunnel.client.ping("10.2.0.1");
+    let (sent, answered) = pings.finish();
+    assert!(answered + 1 >= sent, "{answered} of {sent} pings answered");
+    assert_eq!(ike_sa(&tunnel.client, "net"), before);
+
+    // The SA still belongs to the connection.
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
+}
+
+#[test]
+fn gateways_can_be_replaced_under_a_running_sa() {
+    let mut tunnel = Tunnel::up();
+    let before = ike_sa(&tunnel.client, "net");
+    tunnel.control.apply(&net(&[11, 13, 12]));
+    assert_eq!(ike_sa(&tunnel.client, "net"), before);
+    tunnel.gateway_1.kill();
+    // There is no gateway 13.
+    let started = tunnel.control.wait_event("failover_started");
+    assert_eq!(started["to"], "192.168.7.13");
+    let established = tunnel.control.wait_event("failover_established");
+    assert_eq!(established["gateway"], "192.168.7.12");
+    assert_eq!(established["attempts"], 2);
+}
+
+/// A connection as the clients of the existing plugin write it, secret included.
+fn existing_shape(name: &str) -> Value {
+    json!({
+        "name": name,
+        "ike_cfg": {
+            "version": 2,
+            "local_addrs": ["192.168.7.1"],
+            "remote_addrs": ["192.168.7.11", "192.168.7.12"],
+            "proposals": ["aes128-sha256-modp2048"],
+        },
+        "local_auth": {"auth": "psk", "id": "client", "secret": PSK},
+        "remote_auth": {"auth": "psk", "id": "segw", "secret": PSK},
+        "children": [{
+            "name": "net2",
+            "mode": "tunnel",
+            "start_action": "none",
+            "dpd_action": "none",
+            "local_ts": ["10.1.0.0/24"],
+            "remote_ts": ["10.2.0.0/24"],
+            "esp_proposals": ["aes128-sha256-modp2048"],
+        }],
+    })
+}
+
+#[test]
+fn one_connection_at_the_root_brings_a_tunnel_up() {
+    brings_a_tunnel_up(&existing_shape("net"));
+}
+
+#[test]
+fn connections_in_an_array_bring_a_tunnel_up() {
+    brings_a_tunnel_up(&json!({"connections": [existing_shape("net"), existing_shape("other")]}));
+}
+
+fn brings_a_tunnel_up(config: &Value) {
+    let lab = Lab::new();
+    let _gateway_2 = lab.gateway(12);
+    let client = lab.client();
+    let mut control = client.connect();
+    control.apply(config);
+    control.ok("INITIATE net");
+    expect_failover(&mut control, 11, 12, "peer_unreachable");
+    client.ping("10.2.0.1");
+}

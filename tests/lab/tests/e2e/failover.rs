@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What makes a connection go to its next gateway, and what it finds there.
+
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use extsock_lab::{connection, net, wait, ClientOptions, GatewayOptions, Lab};
+
+use crate::{expect_failover, ike_sa, wait_state, Tunnel};
+
+#[test]
+fn gateway_1_is_down_at_the_first_attempt() {
+    let lab = Lab::new();
+    let mut gateway_1 = lab.gateway(11);
+    gateway_1.kill();
+    let _gateway_2 = lab.gateway(12);
+    let client = lab.client();
+    let mut control = client.connect();
+    let applied = control.apply(&net(&[11, 12]));
+    assert_eq!(applied["connections"], serde_json::json!(["net"]));
+
+    let initiated = control.ok("INITIATE net");
+    assert_eq!(initiated["connection"], "net");
+    assert_eq!(initiated["gateway"], "192.168.7.11");
+
+    expect_failover(&mut control, 11, 12, "peer_unreachable");
+    client.ping("10.2.0.1");
+    let listed = wait_state(&mut control, "established");
+    assert_eq!(listed["active_gateway"], "192.168.7.12");
+    assert_eq!(listed["ike_sa_name"], "net-failover-192.168.7.12");
+    assert_eq!(listed["retries"], 0);
+}
+
+#[test]
+fn gateway_1_refuses_authentication() {
+    let lab = Lab::new();
+    let gateway_1 = lab.gateway(11);
+    gateway_1.refuse_authentication();
+    let _gateway_2 = lab.gateway(12);
+    let client = lab.client();
+    let mut control = client.connect();
+    control.apply(&net(&[11, 12]));
+    control.ok("INITIATE net");
+    expect_failover(&mut control, 11, 12, "auth_failed");
+    client.ping("10.2.0.1");
+}
+
+#[test]
+fn gateway_dies_under_a_running_tunnel() {
+    let mut tunnel = Tunnel::up();
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
+}
+
+#[test]
+fn gateway_shuts_down_and_deletes_the_sa() {
+    let mut tunnel = Tunnel::up();
+    tunnel.gateway_1.stop();
+    expect_failover(&mut tunnel.control, 11, 12, "peer_deleted");
+    tunnel.client.ping("10.2.0.1");
+}
+
+#[test]
+fn the_way_back_uses_the_connection_itself_and_unregisters_the_clone() {
+    let mut tunnel = Tunnel::up();
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
+    let conns = tunnel.client.swanctl(&["--list-conns"]);
+    assert!(conns.contains("net: IKEv2"), "{conns}");
+    assert!(
+        conns.contains("net-failover-192.168.7.12: IKEv2"),
+        "{conns}"
+    );
+
+    tunnel.gateway_1.restart();
+    tunnel.gateway_2.kill();
+    expect_failover(&mut tunnel.control, 12, 11, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
+    let listed = wait_state(&mut tunnel.control, "established");
+    assert_eq!(listed["active_gateway"], "192.168.7.11");
+    assert_eq!(listed["ike_sa_name"], "net");
+    wait::until("the clone is unregistered", || {
+        let conns = tunnel.client.swanctl(&["--list-conns"]);
+        (conns.contains("net: IKEv2") && !conns.contains("-failover-")).then_some(())
+    });
+}
+
+#[test]
+fn three_gateways_are_used_in_a_circle() {
+    let lab = Lab::new();
+    let mut gateways = [11, 12, 13].map(|number| lab.gateway(number));
+    let client = lab.client();
+    let mut control = client.connect();
+    control.apply(&net(&[11, 12, 13]));
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    gateways[0].kill();
+    expect_failover(&mut control, 11, 12, "dpd_timeout");
+    gateways[1].kill();
+    expect_failover(&mut control, 12, 13, "dpd_timeout");
+    gateways[0].restart();
+    gateways[2].kill();
+    expect_failover(&mut control, 13, 11, "dpd_timeout");
+    client.ping("10.2.0.1");
+}
+
+#[test]
+fn dead_gateways_are_tried_five_times_and_then_given_up() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    control.apply(&net(&[11, 12]));
+    control.ok("INITIATE net");
+    let exhausted = control.wait_event("failover_exhausted");
+    assert_eq!(exhausted["connection"], "net");
+    assert_eq!(exhausted["retries"], 5);
+    let attempts: Vec<_> = control
+        .events_named("failover_started")
+        .iter()
+        .map(|event| (event["attempt"].as_u64(), event["to"].to_string()))
+        .collect();
+    let expected: Vec<_> = (1..=5)
+        .map(|attempt| {
+            let to = if attempt % 2 == 1 { 12 } else { 11 };
+            (Some(attempt), format!("\"192.168.7.{to}\""))
+        })
+        .collect();
+    assert_eq!(attempts, expected);
+    wait_state(&mut control, "exhausted");
+    wait::holds_for(Duration::from_secs(3), "nothing more is tried", || {
+        (control.events_named("failover_started").len() != 5).then(|| "a sixth".to_owned())
+    });
+    assert_eq!(control.events_named("failover_exhausted").len(), 1);
+}
+
+#[test]
+fn an_established_sa_resets_the_count_of_retries() {
+    let mut tunnel = Tunnel::up_with(ClientOptions::with_failover("max_retries = 1"));
+    // Each failover would be one too many if the one before it still counted.
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.gateway_1.restart();
+    tunnel.gateway_2.kill();
+    expect_failover(&mut tunnel.control, 12, 11, "dpd_timeout");
+}
+
+#[test]
+fn other_connections_do_not_notice_a_failover() {
+    let lab = Lab::new();
+    let mut gateway_1 = lab.gateway(11);
+    let _gateway_2 = lab.gateway(12);
+    let _other_gateway = lab.gateway_with(
+        13,
+        GatewayOptions {
+            networks: vec![3],
+            ..GatewayOptions::default()
+        },
+    );
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    config["connections"]["other"] =
+        connection("other", &[13, 14], &[3])["connections"]["other"].clone();
+    control.apply(&config);
+    for name in ["net", "other"] {
+        control.ok(&format!("INITIATE {name}"));
+        control.wait_event("tunnel_up");
+    }
+    client.ping("10.2.0.1");
+    client.ping("10.3.0.1");
+
+    let before = ike_sa(&client, "other");
+    assert!(before.contains("ESTABLISHED"), "{before}");
+    let pings = client.pings("10.3.0.1");
+    gateway_1.kill();
+    expect_failover(&mut control, 11, 12, "dpd_timeout");
+    client.ping("10.2.0.1");
+    let (sent, answered) = pings.finish();
+    assert!(sent > 20, "{sent} pings");
+    // The last one may still be under way.
+    assert!(answered + 1 >= sent, "{answered} of {sent} pings answered");
+    assert_eq!(ike_sa(&client, "other"), before);
+}
+
+#[test]
+fn all_child_sas_come_back() {
+    let lab = Lab::new();
+    let two_networks = GatewayOptions {
+        networks: vec![2, 3],
+        ..GatewayOptions::default()
+    };
+    let mut gateway_1 = lab.gateway_with(11, two_networks.clone());
+    let _gateway_2 = lab.gateway_with(12, two_networks);
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    config["connections"]["net"] =
+        connection("net", &[11, 12], &[2, 3])["connections"]["net"].clone();
+    control.apply(&config);
+    control.ok("INITIATE net");
+    client.ping("10.2.0.1");
+    client.ping("10.3.0.1");
+    gateway_1.kill();
+    expect_failover(&mut control, 11, 12, "dpd_timeout");
+    client.ping("10.2.0.1");
+    client.ping("10.3.0.1");
+}
+
+#[test]
+fn only_the_child_sa_that_was_asked_for_comes_back() {
+    let lab = Lab::new();
+    let two_networks = GatewayOptions {
+        networks: vec![2, 3],
+        ..GatewayOptions::default()
+    };
+    let mut gateway_1 = lab.gateway_with(11, two_networks.clone());
+    let _gateway_2 = lab.gateway_with(12, two_networks);
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    config["connections"]["net"] =
+        connection("net", &[11, 12], &[2, 3])["connections"]["net"].clone();
+    control.apply(&config);
+    control.ok("INITIATE net net3");
+    client.ping("10.3.0.1");
+    gateway_1.kill();
+    expect_failover(&mut control, 11, 12, "dpd_timeout");
+    client.ping("10.3.0.1");
+    let sas = client.swanctl(&["--list-sas"]);
+    assert!(sas.contains("net3: #"), "{sas}");
+    assert!(!sas.contains("net2: #"), "{sas}");
+}
+
+#[test]
+fn a_virtual_ip_is_asked_for_at_the_next_gateway() {
+    let lab = Lab::new();
+    let with_pool = GatewayOptions {
+        pool: Some("10.9.0.0/24"),
+        ..GatewayOptions::default()
+    };
+    let mut gateway_1 = lab.gateway_with(11, with_pool.clone());
+    let _gateway_2 = lab.gateway_with(12, with_pool);
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    let connection = &mut config["connections"]["net"];
+    connection["vips"] = "0.0.0.0".into();
+    connection["children"]["net2"]["local_ts"] = "dynamic".into();
+    control.apply(&config);
+    control.ok("INITIATE net");
+    client.ping("10.2.0.1");
+    gateway_1.kill();
+    expect_failover(&mut control, 11, 12, "dpd_timeout");
+    client.ping("10.2.0.1");
+    let sas = client.swanctl(&["--list-sas"]);
+    assert!(sas.contains("[10.9.0."), "{sas}");
+}
+
+#[test]
+fn start_dpd_finds_a_dead_gateway_at_once() {
+    let lab = Lab::new();
+    let mut gateway_1 = lab.gateway(11);
+    let mut gateway_2 = lab.gateway(12);
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    // Without it nothing but the command would find out.
+    config["connections"]["net"]["dpd_delay"] = "0s".into();
+    control.apply(&config);
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    gateway_1.kill();
+    assert_eq!(control.ok("START_DPD net")["ike_sa_name"], "net");
+    expect_failover(&mut control, 11, 12, "dpd_timeout");
+    // From now on the stable name means the clone, whose own name does as well.
+    let clone = "net-failover-192.168.7.12";
+    assert_eq!(control.ok("START_DPD net")["ike_sa_name"], clone);
+    gateway_1.restart();
+    gateway_2.kill();
+    control.ok(&format!("START_DPD {clone}"));
+    expect_failover(&mut control, 12, 11, "dpd_timeout");
+}
+
+#[test]
+fn charon_answers_while_clients_do_not_read_and_failovers_run() {
+    let lab = Lab::new();
+    let client = lab.client_with(ClientOptions::with_failover("max_retries = 1000"));
+    let silent: Vec<_> = (0..10)
+        .map(|_| UnixStream::connect(client.socket_path()).expect("the plugin listens"))
+        .collect();
+    let mut control = client.connect();
+    let config = net(&[11, 12]);
+    control.apply(&config);
+    control.ok("INITIATE net");
+    let mut slowest = Duration::ZERO;
+    while control.events_named("failover_started").len() < 4 {
+        // Each gives every silent client one more event to leave unread.
+        for _ in 0..50 {
+            control.apply(&config);
+        }
+        let asked = Instant::now();
+        client.swanctl(&["--list-sas"]);
+        slowest = slowest.max(asked.elapsed());
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    drop(silent);
+}

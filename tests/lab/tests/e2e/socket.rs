@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Clients of the socket, well-behaved and other.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
+
+use extsock_lab::{net, wait, ClientOptions, Lab};
+
+#[test]
+fn existing_clients_send_no_terminator() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut observer = client.connect();
+    let pretty = format!("{:#}", net(&[11, 12]));
+    assert!(pretty.lines().count() > 20);
+
+    // One that keeps its connection open: the JSON value says where it ends,
+    // after the command it is the pause.
+    let mut open = client.connect();
+    open.send(format!("APPLY_CONFIG {pretty}").as_bytes());
+    assert_eq!(open.reply()["ok"], true);
+    observer.wait_event("config_applied");
+    open.send(b"REMOVE_CONFIG net");
+    assert_eq!(open.reply()["ok"], true);
+
+    // One that says it is done, and one that does not wait for anything.
+    let mut half_closed = client.connect();
+    half_closed.send(format!("APPLY_CONFIG {pretty}").as_bytes());
+    half_closed.half_close();
+    assert_eq!(half_closed.reply()["ok"], true);
+    observer.wait_event("config_applied");
+    let mut hasty = UnixStream::connect(client.socket_path()).expect("the plugin listens");
+    hasty.write_all(b"REMOVE_CONFIG net").expect("it reads");
+    drop(hasty);
+    wait::until("the hasty client's request is served", || {
+        observer.connection("net").is_null().then_some(())
+    });
+}
+
+#[test]
+fn a_value_in_pieces_is_one_request() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    let request = format!("APPLY_CONFIG {}\nLIST\n", net(&[11, 12]));
+    for piece in request.as_bytes().chunks(37) {
+        control.send(piece);
+    }
+    assert_eq!(control.reply()["reply"], "APPLY_CONFIG");
+    assert_eq!(control.reply()["reply"], "LIST");
+}
+
+#[test]
+fn replies_come_in_the_order_of_the_requests() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    control.send(b"LIST\nINITIATE nobody\nNONSENSE\nLIST\n");
+    let replies = [(); 4].map(|()| control.reply());
+    let summary = replies.map(|reply| (reply["reply"].to_string(), reply["ok"].clone()));
+    assert_eq!(summary[0], ("\"LIST\"".to_owned(), true.into()));
+    assert_eq!(summary[1], ("\"INITIATE\"".to_owned(), false.into()));
+    assert_eq!(summary[2].1, false);
+    assert_eq!(summary[3], ("\"LIST\"".to_owned(), true.into()));
+}
+
+#[test]
+fn every_client_gets_the_events() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut observers = [(); 3].map(|()| client.connect());
+    for observer in &mut observers {
+        // A reply shows that the plugin has accepted the connection.
+        observer.ok("LIST");
+    }
+    control.apply(&net(&[11, 12]));
+    for observer in &mut observers {
+        assert_eq!(observer.wait_event("config_applied")["connection"], "net");
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_is_dropped_and_others_are_not() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut silent = UnixStream::connect(client.socket_path()).expect("the plugin listens");
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    // Long names make long events.
+    let name = "n".repeat(2000);
+    let connection = config["connections"]["net"].take();
+    config["connections"] = serde_json::json!({name: connection});
+    wait::until("the silent client is dropped", || {
+        for _ in 0..100 {
+            control.apply(&config);
+        }
+        // Writing to a connection that the other side has closed fails.
+        silent.write_all(b"\n").is_err().then_some(())
+    });
+    control.ok("LIST");
+    // What had been sent to it before ends at a line or within one, but it ends.
+    let mut rest = Vec::new();
+    let _ = silent.read_to_end(&mut rest);
+}
+
+#[test]
+fn the_socket_is_owned_and_protected_like_that_of_vici() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let socket = client.socket_path();
+    let ours = fs::metadata(&socket).expect("the socket is there");
+    let vici = fs::metadata(socket.with_extension("vici")).expect("vici's socket is there");
+    assert!(ours.file_type().is_socket());
+    assert_eq!(
+        (ours.mode(), ours.uid(), ours.gid()),
+        (vici.mode(), vici.uid(), vici.gid())
+    );
+}
+
+#[test]
+fn the_socket_can_be_placed_elsewhere() {
+    let lab = Lab::new();
+    let client = lab.client_with(ClientOptions {
+        settings: "plugins {\n extsock {\n socket = unix:///run/lab/elsewhere\n }\n }".to_owned(),
+        ..ClientOptions::default()
+    });
+    client.connect_at("/run/lab/elsewhere").ok("LIST");
+    assert!(!client.socket_path().exists());
+}
