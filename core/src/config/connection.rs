@@ -47,10 +47,10 @@ const IKE_CFG: &[Setting<Draft>] = &[
         Ok(())
     }),
     ("local_port", |d, n| {
-        set(&mut d.connection.local_port, n.port()?)
+        set(&mut d.connection.local_port, n.number(1..=u16::MAX)?)
     }),
     ("remote_port", |d, n| {
-        set(&mut d.connection.remote_port, n.port()?)
+        set(&mut d.connection.remote_port, n.number(1..=u16::MAX)?)
     }),
     ("version", |d, n| {
         let versions = [

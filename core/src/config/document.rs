@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The JSON document as a tree that knows its order and its duplicate keys and wipes its strings.
+//!
+//! Not wiped is serde_json's own buffer, through which strings with escapes pass.
 
 use std::fmt;
 

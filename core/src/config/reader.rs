@@ -2,7 +2,9 @@
 
 //! Typed access to the document; every error names the path and what was expected.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::mem;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -183,9 +185,9 @@ impl Node {
     /// One of some words; numbers and booleans count as the words that they are written with.
     pub(super) fn keyword<T: Copy>(&self, words: &[(&str, T)]) -> Result<T> {
         let written = match &self.value {
-            Value::Text(text) => Some(text.to_string()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Bool(value) => Some(value.to_string()),
+            Value::Text(text) => Some(Cow::Borrowed(text.as_str())),
+            Value::Number(number) => Some(number.to_string().into()),
+            Value::Bool(value) => Some(value.to_string().into()),
             _ => None,
         };
         let found = written.and_then(|written| {
@@ -210,21 +212,23 @@ impl Node {
     }
 
     /// A whole number, as a number or a string.
-    pub(super) fn number(&self, range: RangeInclusive<u32>) -> Result<u32> {
-        let number = match &self.value {
-            Value::Number(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()),
-            Value::Text(text) => parse_digits(text),
-            _ => None,
-        };
+    pub(super) fn number<T>(&self, range: RangeInclusive<T>) -> Result<T>
+    where
+        T: Copy + Display + PartialOrd + TryFrom<u32>,
+    {
+        let number = self.digits().and_then(|n| T::try_from(n).ok());
         number.filter(|n| range.contains(n)).ok_or_else(|| {
             let (from, to) = (range.start(), range.end());
             self.unsuitable(&format!("a number from {from} to {to}"))
         })
     }
 
-    pub(super) fn port(&self) -> Result<u16> {
-        let number = self.number(1..=u32::from(u16::MAX))?;
-        Ok(u16::try_from(number).unwrap_or(u16::MAX))
+    fn digits(&self) -> Option<u32> {
+        match &self.value {
+            Value::Number(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()),
+            Value::Text(text) => parse_digits(text),
+            _ => None,
+        }
     }
 
     /// Six binary digits. Not a number, because 001110 is none in JSON.
@@ -241,9 +245,8 @@ impl Node {
     /// Seconds, or a string with a unit such as `5m`.
     pub(super) fn time(&self) -> Result<Duration> {
         let seconds = match &self.value {
-            Value::Number(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()),
             Value::Text(text) => parse_time(text),
-            _ => None,
+            _ => self.digits(),
         };
         let expected = "seconds below 2^32, or a string such as \"30s\", \"5m\", \"1h\" or \"1d\"";
         seconds

@@ -435,7 +435,7 @@ mod tests {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(serde_json::Value::from),
                 prop::collection::btree_map(".*", inner, 0..5)
-                    .prop_map(|map| serde_json::Value::from_iter(map)),
+                    .prop_map(serde_json::Value::from_iter),
             ]
         })
         .prop_filter("a value with brackets", |v| v.is_array() || v.is_object())
