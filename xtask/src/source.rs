@@ -2,13 +2,13 @@
 //! strongSwan's headers: Debian ships none, so they come from its source package.
 
 use std::env;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{bail, Context, Result};
-use xshell::{cmd, Shell};
+use xshell::{cmd, PushEnv, Shell};
 
 use crate::Project;
 
@@ -92,8 +92,7 @@ fn fetch(project: &Project, codename: &str, version: &str) -> Result<PathBuf> {
     let shell = &project.shell;
     if !tree.exists() {
         println!("strongSwan: fetching Debian's source of {version}");
-        let apt = PrivateApt::new(shell, directory.join("apt").join(codename), codename)?;
-        let description = apt.download_source(version)?;
+        let description = download(shell, &directory.join("apt"), codename, version)?;
         // Under a name of its own until it is complete.
         let unpacking = directory.join("unpacking");
         shell.remove_path(&unpacking)?;
@@ -122,14 +121,45 @@ fn fetch(project: &Project, codename: &str, version: &str) -> Result<PathBuf> {
     Ok(tree)
 }
 
-/// apt with sources and state of its own, which leaves the system's as they are.
+/// Downloads the newest revision of `version` that a mirror really has, not only lists, and
+/// returns the path of its .dsc file.
+fn download(shell: &Shell, directory: &Path, codename: &str, version: &str) -> Result<PathBuf> {
+    let mut listed = Vec::new();
+    for (uri, suite) in repositories(shell, codename) {
+        let apt = Rc::new(PrivateApt::new(
+            shell,
+            directory.join(&suite),
+            &uri,
+            &suite,
+        )?);
+        for revision in apt.revisions(version)? {
+            listed.push((revision, Rc::clone(&apt)));
+        }
+    }
+    let newer = |a: &str, b: &str| {
+        cmd!(shell, "dpkg --compare-versions {a} gt {b}")
+            .quiet()
+            .run()
+            .is_ok()
+    };
+    listed.sort_by(|(a, _), (b, _)| newer(b, a).cmp(&newer(a, b)));
+    for (revision, apt) in listed {
+        if let Some(description) = apt.download_source(&revision) {
+            return Ok(description);
+        }
+    }
+    bail!("no mirror has the source of strongSwan {version}; set STRONGSWAN_SRC to a configured tree of it")
+}
+
+/// apt with one source and state of its own, which leaves the system's as they are.
 struct PrivateApt<'a> {
     shell: &'a Shell,
     directory: PathBuf,
+    suite: String,
 }
 
 impl<'a> PrivateApt<'a> {
-    fn new(shell: &'a Shell, directory: PathBuf, codename: &str) -> Result<Self> {
+    fn new(shell: &'a Shell, directory: PathBuf, uri: &str, suite: &str) -> Result<Self> {
         for name in ["lists/partial", "cache/archives/partial", "sources"] {
             fs::create_dir_all(directory.join(name))?;
         }
@@ -138,11 +168,10 @@ impl<'a> PrivateApt<'a> {
         } else {
             String::new()
         };
-        let mut sources = String::new();
-        for (uri, suite) in repositories(shell, codename)? {
-            writeln!(sources, "deb-src {options}{uri} {suite} main")?;
-        }
-        fs::write(directory.join("sources.list"), sources)?;
+        fs::write(
+            directory.join("sources.list"),
+            format!("deb-src {options}{uri} {suite} main\n"),
+        )?;
         let path = directory.display();
         // The user is root because _apt may not be able to reach the checkout.
         fs::write(
@@ -155,71 +184,65 @@ impl<'a> PrivateApt<'a> {
                  APT::Sandbox::User \"root\";\n"
             ),
         )?;
-        let apt = Self { shell, directory };
-        {
-            let _environment = apt.environment();
-            cmd!(shell, "apt-get update --quiet --quiet").run()?;
-        }
+        let apt = Self {
+            shell,
+            directory,
+            suite: suite.to_owned(),
+        };
+        let environment = apt.environment();
+        cmd!(shell, "apt-get update --quiet --quiet")
+            .quiet()
+            .run()?;
+        drop(environment);
         Ok(apt)
     }
 
-    fn environment(&self) -> xshell::PushEnv<'_> {
+    fn environment(&self) -> PushEnv<'a> {
         self.shell
             .push_env("APT_CONFIG", self.directory.join("apt.conf"))
     }
 
-    /// Downloads the newest revision of `version` that the mirror really has, and returns
-    /// the path of its .dsc file.
-    fn download_source(&self, version: &str) -> Result<PathBuf> {
-        let shell = self.shell;
-        let _environment = self.environment();
-        let _there = shell.push_dir(self.directory.join("sources"));
-        for revision in self.revisions(version)? {
-            let file = revision
-                .split_once(':')
-                .map_or(&*revision, |(_, rest)| rest);
-            let fetched = cmd!(
-                shell,
-                "apt-get source --quiet --quiet --download-only --only-source strongswan={revision}"
-            )
-            .ignore_stderr()
-            .run();
-            if fetched.is_ok() {
-                println!("strongSwan: got revision {revision}");
-                return Ok(shell.current_dir().join(format!("strongswan_{file}.dsc")));
-            }
-            println!("strongSwan: the mirror does not have {revision}");
-        }
-        bail!("the mirror has no source of strongSwan {version}; set STRONGSWAN_SRC to a configured tree of it")
-    }
-
-    /// The listed revisions of an upstream version, newest first.
+    /// The listed revisions of an upstream version.
     fn revisions(&self, version: &str) -> Result<Vec<String>> {
-        let shell = self.shell;
-        let listing = cmd!(shell, "apt-cache showsrc --only-source strongswan")
+        let _environment = self.environment();
+        // Lists of a suite without the package are no error.
+        let listing = cmd!(self.shell, "apt-cache showsrc --only-source strongswan")
             .quiet()
+            .ignore_status()
+            .ignore_stderr()
             .read()?;
-        let mut revisions: Vec<String> = listing
+        Ok(listing
             .lines()
             .filter_map(|line| line.strip_prefix("Version: "))
             .filter(|revision| upstream(revision) == version)
             .map(str::to_owned)
-            .collect();
-        revisions.sort();
-        revisions.dedup();
-        let newer = |a: &str, b: &str| {
-            cmd!(shell, "dpkg --compare-versions {a} gt {b}")
-                .quiet()
-                .run()
-                .is_ok()
-        };
-        revisions.sort_by(|a, b| newer(b, a).cmp(&newer(a, b)));
-        Ok(revisions)
+            .collect())
+    }
+
+    fn download_source(&self, revision: &str) -> Option<PathBuf> {
+        let shell = self.shell;
+        let suite = &self.suite;
+        let _environment = self.environment();
+        let _there = shell.push_dir(self.directory.join("sources"));
+        let fetched = cmd!(
+            shell,
+            "apt-get source --quiet --quiet --download-only --only-source strongswan={revision}"
+        )
+        .quiet()
+        .ignore_stderr()
+        .run();
+        if fetched.is_err() {
+            println!("strongSwan: {revision} is listed in {suite}, but not there");
+            return None;
+        }
+        println!("strongSwan: got {revision} from {suite}");
+        let file = revision.split_once(':').map_or(revision, |(_, rest)| rest);
+        Some(shell.current_dir().join(format!("strongswan_{file}.dsc")))
     }
 }
 
 /// Where Debian's `codename` is: the system's own mirrors if it has them, else the canonical ones.
-fn repositories(shell: &Shell, codename: &str) -> Result<Vec<(String, String)>> {
+fn repositories(shell: &Shell, codename: &str) -> Vec<(String, String)> {
     let targets = cmd!(
         shell,
         "apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' 'Component: main'"
@@ -244,5 +267,5 @@ fn repositories(shell: &Shell, codename: &str) -> Result<Vec<(String, String)>> 
         .map(|(uri, suffix)| (uri.to_owned(), format!("{codename}{suffix}")))
         .into();
     }
-    Ok(found)
+    found
 }

@@ -31,12 +31,10 @@ fn while_the_next_gateway_is_being_tried() {
 #[test]
 fn while_the_next_attempt_is_delayed() {
     let lab = Lab::new();
-    let mut client = lab.client_with(ClientOptions {
-        settings:
-            "plugins {\n extsock {\n failover {\n base_delay = 60\n max_delay = 60\n }\n }\n }"
-                .to_owned(),
-        ..ClientOptions::default()
-    });
+    let mut client = lab.client_with(ClientOptions::with_failover(
+        "base_delay = 60
+ max_delay = 60",
+    ));
     let mut control = client.connect();
     control.apply(&net(&[11, 12]));
     control.ok("INITIATE net");
