@@ -79,7 +79,7 @@ impl Charon {
                     // env, between valgrind and charon, keeps LD_PRELOAD from valgrind itself.
                     .args(["--trace-children=yes", "--log-file=/run/lab/valgrind.log"])
                     .args(["--leak-check=full", "--show-leak-kinds=definite"])
-                    .args(["--error-limit=no", "--num-callers=40", "env"]);
+                    .args(["--vgdb=no", "--error-limit=no", "--num-callers=40", "env"]);
                 command
             }
         };
