@@ -82,6 +82,8 @@ fn demo(project: &Project) -> Result<()> {
         project.shell,
         "cargo run --quiet --package extsock-lab --example demo"
     )
+    // A failed step says what it missed; where in the code is not for the onlooker.
+    .env("RUST_BACKTRACE", "0")
     .quiet()
     .run()?;
     Ok(())
