@@ -83,6 +83,20 @@ pub enum Request {
     List,
 }
 
+impl Request {
+    /// Its verb.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::ApplyConfig(_) => Verb::ApplyConfig,
+            Self::RemoveConfig { .. } => Verb::RemoveConfig,
+            Self::Initiate { .. } => Verb::Initiate,
+            Self::Terminate { .. } => Verb::Terminate,
+            Self::StartDpd { .. } => Verb::StartDpd,
+            Self::List => Verb::List,
+        }
+    }
+}
+
 /// A request that is answered with an error only.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Finds strongSwan's headers and config.h, generates the bindings and compiles the C shim.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::exit;
+
+/// The inputs of this build.
+const VARIABLES: [&str; 4] = [
+    // The unpacked source.
+    "STRONGSWAN_SRC",
+    // Where its config.h is, if elsewhere.
+    "STRONGSWAN_BUILD",
+    // charon's directory of sockets, configure's --with-piddir.
+    "STRONGSWAN_PIDDIR",
+    // The libraries that test binaries link.
+    "STRONGSWAN_LIBDIR",
+];
+
+/// Releases whose C interface differs in what src/charon uses, as `cfg(strongswan_X_Y_Z)`: that or later.
+const STEPS: [(&str, [u32; 3]); 3] = [
+    // controller_t takes a log level.
+    ("strongswan_5_9_11", [5, 9, 11]),
+    // ike_cfg_t and peer_cfg_t have OCSP options.
+    ("strongswan_5_9_14", [5, 9, 14]),
+    // peer_cfg_t has option flags in place of bools.
+    ("strongswan_6_0_2", [6, 0, 2]),
+];
+
+fn main() {
+    for variable in VARIABLES {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    for file in ["wrapper.h", "ffi/shim.h", "ffi/shim.c"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    println!("cargo::rustc-check-cfg=cfg(strongswan_me)");
+    for (name, _) in STEPS {
+        println!("cargo::rustc-check-cfg=cfg({name})");
+    }
+
+    let headers = Headers::find().unwrap_or_else(|problem| fail(&problem));
+    headers.export();
+    generate_bindings(&headers);
+    compile_shim(&headers);
+    link_tests();
+}
+
+/// The unpacked source tree and the configured build of one strongSwan.
+struct Headers {
+    include: Vec<PathBuf>,
+    config_h: PathBuf,
+    version: String,
+    mediation: bool,
+}
+
+impl Headers {
+    fn find() -> Result<Self, String> {
+        let src = env::var_os("STRONGSWAN_SRC")
+            .map(PathBuf::from)
+            .ok_or("STRONGSWAN_SRC is not set")?;
+        let build = env::var_os("STRONGSWAN_BUILD").map_or_else(|| src.clone(), PathBuf::from);
+        let include = vec![src.join("src/libstrongswan"), src.join("src/libcharon")];
+        for (directory, header) in include.iter().zip(["library.h", "daemon.h"]) {
+            let header = directory.join(header);
+            if !header.is_file() {
+                return Err(format!(
+                    "STRONGSWAN_SRC={}: no {}",
+                    src.display(),
+                    header.display()
+                ));
+            }
+        }
+        let config_h = build.join("config.h");
+        let text = fs::read_to_string(&config_h).map_err(|e| {
+            format!(
+                "cannot read {}, is the tree configured? ({e})",
+                config_h.display()
+            )
+        })?;
+        let version = text
+            .lines()
+            .find_map(|line| line.strip_prefix("#define VERSION "))
+            .map(|value| value.trim().trim_matches('"').to_owned())
+            .ok_or_else(|| format!("{} defines no VERSION", config_h.display()))?;
+        let mediation = text
+            .lines()
+            .any(|line| line.split_whitespace().take(2).eq(["#define", "ME"]));
+        println!("cargo::rerun-if-changed={}", config_h.display());
+        Ok(Self {
+            include,
+            config_h,
+            version,
+            mediation,
+        })
+    }
+
+    /// Tells the crate which strongSwan it is built for.
+    fn export(&self) {
+        let number = numbers(&self.version).unwrap_or_else(|| {
+            fail(&format!(
+                "strongSwan version {:?} is not a number",
+                self.version
+            ))
+        });
+        println!(
+            "cargo::rustc-env=EXTSOCK_STRONGSWAN_VERSION={}",
+            self.version
+        );
+        let piddir = env::var("STRONGSWAN_PIDDIR").unwrap_or_else(|_| "/var/run".into());
+        println!("cargo::rustc-env=EXTSOCK_PIDDIR={piddir}");
+        if self.mediation {
+            println!("cargo::rustc-cfg=strongswan_me");
+        }
+        for (name, since) in STEPS {
+            if number >= since {
+                println!("cargo::rustc-cfg={name}");
+            }
+        }
+    }
+
+    fn include_flags(&self) -> Vec<String> {
+        let mut flags: Vec<String> = self
+            .include
+            .iter()
+            .map(|path| format!("-I{}", path.display()))
+            .collect();
+        flags.push("-Iffi".into());
+        flags.push("-include".into());
+        flags.push(self.config_h.display().to_string());
+        flags
+    }
+}
+
+/// "6.0.1" or "5.9.8dr1" as numbers; missing parts are zero.
+fn numbers(version: &str) -> Option<[u32; 3]> {
+    let mut result = [0; 3];
+    for (slot, part) in result.iter_mut().zip(version.split('.')) {
+        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+        *slot = digits.parse().ok()?;
+    }
+    Some(result)
+}
+
+fn generate_bindings(headers: &Headers) {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let mut builder = bindgen::builder()
+        .header("wrapper.h")
+        .clang_args(headers.include_flags())
+        .default_enum_style(bindgen::EnumVariation::ModuleConsts)
+        .derive_default(true)
+        .derive_debug(false)
+        .layout_tests(true)
+        .generate_comments(false)
+        .merge_extern_blocks(true);
+    for item in TYPES {
+        builder = builder.allowlist_type(item);
+    }
+    for item in FUNCTIONS {
+        builder = builder.allowlist_function(item);
+    }
+    for item in VARIABLES_OF_C {
+        builder = builder.allowlist_var(item);
+    }
+    let bindings = builder.generate().unwrap_or_else(|problem| {
+        fail(&format!(
+            "bindgen cannot read strongSwan's headers: {problem}"
+        ))
+    });
+    if let Err(problem) = bindings.write_to_file(out.join("bindings.rs")) {
+        fail(&format!("cannot write bindings.rs: {problem}"));
+    }
+}
+
+const TYPES: [&str; 24] = [
+    "alert_t",
+    "auth_cfg_t",
+    "auth_class_t",
+    "backend_t",
+    "child_cfg_create_t",
+    "child_sa_t",
+    "controller_t",
+    "daemon_t",
+    "enumerator_t",
+    "ike_cfg_create_t",
+    "ike_condition_t",
+    "ike_dpd_t",
+    "ike_sa_t",
+    "library_t",
+    "linked_list_t",
+    "listener_t",
+    "mem_cred_t",
+    "peer_cfg_create_t",
+    "plugin_feature_t",
+    "plugin_t",
+    "stream_service_t",
+    "task_queue_t",
+    "task_type_t",
+    "traffic_selector_t",
+];
+
+const FUNCTIONS: [&str; 28] = [
+    "auth_cfg_create",
+    "callback_job_create_with_prio",
+    "child_cfg_create",
+    "enum_to_name",
+    "enumerator_create_cleaner",
+    "extsock_alert",
+    "extsock_get_features",
+    "host_create_from_string",
+    "identification_create_from_string",
+    "ike_cfg_create",
+    "ike_dpd_create",
+    "libcharon_deinit",
+    "libcharon_init",
+    "library_deinit",
+    "library_init",
+    "linked_list_create",
+    "mem_cred_create",
+    "peer_cfg_create",
+    "proposal_create_default",
+    "proposal_create_default_aead",
+    "proposal_create_from_string",
+    "shared_key_create",
+    "stream_create_from_fd",
+    "traffic_selector_create_dynamic",
+    "traffic_selector_create_from_cidr",
+    "traffic_selector_create_from_string",
+    "traffic_selector_create_from_subnet",
+    "stream_service_create_from_fd",
+];
+
+const VARIABLES_OF_C: [&str; 5] = [
+    "charon",
+    "dbg",
+    "encryption_algorithm_names",
+    "integrity_algorithm_names",
+    "lib",
+];
+
+fn compile_shim(headers: &Headers) {
+    let mut build = cc::Build::new();
+    build.file("ffi/shim.c").std("gnu11").warnings(false);
+    for flag in headers.include_flags() {
+        build.flag(flag);
+    }
+    if let Err(problem) = build.try_compile("extsock_shim") {
+        fail(&format!("cannot compile ffi/shim.c: {problem}"));
+    }
+}
+
+/// The plugin resolves charon's symbols from the daemon that loads it; a test binary is its own
+/// daemon and has to link the libraries.
+fn link_tests() {
+    let directory = env::var("STRONGSWAN_LIBDIR").unwrap_or_else(|_| "/usr/lib/ipsec".into());
+    for library in ["libcharon.so.0", "libstrongswan.so.0"] {
+        let path = Path::new(&directory).join(library);
+        println!("cargo::rustc-link-arg-tests={}", path.display());
+    }
+    println!("cargo::rustc-link-arg-tests=-Wl,-rpath,{directory}");
+}
+
+fn fail(problem: &str) -> ! {
+    println!(
+        "cargo::error={problem}; run `cargo xtask build`, which fetches and configures the headers, \
+         or set STRONGSWAN_SRC to a configured strongSwan source tree (and STRONGSWAN_BUILD to the \
+         directory of its config.h where that is another one)"
+    );
+    exit(1);
+}

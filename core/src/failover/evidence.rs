@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What charon's listener hooks tell, as plain data.
+
+use std::net::IpAddr;
+
+use crate::protocol::Tunnel;
+
+/// One observation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Evidence {
+    /// The IKE_SA, still in its previous state, goes into another (`ike_state_change`).
+    State {
+        /// The IKE_SA before the change.
+        ike_sa: IkeSa,
+        /// The state that it goes into.
+        to: IkeSaState,
+    },
+    /// Something went wrong with the IKE_SA.
+    Alert {
+        /// The IKE_SA.
+        ike_sa: IkeSa,
+        /// What.
+        alert: Alert,
+    },
+    /// The IKE_SA came up, or went down or did not come up (`ike_updown`).
+    IkeUpdown {
+        /// The IKE_SA.
+        ike_sa: IkeSa,
+        /// Whether it came up.
+        up: bool,
+    },
+    /// The old IKE_SA was replaced by rekeying (`ike_rekey`).
+    IkeRekey {
+        /// The replaced IKE_SA.
+        old: IkeSa,
+        /// Its successor.
+        new: IkeSa,
+    },
+    /// charon itself initiated a replacement (`ike_reestablish_post`).
+    Reestablished {
+        /// Unique id of the replaced IKE_SA.
+        old: u32,
+    },
+    /// A CHILD_SA came up or went down (`child_updown`).
+    ChildUpdown {
+        /// Unique id of its IKE_SA.
+        ike_sa: u32,
+        /// What there is to tell of it.
+        tunnel: Tunnel,
+        /// Whether it came up.
+        up: bool,
+    },
+    /// A CHILD_SA was replaced by rekeying (`child_rekey`).
+    ChildRekey {
+        /// Unique id of its IKE_SA.
+        ike_sa: u32,
+        /// Name of the replaced CHILD_SA.
+        old: String,
+        /// Its successor.
+        new: Tunnel,
+    },
+    /// The daemon shuts down (ALERT_SHUTDOWN_SIGNAL): nothing is a failure from here on.
+    Shutdown,
+}
+
+/// An IKE_SA as it was when it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IkeSa {
+    /// charon's unique id, never used again for another.
+    pub id: u32,
+    /// The name of its configuration.
+    pub name: String,
+    /// The peer's address, where it is known.
+    pub remote: Option<IpAddr>,
+    /// Whether we initiated it, or the IKE_SA that it replaced by rekeying.
+    pub initiator: bool,
+    /// Its state.
+    pub state: IkeSaState,
+    /// What it is busy with.
+    pub tasks: Tasks,
+}
+
+/// charon's ike_sa_state_t (libcharon sa/ike_sa.h), with its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum IkeSaState {
+    /// Just created.
+    Created = 0,
+    /// Initiating or responding.
+    Connecting = 1,
+    /// Up.
+    Established = 2,
+    /// Managed by another daemon (high availability).
+    Passive = 3,
+    /// Being rekeyed.
+    Rekeying = 4,
+    /// Replaced by rekeying.
+    Rekeyed = 5,
+    /// Being deleted.
+    Deleting = 6,
+    /// About to be freed.
+    Destroying = 7,
+}
+
+impl IkeSaState {
+    /// charon's number, as the events carry it.
+    pub fn number(self) -> String {
+        (self as u8).to_string()
+    }
+}
+
+/// The alerts (libcharon bus/bus.h) that tell why an IKE_SA fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alert {
+    /// A request was not answered after all retransmissions.
+    RetransmitSendTimeout,
+    /// The initiation was not answered; follows the former.
+    PeerInitUnreachable,
+    /// The peer's name does not resolve.
+    PeerAddrFailed,
+    /// The peer rejects our authentication.
+    LocalAuthFailed,
+    /// We reject the peer's authentication.
+    PeerAuthFailed,
+    /// No common IKE proposal.
+    ProposalMismatchIke,
+}
+
+/// The task queues of an IKE_SA (libcharon sa/task_manager.h).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tasks {
+    /// Of our exchange in flight.
+    pub active: Vec<Task>,
+    /// Of the peer's exchange.
+    pub passive: Vec<Task>,
+    /// Of our exchanges to come.
+    pub queued: Vec<Task>,
+}
+
+impl Tasks {
+    /// Whether it does nothing and has nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.active.is_empty() && self.passive.is_empty() && self.queued.is_empty()
+    }
+}
+
+/// The tasks (libcharon sa/task.h) that tell who ends an IKE_SA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Delete the IKE_SA.
+    IkeDelete,
+    /// Reauthenticate, break-before-make.
+    IkeReauth,
+    /// Rekey.
+    IkeRekey,
+    /// MOBIKE, also as liveness check.
+    IkeMobike,
+    /// Verify the peer's certificate, which can end in a deletion.
+    IkeVerifyPeerCert,
+    /// Delete an IKEv1 SA.
+    IsakmpDelete,
+    /// An IKEv1 informational exchange.
+    Informational,
+    /// Anything else.
+    Other,
+}

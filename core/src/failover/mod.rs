@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Failover: evidence of what happens to IKE_SAs goes in, what is to be done about it comes out.
+
+pub mod address;
+mod connection;
+pub mod evidence;
+pub mod history;
+pub mod manager;
+pub mod policy;
+pub mod verdict;
+
+use std::time::Duration;
+
+/// The current time, twice: both are read by whatever drives the core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Since an arbitrary start, never going back: for deadlines and durations.
+    pub monotonic: Duration,
+    /// Since 1970-01-01 00:00 UTC: for people.
+    pub unix: Duration,
+}
+
+/// The separator between a connection's name and a gateway in the name of a clone.
+const FAILOVER: &str = "-failover-";
+
+/// The name of the peer_cfg that serves a gateway other than the connection's first.
+pub fn failover_name(connection: &str, gateway: &str) -> String {
+    format!("{connection}{FAILOVER}{gateway}")
+}

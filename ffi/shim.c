@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+#include "shim.h"
+
+bool extsock_alert(listener_t *this, ike_sa_t *ike_sa, alert_t alert, va_list args)
+{
+	return extsock_on_alert(this, ike_sa, alert);
+}
+
+int extsock_get_features(plugin_t *this, plugin_feature_t *features[])
+{
+	/* charon keeps the array for good. The SA managers outlive what depends on them; vici is
+	 * deliberately absent, the plugin works before, after and without it. */
+	static plugin_feature_t list[] = {
+		PLUGIN_CALLBACK(extsock_on_feature, NULL),
+			PLUGIN_PROVIDE(CUSTOM, "extsock"),
+				PLUGIN_DEPENDS(CUSTOM, "libcharon-sa-managers"),
+	};
+	*features = list;
+	return countof(list);
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Clones a connection's configuration for another gateway.
+
+use extsock_core::failover::failover_name;
+
+use crate::charon::{IkeCfg, IkeCfgFields, PeerCfg};
+
+/// A new configuration `<connection>-failover-<gateway>`: equal to `peer_cfg` in everything but the
+/// remote address.
+///
+/// Proposals, authentication rounds, virtual IPs and identities are copied, CHILD_SA configurations
+/// shared.
+pub fn create_failover_config(peer_cfg: &PeerCfg, gateway: &str) -> PeerCfg {
+    let name = failover_name(&peer_cfg.name(), gateway);
+    let ike_cfg = peer_cfg.ike_cfg();
+    let fields = IkeCfgFields { remote: gateway.to_owned(), ..ike_cfg.fields() };
+
+    let jitter = jitter_time(peer_cfg);
+    copy(peer_cfg, &name, IkeCfg::new(&fields, ike_cfg.proposals()), jitter)
+}
+
+fn copy(peer_cfg: &PeerCfg, name: &str, ike_cfg: IkeCfg, jitter: u32) -> PeerCfg {
+    let copy = PeerCfg::new(name, ike_cfg, &peer_cfg.fields(jitter));
+    for local in [true, false] {
+        for auth in peer_cfg.auth_cfgs(local) {
+            copy.add_auth_cfg(auth, local);
+        }
+    }
+    for host in peer_cfg.virtual_ips() {
+        copy.add_virtual_ip(host);
+    }
+    for pool in peer_cfg.pools() {
+        copy.add_pool(&pool);
+    }
+    for child in peer_cfg.child_cfgs() {
+        copy.add_child_cfg(child);
+    }
+    copy
+}
+
+/// The jitter of the rekey and reauthentication times, in seconds.
+///
+/// charon has no getter for it, but compares it: a copy with the right one equals the original. What
+/// vici, stroke and our own configuration make of it is tried first; else what charon draws with it
+/// leads there.
+fn jitter_time(peer_cfg: &PeerCfg) -> u32 {
+    /// Enough draws to come within about 1 % of the bound.
+    const DRAWS: u32 = 512;
+
+    let fields = peer_cfg.fields(0);
+    let longest = fields.rekey_time.max(fields.reauth_time);
+    let fits = |jitter: u32| copy(peer_cfg, &peer_cfg.name(), peer_cfg.ike_cfg(), jitter) == *peer_cfg;
+
+    let usual = [fields.over_time, fields.over_time.min(longest / 2), 0];
+    if let Some(jitter) = usual.into_iter().find(|jitter| fits(*jitter)) {
+        return jitter;
+    }
+    // charon subtracts random() % jitter: the largest difference is below the jitter, and close.
+    let largest = (0..DRAWS)
+        .map(|_| {
+            let (rekey, reauth) = peer_cfg.drawn_times();
+            (fields.rekey_time - rekey).max(fields.reauth_time - reauth)
+        })
+        .max()
+        .unwrap_or(0);
+    let bound = largest.saturating_add(largest / 16 + 16);
+    (largest + 1..=bound).find(|jitter| fits(*jitter)).unwrap_or(fields.over_time)
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! charon's callbacks as evidence. Nothing in here waits: see [`Listener`].
+
+use std::sync::Arc;
+
+use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
+use extsock_core::protocol::Tunnel;
+
+use super::driver::Driver;
+use crate::charon::{ChildSa, IkeSa, Listener};
+
+/// Hands what charon tells to the driver.
+pub struct EventListener {
+    driver: Arc<Driver>,
+}
+
+impl EventListener {
+    /// For that driver.
+    pub fn new(driver: Arc<Driver>) -> Self {
+        Self { driver }
+    }
+}
+
+impl Listener for EventListener {
+    fn ike_state_change(&self, ike_sa: &IkeSa<'_>, to: IkeSaState) {
+        match to {
+            IkeSaState::Connecting
+            | IkeSaState::Established
+            | IkeSaState::Deleting
+            | IkeSaState::Destroying => {
+                self.driver.observe(Evidence::State { ike_sa: ike_sa.snapshot(), to });
+            }
+            // Steps on the way, from which nothing follows.
+            IkeSaState::Created
+            | IkeSaState::Passive
+            | IkeSaState::Rekeying
+            | IkeSaState::Rekeyed => {}
+        }
+    }
+
+    fn alert(&self, ike_sa: &IkeSa<'_>, alert: Alert) {
+        self.driver.observe(Evidence::Alert { ike_sa: ike_sa.snapshot(), alert });
+    }
+
+    fn shutdown(&self) {
+        self.driver.stop();
+        self.driver.observe(Evidence::Shutdown);
+    }
+
+    fn ike_updown(&self, ike_sa: &IkeSa<'_>, up: bool) {
+        self.driver.observe(Evidence::IkeUpdown { ike_sa: ike_sa.snapshot(), up });
+    }
+
+    fn ike_rekey(&self, old: &IkeSa<'_>, new: &IkeSa<'_>) {
+        self.driver.observe(Evidence::IkeRekey { old: old.snapshot(), new: new.snapshot() });
+    }
+
+    fn ike_reestablish_post(&self, old: &IkeSa<'_>, _: &IkeSa<'_>, initiated: bool) {
+        if initiated {
+            self.driver.observe(Evidence::Reestablished { old: old.id().0 });
+        }
+    }
+
+    fn child_updown(&self, ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>, up: bool) {
+        let tunnel = tunnel(ike_sa, child_sa);
+        self.driver.observe(Evidence::ChildUpdown { ike_sa: ike_sa.id().0, tunnel, up });
+    }
+
+    fn child_rekey(&self, ike_sa: &IkeSa<'_>, old: &ChildSa<'_>, new: &ChildSa<'_>) {
+        self.driver.observe(Evidence::ChildRekey {
+            ike_sa: ike_sa.id().0,
+            old: old.name(),
+            new: tunnel(ike_sa, new),
+        });
+    }
+}
+
+fn tunnel(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> Tunnel {
+    let child = child_sa.info();
+    let (src, dst) = ike_sa.addresses();
+    let text = |address: Option<std::net::IpAddr>| address.map_or_else(String::new, |a| a.to_string());
+    Tunnel {
+        ike_sa_name: ike_sa.name(),
+        connection: None,
+        child_sa_name: child.name,
+        ike_sa_state: ike_sa.state().number(),
+        child_sa_state: child.state.to_string(),
+        spi: child.spi,
+        proto: child.protocol.into(),
+        mode: child.mode.into(),
+        enc_alg: child.enc_alg,
+        integ_alg: child.integ_alg,
+        src: text(src),
+        dst: text(dst),
+        local_ts: child.local_ts,
+        remote_ts: child.remote_ts,
+        direction: "out".into(),
+        policy_action: "protect".into(),
+    }
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Between charon and the failover core: evidence in, actions out.
+
+mod connections;
+mod driver;
+mod failover_config;
+mod lanes;
+mod listener;
+
+pub use connections::{build, Connections};
+pub use driver::{Driver, Publisher};
+pub use failover_config::create_failover_config;
+pub use listener::EventListener;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! controller_t: what an operator can do with IKE_SAs. Only from jobs: every call here may wait for
+//! IKE_SAs that other threads hold.
+
+use std::ptr;
+
+use super::child_cfg::ChildCfg;
+use super::ike_sa::{CheckedOutIkeSa, IkeSaId};
+use super::peer_cfg::PeerCfg;
+use super::sys;
+
+/// Initiates the CHILD_SA, or an IKE_SA without one, and returns when the first message is sent;
+/// false if it could not be (no SPI, address not resolvable, over charon's limits).
+///
+/// An IKE_SA with an equal configuration is reused (sa/ike_sa_manager.c, checkout_by_config).
+pub fn initiate(peer_cfg: PeerCfg, child_cfg: Option<ChildCfg>) -> bool {
+    // SAFETY: charon lives as long as the plugin; both references are given away in every outcome;
+    // without a callback the call runs in this thread and keeps nothing of ours.
+    let status = unsafe {
+        call!(
+            (*sys::charon).controller,
+            initiate,
+            peer_cfg.into_raw(),
+            child_cfg.map_or(ptr::null_mut(), ChildCfg::into_raw),
+            None,
+            ptr::null_mut(),
+            #[cfg(strongswan_5_9_11)]
+            sys::level_t::LEVEL_SILENT,
+            0,
+            false,
+        )
+    };
+    status == sys::status_t::SUCCESS
+}
+
+/// Deletes the IKE_SA, as `swanctl --terminate` does; false if it is gone.
+pub fn terminate(id: IkeSaId) -> bool {
+    // SAFETY: as in initiate().
+    let status = unsafe {
+        call!(
+            (*sys::charon).controller,
+            terminate_ike,
+            id.0,
+            false,
+            None,
+            ptr::null_mut(),
+            #[cfg(strongswan_5_9_11)]
+            sys::level_t::LEVEL_SILENT,
+            0,
+        )
+    };
+    status == sys::status_t::SUCCESS
+}
+
+/// Sends a DPD request on an established IKE_SA; false if there is none of that id.
+pub fn send_dpd(id: IkeSaId) -> bool {
+    match CheckedOutIkeSa::by_id(id) {
+        Some(ike_sa) if ike_sa.is_established() => {
+            ike_sa.send_dpd();
+            true
+        }
+        _ => false,
+    }
+}

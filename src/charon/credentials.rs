@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! mem_cred_t: an in-memory credential set that charon searches.
+
+use std::ptr::NonNull;
+
+use super::enumerate::c_string;
+use super::identification::Identification;
+use super::sys;
+
+/// A credential set, registered with charon for as long as it lives.
+pub struct Credentials {
+    raw: NonNull<sys::mem_cred_t>,
+}
+
+impl Credentials {
+    /// Creates and registers an empty set.
+    pub fn register() -> Self {
+        // SAFETY: a constructor without arguments.
+        let raw = NonNull::new(unsafe { sys::mem_cred_create() })
+            .expect("charon: mem_cred_create is never NULL");
+        // SAFETY: the credential manager outlives the plugin; `set` lives until Drop removes it.
+        unsafe { call!((*sys::lib).credmgr, add_set, &raw mut (*raw.as_ptr()).set) }
+        Self { raw }
+    }
+
+    /// Adds a pre-shared key for IKE, or replaces the one added under the same `key`.
+    ///
+    /// Without owners it serves every identity; an entry without any owner would never be found
+    /// (credentials/sets/mem_cred.c), so that `%any` stands in.
+    pub fn set_ike_secret(&self, key: &str, owners: &[String], secret: &[u8]) {
+        let key = c_string(key);
+        let any = ["%any".to_owned()];
+        let owners = if owners.is_empty() { &any[..] } else { owners };
+        // SAFETY: the chunk is copied into memory that the shared key adopts, wipes and frees (its
+        // allocator is ours: libc's); the list adopts the identities, the set adopts both; the
+        // key string is copied.
+        unsafe {
+            let copy = libc::malloc(secret.len().max(1)).cast::<u8>();
+            assert!(!copy.is_null(), "out of memory");
+            copy.copy_from_nonoverlapping(secret.as_ptr(), secret.len());
+            let chunk = sys::chunk_t { ptr: copy, len: secret.len() };
+            let shared = sys::shared_key_create(sys::shared_key_type_t::SHARED_IKE, chunk);
+            let list = sys::linked_list_create();
+            for owner in owners {
+                let owner = Identification::from_string(owner).into_raw();
+                call!(list, insert_last, owner.cast());
+            }
+            call!(self.raw.as_ptr(), add_shared_unique, key.as_ptr().cast_mut(), shared, list);
+        }
+    }
+
+    /// Removes what was added under the key.
+    pub fn remove_ike_secret(&self, key: &str) {
+        let key = c_string(key);
+        // SAFETY: the set is ours; the key is only read.
+        unsafe { call!(self.raw.as_ptr(), remove_shared_unique, key.as_ptr().cast_mut()) }
+    }
+}
+
+impl Drop for Credentials {
+    fn drop(&mut self) {
+        // SAFETY: registered in register(), removed and destroyed only here; the set wipes its keys.
+        unsafe {
+            call!((*sys::lib).credmgr, remove_set, &raw mut (*self.raw.as_ptr()).set);
+            call!(self.raw.as_ptr(), destroy);
+        }
+    }
+}
+
+// SAFETY: mem_cred_t locks itself (credentials/sets/mem_cred.c: rwlock).
+unsafe impl Send for Credentials {}
+// SAFETY: as above.
+unsafe impl Sync for Credentials {}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! identification_t: an IKE identity.
+
+use super::enumerate::c_string;
+use super::object::object;
+use super::sys;
+
+object! {
+    /// An IKE identity (libstrongswan utils/identification.h).
+    Identification, identification_t, clone
+}
+
+impl Identification {
+    /// Parsed as swanctl's `id` is: an address, an FQDN, an e-mail address, a DN, `%any`, ...
+    pub fn from_string(id: &str) -> Self {
+        let id = c_string(id);
+        // SAFETY: the string lives for the call, which copies it; the result is ours.
+        unsafe { Self::adopt(sys::identification_create_from_string(id.as_ptr().cast_mut())) }
+            .expect("charon: every string is some identity")
+    }
+}
+
+impl PartialEq for Identification {
+    fn eq(&self, other: &Self) -> bool {
+        // SAFETY: both objects are held by references of ours.
+        unsafe { call!(self.as_ptr(), equals, other.as_ptr()) }
+    }
+}

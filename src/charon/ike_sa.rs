@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! ike_sa_t in its three forms: borrowed in a callback, checked out, and as an id.
+
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::ptr::NonNull;
+
+use extsock_core::failover::evidence::{self, IkeSaState, Task, Tasks};
+
+use super::enumerate::{string, Enumerator};
+use super::host::ip;
+use super::sys;
+
+/// What may be kept of an IKE_SA: its unique id. It names at most one IKE_SA for as long as charon
+/// runs, and none when that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IkeSaId(pub u32);
+
+/// An IKE_SA lent by charon for the duration of one callback.
+///
+/// The thread that runs the callback has it checked out, or is the only one to know it, so that the
+/// getters need no lock. It cannot leave the callback.
+pub struct IkeSa<'a> {
+    raw: NonNull<sys::ike_sa_t>,
+    callback: PhantomData<&'a sys::ike_sa_t>,
+}
+
+impl IkeSa<'_> {
+    /// None for NULL.
+    ///
+    /// # Safety
+    /// `raw` must be NULL or an IKE_SA that stays valid, and is used by no other thread, for `'a`.
+    pub(super) unsafe fn lend(raw: *mut sys::ike_sa_t) -> Option<Self> {
+        NonNull::new(raw).map(|raw| Self { raw, callback: PhantomData })
+    }
+
+    fn as_ptr(&self) -> *mut sys::ike_sa_t {
+        self.raw.as_ptr()
+    }
+
+    /// Its unique id.
+    pub fn id(&self) -> IkeSaId {
+        // SAFETY: valid for the callback, see lend().
+        IkeSaId(unsafe { call!(self.as_ptr(), get_unique_id) })
+    }
+
+    /// The name of its configuration; "(unnamed)" before it has one.
+    pub fn name(&self) -> String {
+        // SAFETY: valid for the callback; the name that it lends is copied at once.
+        unsafe { string(call!(self.as_ptr(), get_name)) }
+    }
+
+    /// Its state; in `ike_state_change` that is still the previous one.
+    pub fn state(&self) -> IkeSaState {
+        // SAFETY: valid for the callback.
+        state(unsafe { call!(self.as_ptr(), get_state) })
+    }
+
+    /// The local and the remote address; None where not known yet.
+    pub fn addresses(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        // SAFETY: valid for the callback; the hosts belong to the IKE_SA and are read at once.
+        unsafe { (ip(call!(self.as_ptr(), get_my_host)), ip(call!(self.as_ptr(), get_other_host))) }
+    }
+
+    /// What the failover core has to know of it.
+    pub fn snapshot(&self) -> evidence::IkeSa {
+        evidence::IkeSa {
+            id: self.id().0,
+            name: self.name(),
+            remote: self.addresses().1.filter(|address| !address.is_unspecified()),
+            initiator: self.is_initiator(),
+            state: self.state(),
+            tasks: Tasks {
+                active: self.tasks(sys::task_queue_t::TASK_QUEUE_ACTIVE),
+                passive: self.tasks(sys::task_queue_t::TASK_QUEUE_PASSIVE),
+                queued: self.tasks(sys::task_queue_t::TASK_QUEUE_QUEUED),
+            },
+        }
+    }
+
+    /// Whether we initiated it, or the IKE_SA that it replaced by rekeying: the id's flag follows
+    /// who rekeyed, the condition is not yet set when an initiation begins (sa/ike_sa.c).
+    fn is_initiator(&self) -> bool {
+        // SAFETY: valid for the callback; the id belongs to the IKE_SA.
+        unsafe {
+            let original =
+                call!(self.as_ptr(), has_condition, sys::ike_condition_t::COND_ORIGINAL_INITIATOR);
+            let starting = matches!(self.state(), IkeSaState::Created | IkeSaState::Connecting);
+            original || (starting && call!(call!(self.as_ptr(), get_id), is_initiator))
+        }
+    }
+
+    fn tasks(&self, queue: sys::task_queue_t::Type) -> Vec<Task> {
+        // SAFETY: valid for the callback; the tasks belong to the IKE_SA, and nothing changes its
+        // queues while the enumerator lives.
+        unsafe {
+            Enumerator::<sys::task_t>::new(call!(self.as_ptr(), create_task_enumerator, queue))
+                .map(|raw| task(call!(raw, get_type)))
+                .collect()
+        }
+    }
+}
+
+/// An IKE_SA that this thread holds exclusively, checked in when dropped.
+///
+/// Checking out waits while another thread has it: never in a listener callback.
+pub struct CheckedOutIkeSa {
+    raw: NonNull<sys::ike_sa_t>,
+}
+
+impl CheckedOutIkeSa {
+    /// Checks out the IKE_SA; None if it is gone.
+    pub fn by_id(id: IkeSaId) -> Option<Self> {
+        // SAFETY: charon and its IKE_SA manager outlive the plugin's feature, within which jobs run.
+        let raw = unsafe {
+            let manager = (*sys::charon).ike_sa_manager;
+            call!(manager, checkout_by_id, id.0)
+        };
+        NonNull::new(raw).map(|raw| Self { raw })
+    }
+
+    /// Whether it is up.
+    pub fn is_established(&self) -> bool {
+        // SAFETY: checked out, so valid.
+        state(unsafe { call!(self.raw.as_ptr(), get_state) }) == IkeSaState::Established
+    }
+
+    /// Sends a DPD request now, unless another exchange is in flight, which is as good a probe.
+    ///
+    /// Queues the task itself: `send_dpd` would start a second endless chain of DPD jobs.
+    pub fn send_dpd(self) {
+        // SAFETY: checked out, so valid; the task is adopted. After DESTROY_ME the manager takes
+        // the IKE_SA back for good, and forgetting self keeps Drop from checking it in again.
+        unsafe {
+            let task = sys::ike_dpd_create(true);
+            call!(self.raw.as_ptr(), queue_task, task.cast::<sys::task_t>());
+            let status =
+                call!(self.raw.as_ptr(), initiate, std::ptr::null_mut(), std::ptr::null_mut());
+            if status == sys::status_t::DESTROY_ME {
+                let manager = (*sys::charon).ike_sa_manager;
+                call!(manager, checkin_and_destroy, self.raw.as_ptr());
+                std::mem::forget(self);
+            }
+        }
+    }
+}
+
+impl Drop for CheckedOutIkeSa {
+    fn drop(&mut self) {
+        // SAFETY: checked out by by_id() and given back only here.
+        unsafe {
+            let manager = (*sys::charon).ike_sa_manager;
+            call!(manager, checkin, self.raw.as_ptr());
+        }
+    }
+}
+
+/// charon's state as ours.
+pub(super) fn state(raw: sys::ike_sa_state_t::Type) -> IkeSaState {
+    use sys::ike_sa_state_t as s;
+    match raw {
+        s::IKE_CREATED => IkeSaState::Created,
+        s::IKE_CONNECTING => IkeSaState::Connecting,
+        s::IKE_ESTABLISHED => IkeSaState::Established,
+        s::IKE_PASSIVE => IkeSaState::Passive,
+        s::IKE_REKEYING => IkeSaState::Rekeying,
+        s::IKE_REKEYED => IkeSaState::Rekeyed,
+        s::IKE_DELETING => IkeSaState::Deleting,
+        _ => IkeSaState::Destroying,
+    }
+}
+
+fn task(raw: sys::task_type_t::Type) -> Task {
+    use sys::task_type_t as t;
+    match raw {
+        t::TASK_IKE_DELETE => Task::IkeDelete,
+        t::TASK_IKE_REAUTH => Task::IkeReauth,
+        t::TASK_IKE_REKEY => Task::IkeRekey,
+        t::TASK_IKE_MOBIKE => Task::IkeMobike,
+        t::TASK_IKE_VERIFY_PEER_CERT => Task::IkeVerifyPeerCert,
+        t::TASK_ISAKMP_DELETE => Task::IsakmpDelete,
+        t::TASK_INFORMATIONAL => Task::Informational,
+        _ => Task::Other,
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Refuses a charon whose object layouts are not the ones that the bindings were made for.
+//!
+//! Nothing here touches a charon object: a wrong layout must be told before the first one is used.
+
+use std::ffi::CStr;
+use std::fmt;
+
+/// What the bindings were made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Built {
+    /// strongSwan's version, as in its config.h.
+    pub version: &'static str,
+    /// Configured with `--enable-mediation`, which changes peer_cfg_t, ike_sa_t and task_type_t.
+    pub mediation: bool,
+}
+
+/// What can be told of the charon that loads the plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The version that the daemon's executable names, if it does.
+    pub version: Option<String>,
+    /// Whether libcharon has the mediation extension.
+    pub mediation: bool,
+    /// Which of [`MARKERS`] the libraries have.
+    pub markers: [bool; MARKERS.len()],
+}
+
+/// Symbols that tell the version of the libraries, which carry none: since when each is there.
+pub const MARKERS: [(&CStr, [u32; 3]); 5] = [
+    (c"retransmission_timeout_total", [5, 9, 11]),
+    (c"ocsp_responders_create", [5, 9, 12]),
+    (c"ocsp_policy_names", [5, 9, 14]),
+    (c"ike_sa_is_delete_queued", [6, 0, 0]),
+    (c"callback_job_cancel_thread", [6, 0, 2]),
+];
+
+/// Why a charon is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The daemon names another version.
+    Version {
+        /// What the plugin was built for.
+        built: &'static str,
+        /// What the daemon names.
+        running: String,
+    },
+    /// The libraries have, or lack, a symbol that the version must not, or must have.
+    Symbol {
+        /// What the plugin was built for.
+        built: &'static str,
+        /// The symbol.
+        symbol: &'static CStr,
+        /// Whether the libraries have it.
+        present: bool,
+    },
+    /// The mediation extension is in one of both only.
+    Mediation {
+        /// Whether the plugin was built for it.
+        built: bool,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version { built, running } => {
+                write!(f, "built for strongSwan {built}, but this is {running}")
+            }
+            Self::Symbol { built, symbol, present } => write!(
+                f,
+                "built for strongSwan {built}, but this one has {} {}",
+                if *present { "a newer symbol," } else { "no" },
+                symbol.to_string_lossy(),
+            ),
+            Self::Mediation { built: true } => {
+                write!(f, "built for a charon with mediation (ME), but this one has none")
+            }
+            Self::Mediation { built: false } => {
+                write!(f, "built for a charon without mediation (ME), but this one has it")
+            }
+        }
+    }
+}
+
+/// What this plugin was built for.
+pub fn built_for() -> Built {
+    Built { version: env!("EXTSOCK_STRONGSWAN_VERSION"), mediation: cfg!(strongswan_me) }
+}
+
+impl Running {
+    /// Looks at the process that this code runs in.
+    pub fn detect() -> Self {
+        Self {
+            version: std::fs::read("/proc/self/exe").ok().and_then(|image| named_version(&image)),
+            mediation: has_symbol(c"mediation_manager_create"),
+            markers: MARKERS.map(|(symbol, _)| has_symbol(symbol)),
+        }
+    }
+}
+
+/// Whether the plugin may be used in that charon.
+pub fn check(built: &Built, running: &Running) -> Result<(), Refusal> {
+    if let Some(version) = running.version.as_ref().filter(|version| *version != built.version) {
+        return Err(Refusal::Version { built: built.version, running: version.clone() });
+    }
+    for ((symbol, since), present) in MARKERS.into_iter().zip(running.markers) {
+        if present != (numbers(built.version) >= since) {
+            return Err(Refusal::Symbol { built: built.version, symbol, present });
+        }
+    }
+    if built.mediation != running.mediation {
+        return Err(Refusal::Mediation { built: built.mediation });
+    }
+    Ok(())
+}
+
+/// The version in the line that every charon daemon logs when it starts.
+fn named_version(image: &[u8]) -> Option<String> {
+    const BEFORE: &[u8] = b"(strongSwan ";
+    let start = image.windows(BEFORE.len()).position(|window| window == BEFORE)? + BEFORE.len();
+    let version: Vec<u8> = image[start..]
+        .iter()
+        .copied()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'.')
+        .take(16)
+        .collect();
+    String::from_utf8(version).ok().filter(|version| !version.is_empty())
+}
+
+fn numbers(version: &str) -> [u32; 3] {
+    let mut result = [0; 3];
+    for (slot, part) in result.iter_mut().zip(version.split('.')) {
+        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        *slot = part[..end].parse().unwrap_or(0);
+    }
+    result
+}
+
+fn has_symbol(symbol: &CStr) -> bool {
+    // SAFETY: dlsym reads the name; the address is not used.
+    !unsafe { libc::dlsym(libc::RTLD_DEFAULT, symbol.as_ptr()) }.is_null()
+}

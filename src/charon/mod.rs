@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! charon's C API: the only unsafe code of the plugin, one safe wrapper per concept.
+//!
+//! Ownership follows charon. A reference-counted object (`peer_cfg_t`) is a type whose `Clone` is
+//! `get_ref` and whose `Drop` is `destroy`; an object with one owner (`host_t`) is a type whose
+//! `Clone` makes a copy. An IKE_SA is three types: [`IkeSa`] is borrowed for one callback,
+//! [`CheckedOutIkeSa`] is held exclusively and checked in when dropped, and [`IkeSaId`] is what may
+//! be kept in between.
+
+/// Calls a method of a charon object, whose first argument is the object itself.
+///
+/// To be used in an unsafe block: the pointer must be a valid object of its type.
+macro_rules! call {
+    ($object:expr, $method:ident $(, $argument:expr)* $(,)?) => {{
+        let object = $object;
+        ((*object).$method.expect(concat!("charon: no method ", stringify!($method))))(object $(, $argument)*)
+    }};
+}
+
+mod auth_cfg;
+mod backend;
+mod child_cfg;
+mod child_sa;
+mod controller;
+mod credentials;
+mod enumerate;
+mod guard;
+mod host;
+mod identification;
+mod ike_cfg;
+mod ike_sa;
+mod jobs;
+mod layout;
+mod listener;
+mod log;
+mod object;
+mod peer_cfg;
+mod plugin;
+mod proposal;
+mod settings;
+mod stream;
+mod sys;
+mod traffic_selector;
+mod traps;
+
+pub use auth_cfg::{AuthCfg, AuthClass};
+pub use backend::{peer_cfg_by_name, Backend};
+pub use child_cfg::{ChildCfg, ChildCfgFields};
+pub use child_sa::{ChildSa, ChildSaInfo};
+pub use controller::{initiate, send_dpd, terminate};
+pub use credentials::Credentials;
+pub use host::Host;
+pub use identification::Identification;
+pub use ike_cfg::{IkeCfg, IkeCfgFields};
+pub use ike_sa::{CheckedOutIkeSa, IkeSa, IkeSaId};
+pub use jobs::{queue, schedule, Priority};
+pub use layout::{built_for, check, Built, Refusal, Running};
+pub use listener::{Listener, Registration};
+pub use log::install as install_log;
+pub use peer_cfg::{PeerCfg, PeerCfgFields};
+pub use plugin::{create as create_plugin, Feature};
+pub use proposal::{Proposal, Protocol};
+pub use settings::{setting_number, setting_string, setting_time};
+pub use stream::{Handler, Stream, StreamService};
+pub use traffic_selector::TrafficSelector;
+pub use sys::{
+    action_t, cert_policy_t, childless_t, dscp_copy_t, fragmentation_t, ike_version_t, ipsec_mode_t,
+    plugin_t, unique_policy_t,
+};
+#[cfg(strongswan_5_9_14)]
+pub use sys::ocsp_policy_t;
+pub use traps::{install as install_trap, uninstall as uninstall_trap};

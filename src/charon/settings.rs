@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! strongswan.conf: the options under `charon.plugins.extsock`.
+
+use std::time::Duration;
+
+use super::enumerate::{c_string, string};
+use super::sys;
+
+/// A string option.
+pub fn setting_string(option: &str, default: &str) -> String {
+    let (key, default) = (key(option), c_string(default));
+    // SAFETY: the settings outlive the plugin; %s in the key takes the namespace, which charon owns;
+    // the result is the default or owned by the settings, and copied at once.
+    unsafe {
+        string(call!(
+            (*sys::lib).settings,
+            get_str,
+            key.as_ptr().cast_mut(),
+            default.as_ptr().cast_mut(),
+            (*sys::lib).ns,
+        ))
+    }
+}
+
+/// A number; what is negative, infinite or no number counts as absent.
+pub fn setting_number(option: &str, default: f64) -> f64 {
+    let key = key(option);
+    // SAFETY: as in setting_string().
+    let value = unsafe {
+        call!(
+            (*sys::lib).settings,
+            get_double,
+            key.as_ptr().cast_mut(),
+            default,
+            (*sys::lib).ns,
+        )
+    };
+    if value.is_finite() && value >= 0.0 {
+        value
+    } else {
+        default
+    }
+}
+
+/// A time, as `30s`, `5m`, `1h` or `1d`.
+pub fn setting_time(option: &str, default: Duration) -> Duration {
+    let key = key(option);
+    let seconds = u32::try_from(default.as_secs()).unwrap_or(u32::MAX);
+    // SAFETY: as in setting_string().
+    let value = unsafe {
+        call!((*sys::lib).settings, get_time, key.as_ptr().cast_mut(), seconds, (*sys::lib).ns)
+    };
+    Duration::from_secs(value.into())
+}
+
+fn key(option: &str) -> std::ffi::CString {
+    c_string(&format!("%s.plugins.extsock.{option}"))
+}

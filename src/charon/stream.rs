@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! stream_service_t and stream_t: charon's sockets, by URI, watched by its own watcher.
+
+use std::ffi::c_void;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::enumerate::c_string;
+use super::guard::guard;
+use super::sys;
+
+/// A listening socket; closed, and no longer accepting, when dropped.
+pub struct StreamService {
+    raw: NonNull<sys::stream_service_t>,
+    accept: *mut Accept,
+}
+
+type Accept = Box<dyn Fn(Stream) + Send + Sync>;
+
+impl StreamService {
+    /// Listens on a URI as charon's own plugins do (`unix://path`, `tcp://host:port`, ...); None
+    /// if that is not possible, which charon has logged then.
+    pub fn listen(uri: &str, accept: Accept) -> Option<Self> {
+        const BACKLOG: i32 = 10;
+        let uri = c_string(uri);
+        // SAFETY: the stream manager lives as long as charon; the URI is only read.
+        let raw = NonNull::new(unsafe {
+            call!((*sys::lib).streams, create_service, uri.as_ptr().cast_mut(), BACKLOG)
+        })?;
+        let accept = Box::into_raw(Box::new(accept));
+        // SAFETY: the service is ours; the box outlives it, see Drop.
+        unsafe {
+            call!(
+                raw.as_ptr(),
+                on_accept,
+                Some(on_accept),
+                accept.cast(),
+                sys::job_priority_t::JOB_PRIO_MEDIUM,
+                0,
+            );
+        }
+        Some(Self { raw, accept })
+    }
+}
+
+impl Drop for StreamService {
+    fn drop(&mut self) {
+        // SAFETY: destroy waits for running callbacks, none starts after it; the box was made in
+        // listen() and is freed only here.
+        unsafe {
+            call!(self.raw.as_ptr(), destroy);
+            drop(Box::from_raw(self.accept));
+        }
+    }
+}
+
+// SAFETY: stream_service_t locks itself; the box is only read, and Send and Sync.
+unsafe impl Send for StreamService {}
+// SAFETY: as above.
+unsafe impl Sync for StreamService {}
+
+unsafe extern "C" fn on_accept(data: *mut c_void, stream: *mut sys::stream_t) -> bool {
+    // The stream is ours from here, also after a panic: true keeps charon from destroying it twice.
+    guard((), || {
+        if let Some(raw) = NonNull::new(stream) {
+            // SAFETY: data is the box of listen(), which outlives the service.
+            let accept = unsafe { &*data.cast::<Accept>() };
+            accept(Stream { raw, handler: None });
+        }
+    });
+    true
+}
+
+/// What a stream calls, one call at a time for each of both, on a thread of charon's pool; false
+/// stops the calls of that kind.
+///
+/// Neither may drop the stream or call [`Stream::watch_write`]: both wait for the call to end.
+pub trait Handler: Send + Sync + 'static {
+    /// There is something to read, or the end.
+    fn readable(&self) -> bool;
+    /// There is room to write.
+    fn writable(&self) -> bool;
+}
+
+/// A connected client; closed when dropped.
+pub struct Stream {
+    raw: NonNull<sys::stream_t>,
+    handler: Option<Box<Arc<dyn Handler>>>,
+}
+
+impl Stream {
+    /// Sets the handler, before [`Stream::watch_read`] starts its calls.
+    pub fn set_handler(&mut self, handler: Arc<dyn Handler>) {
+        assert!(self.handler.is_none(), "the handler is set once");
+        self.handler = Some(Box::new(handler));
+    }
+
+    /// Starts the calls of [`Handler::readable`].
+    pub fn watch_read(&self) {
+        // SAFETY: the stream is ours; the handler outlives the calls, see Drop.
+        unsafe { call!(self.raw.as_ptr(), on_read, Some(on_read), self.data()) }
+    }
+
+    /// Starts the calls of [`Handler::writable`]; waits for a running call to end.
+    pub fn watch_write(&self) {
+        // SAFETY: as in watch_read().
+        unsafe { call!(self.raw.as_ptr(), on_write, Some(on_write), self.data()) }
+    }
+
+    /// Reads what is there; `WouldBlock` if nothing, 0 at the end.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: the stream is ours; at most the buffer's length is written to it.
+        let n = unsafe {
+            call!(self.raw.as_ptr(), read, buffer.as_mut_ptr().cast(), buffer.len(), false)
+        };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Writes what there is room for; `WouldBlock` if for nothing. charon's daemons ignore SIGPIPE.
+    pub fn write(&self, data: &[u8]) -> io::Result<usize> {
+        // SAFETY: the stream is ours; the data is only read.
+        let n = unsafe {
+            call!(self.raw.as_ptr(), write, data.as_ptr().cast_mut().cast(), data.len(), false)
+        };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    }
+
+    fn data(&self) -> *mut c_void {
+        let handler = self.handler.as_ref().expect("set_handler comes first");
+        std::ptr::from_ref(&**handler).cast_mut().cast()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // SAFETY: ours since on_accept(), destroyed only here; destroy waits for running calls of
+        // the handler, which is freed after this.
+        unsafe { call!(self.raw.as_ptr(), destroy) }
+    }
+}
+
+// SAFETY: reading and writing are single system calls on the descriptor; registrations take the
+// watcher's lock (networking/streams/stream.c).
+unsafe impl Send for Stream {}
+// SAFETY: as above; watch_read() is called once, before the stream is shared, and watch_write()
+// only by the thread that found the stream unwatched (control/client.rs).
+unsafe impl Sync for Stream {}
+
+unsafe extern "C" fn on_read(data: *mut c_void, _: *mut sys::stream_t) -> bool {
+    // SAFETY: data is the handler of the stream, which outlives its calls.
+    guard(false, || unsafe { &*data.cast::<Arc<dyn Handler>>() }.readable())
+}
+
+unsafe extern "C" fn on_write(data: *mut c_void, _: *mut sys::stream_t) -> bool {
+    // SAFETY: as in on_read().
+    guard(false, || unsafe { &*data.cast::<Arc<dyn Handler>>() }.writable())
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The control socket: requests in, replies and events out.
+
+mod client;
+mod server;
+
+pub use server::{Listening, Server};

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Puts the parts together when charon registers the plugin's feature, and takes them apart.
+
+use std::sync::Arc;
+
+use extsock_core::failover::policy::RetryPolicy;
+
+use crate::adapter::{Connections, Driver, EventListener};
+use crate::charon::{setting_number, setting_string, setting_time, Feature, Registration};
+use crate::control::{Listening, Server};
+
+/// The running plugin. The order of the fields is the order in which it is taken apart: first no
+/// more events, then no more clients, then the configurations go.
+struct Extsock {
+    _listener: Registration,
+    _socket: Listening,
+    _driver: Arc<Driver>,
+}
+
+impl Feature for Extsock {}
+
+/// Sets everything up.
+pub fn start() -> Result<Box<dyn Feature>, String> {
+    let server = Arc::new(Server::default());
+    let driver =
+        Driver::new(Connections::register(), Box::new(Arc::clone(&server)), retry_policy());
+    let handler = Arc::clone(&driver);
+    let socket = server.listen(&setting_string("socket", DEFAULT_SOCKET), Box::new(move |request| handler.request(request)))?;
+    let listener = Registration::new(Box::new(EventListener::new(Arc::clone(&driver))));
+    Ok(Box::new(Extsock { _listener: listener, _socket: socket, _driver: driver }))
+}
+
+/// In the directory of charon's own sockets.
+const DEFAULT_SOCKET: &str = concat!("unix://", env!("EXTSOCK_PIDDIR"), "/charon.extsock");
+
+fn retry_policy() -> RetryPolicy {
+    let default = RetryPolicy::default();
+    RetryPolicy {
+        base_delay: setting_time("failover.base_delay", default.base_delay),
+        max_delay: setting_time("failover.max_delay", default.max_delay),
+        multiplier: setting_number("failover.multiplier", default.multiplier),
+        max_retries: setting_number("failover.max_retries", default.max_retries.into()) as u32,
+    }
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/* What bindgen reads. build.rs includes charon's own config.h before it, so that every
+ * #ifdef in these headers is decided as it was when charon was built. */
+
+#include <daemon.h>
+#include <library.h>
+#include <bus/listeners/listener.h>
+#include <collections/linked_list.h>
+#include <config/backend.h>
+#include <config/child_cfg.h>
+#include <config/ike_cfg.h>
+#include <config/peer_cfg.h>
+#include <control/controller.h>
+#include <credentials/keys/shared_key.h>
+#include <credentials/sets/mem_cred.h>
+#include <networking/host.h>
+#include <networking/streams/stream_service.h>
+#include <plugins/plugin.h>
+#include <processing/jobs/callback_job.h>
+#include <sa/ike_sa.h>
+#include <sa/ikev2/tasks/ike_dpd.h>
+#include <sa/task.h>
+#include <selectors/traffic_selector.h>
+
+#include "shim.h"
