@@ -73,16 +73,18 @@ impl Charon {
         let started = self.log().len();
         let mut command = match self.options.sanitizer {
             Sanitizer::None => self.host.command("env"),
-            Sanitizer::Valgrind => {
-                let mut command = self.host.command("valgrind");
-                command
-                    // env, between valgrind and charon, keeps LD_PRELOAD from valgrind itself.
-                    .args(["--trace-children=yes", "--log-file=/run/lab/valgrind.log"])
-                    .args(["--leak-check=full", "--show-leak-kinds=definite"])
-                    .args(["--vgdb=no", "--error-limit=no", "--num-callers=40", "env"]);
-                command
-            }
+            Sanitizer::Valgrind => self.host.command("valgrind"),
         };
+        if self.options.sanitizer == Sanitizer::Valgrind {
+            assert!(
+                self.options.preload.is_none(),
+                "valgrind itself would load the plugin: use Loading::Directory"
+            );
+            command
+                .args(["--log-file=/run/lab/valgrind.log", "--vgdb=no"])
+                .args(["--leak-check=full", "--show-leak-kinds=definite"])
+                .args(["--error-limit=no", "--num-callers=40"]);
+        }
         if let Some(library) = &self.options.preload {
             command.arg(format!("LD_PRELOAD={library}"));
         }
@@ -92,9 +94,9 @@ impl Charon {
             .open(self.host.path("/run/lab/output"))
             .expect("the host's /run is writable");
         let process = command
-            .arg("STRONGSWAN_CONF=/run/lab/strongswan.conf")
-            .arg("RUST_BACKTRACE=1")
             .arg(CHARON)
+            .env("STRONGSWAN_CONF", "/run/lab/strongswan.conf")
+            .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a file descriptor is free"))
             .stderr(output)
@@ -116,10 +118,16 @@ impl Charon {
         let CharonOptions {
             plugins, settings, ..
         } = &self.options;
+        // valgrind needs the library still mapped when it reports at the end.
+        let dlclose = match self.options.sanitizer {
+            Sanitizer::None => "yes",
+            Sanitizer::Valgrind => "no",
+        };
         // One retransmission schedule for all: a silent peer is given up after 1.5 s.
         format!(
             "charon {{\n\
              load = {PLUGINS} {plugins}\n\
+             dlclose = {dlclose}\n\
              retransmit_tries = 2\n\
              retransmit_timeout = 0.5\n\
              retransmit_base = 1.0\n\

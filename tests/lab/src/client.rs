@@ -83,12 +83,8 @@ impl Client {
         let mut preload = None;
         let plugin = || {
             let path = options.plugin.clone().unwrap_or_else(default_plugin);
-            assert!(
-                path.exists(),
-                "{} is missing: run `cargo xtask build`",
-                path.display()
-            );
-            path
+            fs::canonicalize(&path)
+                .unwrap_or_else(|e| panic!("{}: {e}: run `cargo xtask build`", path.display()))
         };
         let extsock = match options.loading {
             Loading::Preload => {

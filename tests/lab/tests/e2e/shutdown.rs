@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use extsock_lab::{net, Charon, ClientOptions, Lab, Sanitizer};
+use extsock_lab::{net, Charon, ClientOptions, Lab, Loading, Sanitizer};
 
 use crate::{expect_failover, wait_state, Tunnel};
 
@@ -55,6 +55,7 @@ fn ends_cleanly(charon: &mut Charon) {
 fn valgrind_finds_nothing_of_ours_after_a_life_with_failovers() {
     let mut tunnel = Tunnel::up_with(ClientOptions {
         sanitizer: Sanitizer::Valgrind,
+        loading: Loading::Directory,
         ..ClientOptions::default()
     });
     tunnel.gateway_1.kill();
