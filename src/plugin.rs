@@ -23,12 +23,22 @@ impl Feature for Extsock {}
 /// Sets everything up.
 pub fn start() -> Result<Box<dyn Feature>, String> {
     let server = Arc::new(Server::default());
-    let driver =
-        Driver::new(Connections::register(), Box::new(Arc::clone(&server)), retry_policy());
+    let driver = Driver::new(
+        Connections::register(),
+        Box::new(Arc::clone(&server)),
+        retry_policy(),
+    );
     let handler = Arc::clone(&driver);
-    let socket = server.listen(&setting_string("socket", DEFAULT_SOCKET), Box::new(move |request| handler.request(request)))?;
+    let socket = server.listen(
+        &setting_string("socket", DEFAULT_SOCKET),
+        Box::new(move |request| handler.request(request)),
+    )?;
     let listener = Registration::new(Box::new(EventListener::new(Arc::clone(&driver))));
-    Ok(Box::new(Extsock { _listener: listener, _socket: socket, _driver: driver }))
+    Ok(Box::new(Extsock {
+        _listener: listener,
+        _socket: socket,
+        _driver: driver,
+    }))
 }
 
 /// In the directory of charon's own sockets.

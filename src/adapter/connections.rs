@@ -70,8 +70,12 @@ impl Connections {
         known.retain(|key, owners| keys.contains(key) || !owners.is_empty());
         for secret in secrets {
             let key = secret.ids.join("\n");
-            self.credentials.set_ike_secret(&key, &secret.ids, secret.secret.as_bytes());
-            known.entry(key).or_default().extend(connections.iter().cloned());
+            self.credentials
+                .set_ike_secret(&key, &secret.ids, secret.secret.as_bytes());
+            known
+                .entry(key)
+                .or_default()
+                .extend(connections.iter().cloned());
         }
     }
 
@@ -154,7 +158,10 @@ pub fn build(connection: &Connection) -> Result<PeerCfg> {
         peer_cfg.add_virtual_ip(host);
     }
     for child in &connection.children {
-        peer_cfg.add_child_cfg(child_cfg(child, &format!("{path}.children.{}", child.name))?);
+        peer_cfg.add_child_cfg(child_cfg(
+            child,
+            &format!("{path}.children.{}", child.name),
+        )?);
     }
     Ok(peer_cfg)
 }
@@ -190,7 +197,11 @@ fn child_cfg(child: &Child, path: &str) -> Result<ChildCfg> {
     Ok(ChildCfg::new(
         &child.name,
         &fields,
-        proposals(Protocol::Esp, &child.esp_proposals, &format!("{path}.esp_proposals"))?,
+        proposals(
+            Protocol::Esp,
+            &child.esp_proposals,
+            &format!("{path}.esp_proposals"),
+        )?,
         traffic_selectors(&child.local_ts, &format!("{path}.local_ts"))?,
         traffic_selectors(&child.remote_ts, &format!("{path}.remote_ts"))?,
     ))
@@ -215,7 +226,11 @@ fn proposals(protocol: Protocol, list: &[String], path: &str) -> Result<Vec<Prop
             proposals.extend(Proposal::defaults(protocol));
         } else {
             let proposal = Proposal::from_string(protocol, text).ok_or_else(|| {
-                expected(path, "a complete proposal of known algorithms (aes128-sha256-modp2048)", text)
+                expected(
+                    path,
+                    "a complete proposal of known algorithms (aes128-sha256-modp2048)",
+                    text,
+                )
             })?;
             proposals.push(proposal);
         }
@@ -227,8 +242,13 @@ fn traffic_selectors(list: &[String], path: &str) -> Result<Vec<TrafficSelector>
     list.iter()
         .map(|text| match text.as_str() {
             "dynamic" => Ok(TrafficSelector::dynamic()),
-            text => TrafficSelector::from_cidr(text)
-                .ok_or_else(|| expected(path, "a subnet (10.1.0.0/24), an address or \"dynamic\"", text)),
+            text => TrafficSelector::from_cidr(text).ok_or_else(|| {
+                expected(
+                    path,
+                    "a subnet (10.1.0.0/24), an address or \"dynamic\"",
+                    text,
+                )
+            }),
         })
         .collect()
 }

@@ -101,7 +101,9 @@ impl Driver {
             Request::Initiate { connection, child } => self.initiate(connection, child.as_deref()),
             Request::Terminate { name } => self.terminate(&name),
             Request::StartDpd { name } => self.start_dpd(&name),
-            Request::List => Ok(Reply::List { connections: self.list() }),
+            Request::List => Ok(Reply::List {
+                connections: self.list(),
+            }),
         };
         result.unwrap_or_else(|error| {
             log::info!("{} failed: {error}", verb.name());
@@ -117,17 +119,28 @@ impl Driver {
             .map(|connection| Ok((connection, build(connection)?)))
             .collect::<Result<Vec<(&config::Connection, PeerCfg)>>>()?;
         check_start_actions(configuration)?;
-        let names: Vec<String> =
-            configuration.connections.iter().map(|connection| connection.name.clone()).collect();
+        let names: Vec<String> = configuration
+            .connections
+            .iter()
+            .map(|connection| connection.name.clone())
+            .collect();
 
         self.try_with_core(|manager, now| {
-            manager.check_names(loaded.iter().map(|(c, _)| (c.name.as_str(), &c.remote_addrs)))?;
+            manager.check_names(
+                loaded
+                    .iter()
+                    .map(|(c, _)| (c.name.as_str(), &c.remote_addrs)),
+            )?;
             self.connections.set_secrets(&names, &configuration.secrets);
             let mut actions = Vec::new();
             for (connection, peer_cfg) in loaded {
                 let settings = Settings {
                     gateways: connection.remote_addrs.clone(),
-                    children: connection.children.iter().map(|child| child.name.clone()).collect(),
+                    children: connection
+                        .children
+                        .iter()
+                        .map(|child| child.name.clone())
+                        .collect(),
                     policy: self.policy,
                 };
                 self.connections.set(peer_cfg);
@@ -171,7 +184,10 @@ impl Driver {
             gateway = target;
             Ok(actions)
         })?;
-        Ok(Reply::Initiate { connection, gateway })
+        Ok(Reply::Initiate {
+            connection,
+            gateway,
+        })
     }
 
     fn terminate(self: &Arc<Self>, name: &str) -> Result<Reply> {
@@ -212,10 +228,7 @@ impl Driver {
         ids.into_iter().map(IkeSaId).collect()
     }
 
-    fn with_core(
-        self: &Arc<Self>,
-        step: impl FnOnce(&mut FailoverManager, Now) -> Vec<Action>,
-    ) {
+    fn with_core(self: &Arc<Self>, step: impl FnOnce(&mut FailoverManager, Now) -> Vec<Action>) {
         let result = self.try_with_core(|manager, now| Ok(step(manager, now)));
         debug_assert!(result.is_ok(), "the step cannot fail");
     }
@@ -240,7 +253,9 @@ impl Driver {
     }
 
     fn arm_timer(self: &Arc<Self>, core: &mut Core, now: Now) {
-        let Some(next) = core.manager.next_deadline() else { return };
+        let Some(next) = core.manager.next_deadline() else {
+            return;
+        };
         if core.timer.is_some_and(|timer| timer <= next) {
             return;
         }
@@ -264,14 +279,25 @@ impl Driver {
                 Action::Report { connection, error } => {
                     log::warn!("{connection}: {error}");
                 }
-                Action::Initiate { connection, gateway, first, children, attempt } => {
+                Action::Initiate {
+                    connection,
+                    gateway,
+                    first,
+                    children,
+                    attempt,
+                } => {
                     self.defer(connection, move |driver, connection| {
                         driver.carry_out(connection, &gateway, first, &children, attempt);
                     });
                 }
-                Action::ReleaseClone { connection, gateway } => {
+                Action::ReleaseClone {
+                    connection,
+                    gateway,
+                } => {
                     self.defer(connection, move |driver, connection| {
-                        driver.connections.remove_clone(&failover_name(connection, &gateway));
+                        driver
+                            .connections
+                            .remove_clone(&failover_name(connection, &gateway));
                     });
                 }
                 Action::Terminate { connection } => {
@@ -333,7 +359,11 @@ impl Driver {
         let peer_cfg = self.connections.get(connection).ok_or_else(|| {
             Error::new(ErrorCode::ConfigCreationFailed, "its configuration is gone")
         })?;
-        Ok(if first { peer_cfg } else { create_failover_config(&peer_cfg, gateway) })
+        Ok(if first {
+            peer_cfg
+        } else {
+            create_failover_config(&peer_cfg, gateway)
+        })
     }
 
     /// Registers the configuration, in place of an earlier one of its name, and initiates.
@@ -341,7 +371,12 @@ impl Driver {
         let configured = peer_cfg.child_cfgs();
         let mut child_cfgs: Vec<_> = children
             .iter()
-            .filter_map(|name| configured.iter().find(|child| child.name() == *name).cloned())
+            .filter_map(|name| {
+                configured
+                    .iter()
+                    .find(|child| child.name() == *name)
+                    .cloned()
+            })
             .map(Some)
             .collect();
         if child_cfgs.is_empty() {
@@ -364,8 +399,13 @@ impl Driver {
     fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {
         let child = child.to_owned();
         self.defer(connection.to_owned(), move |driver, connection| {
-            let Some(peer_cfg) = driver.connections.get(connection) else { return };
-            let child_cfg = peer_cfg.child_cfgs().into_iter().find(|cfg| cfg.name() == child);
+            let Some(peer_cfg) = driver.connections.get(connection) else {
+                return;
+            };
+            let child_cfg = peer_cfg
+                .child_cfgs()
+                .into_iter()
+                .find(|cfg| cfg.name() == child);
             if !child_cfg.is_some_and(|child_cfg| charon::install_trap(&peer_cfg, &child_cfg)) {
                 log::error!("{connection}: installing the trap policy of {child} failed");
             }
@@ -373,8 +413,11 @@ impl Driver {
     }
 
     fn uninstall_traps(self: &Arc<Self>, connection: &str, config: &PeerCfg) {
-        let children: BTreeSet<String> =
-            config.child_cfgs().iter().map(charon::ChildCfg::name).collect();
+        let children: BTreeSet<String> = config
+            .child_cfgs()
+            .iter()
+            .map(charon::ChildCfg::name)
+            .collect();
         self.defer(connection.to_owned(), move |_, connection| {
             for child in &children {
                 charon::uninstall_trap(connection, child);
@@ -385,7 +428,9 @@ impl Driver {
     fn now(&self) -> Now {
         Now {
             monotonic: self.started.elapsed(),
-            unix: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+            unix: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default(),
         }
     }
 
@@ -398,7 +443,11 @@ impl Driver {
 
 /// Only a connection with a gateway can be started when it is loaded.
 fn check_start_actions(configuration: &Configuration) -> Result<()> {
-    for connection in configuration.connections.iter().filter(|c| c.remote_addrs.is_empty()) {
+    for connection in configuration
+        .connections
+        .iter()
+        .filter(|c| c.remote_addrs.is_empty())
+    {
         let started = |child: &&config::Child| child.start_action == config::Action::Start;
         if let Some(child) = connection.children.iter().find(started) {
             return Err(Error::parsing(format!(

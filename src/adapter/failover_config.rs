@@ -14,10 +14,18 @@ use crate::charon::{IkeCfg, IkeCfgFields, PeerCfg};
 pub fn create_failover_config(peer_cfg: &PeerCfg, gateway: &str) -> PeerCfg {
     let name = failover_name(&peer_cfg.name(), gateway);
     let ike_cfg = peer_cfg.ike_cfg();
-    let fields = IkeCfgFields { remote: gateway.to_owned(), ..ike_cfg.fields() };
+    let fields = IkeCfgFields {
+        remote: gateway.to_owned(),
+        ..ike_cfg.fields()
+    };
 
     let jitter = jitter_time(peer_cfg);
-    copy(peer_cfg, &name, IkeCfg::new(&fields, ike_cfg.proposals()), jitter)
+    copy(
+        peer_cfg,
+        &name,
+        IkeCfg::new(&fields, ike_cfg.proposals()),
+        jitter,
+    )
 }
 
 fn copy(peer_cfg: &PeerCfg, name: &str, ike_cfg: IkeCfg, jitter: u32) -> PeerCfg {
@@ -50,7 +58,8 @@ fn jitter_time(peer_cfg: &PeerCfg) -> u32 {
 
     let fields = peer_cfg.fields(0);
     let longest = fields.rekey_time.max(fields.reauth_time);
-    let fits = |jitter: u32| copy(peer_cfg, &peer_cfg.name(), peer_cfg.ike_cfg(), jitter) == *peer_cfg;
+    let fits =
+        |jitter: u32| copy(peer_cfg, &peer_cfg.name(), peer_cfg.ike_cfg(), jitter) == *peer_cfg;
 
     let usual = [fields.over_time, fields.over_time.min(longest / 2), 0];
     if let Some(jitter) = usual.into_iter().find(|jitter| fits(*jitter)) {
@@ -65,5 +74,7 @@ fn jitter_time(peer_cfg: &PeerCfg) -> u32 {
         .max()
         .unwrap_or(0);
     let bound = largest.saturating_add(largest / 16 + 16);
-    (largest + 1..=bound).find(|jitter| fits(*jitter)).unwrap_or(fields.over_time)
+    (largest + 1..=bound)
+        .find(|jitter| fits(*jitter))
+        .unwrap_or(fields.over_time)
 }

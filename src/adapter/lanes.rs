@@ -34,7 +34,10 @@ impl Lanes {
         let lanes = Arc::clone(self);
         queue(Priority::Medium, move || {
             // Also after a panic: the lane must not stand still.
-            let _next = Next { lanes: &lanes, connection };
+            let _next = Next {
+                lanes: &lanes,
+                connection,
+            };
             work();
         });
     }
@@ -54,7 +57,10 @@ struct Next<'a> {
 impl Drop for Next<'_> {
     fn drop(&mut self) {
         let mut waiting = self.lanes.lock();
-        match waiting.get_mut(&self.connection).and_then(VecDeque::pop_front) {
+        match waiting
+            .get_mut(&self.connection)
+            .and_then(VecDeque::pop_front)
+        {
             Some(work) => {
                 drop(waiting);
                 self.lanes.start(std::mem::take(&mut self.connection), work);

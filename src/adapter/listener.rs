@@ -29,7 +29,10 @@ impl Listener for EventListener {
             | IkeSaState::Established
             | IkeSaState::Deleting
             | IkeSaState::Destroying => {
-                self.driver.observe(Evidence::State { ike_sa: ike_sa.snapshot(), to });
+                self.driver.observe(Evidence::State {
+                    ike_sa: ike_sa.snapshot(),
+                    to,
+                });
             }
             // Steps on the way, from which nothing follows.
             IkeSaState::Created
@@ -40,7 +43,10 @@ impl Listener for EventListener {
     }
 
     fn alert(&self, ike_sa: &IkeSa<'_>, alert: Alert) {
-        self.driver.observe(Evidence::Alert { ike_sa: ike_sa.snapshot(), alert });
+        self.driver.observe(Evidence::Alert {
+            ike_sa: ike_sa.snapshot(),
+            alert,
+        });
     }
 
     fn shutdown(&self) {
@@ -49,22 +55,33 @@ impl Listener for EventListener {
     }
 
     fn ike_updown(&self, ike_sa: &IkeSa<'_>, up: bool) {
-        self.driver.observe(Evidence::IkeUpdown { ike_sa: ike_sa.snapshot(), up });
+        self.driver.observe(Evidence::IkeUpdown {
+            ike_sa: ike_sa.snapshot(),
+            up,
+        });
     }
 
     fn ike_rekey(&self, old: &IkeSa<'_>, new: &IkeSa<'_>) {
-        self.driver.observe(Evidence::IkeRekey { old: old.snapshot(), new: new.snapshot() });
+        self.driver.observe(Evidence::IkeRekey {
+            old: old.snapshot(),
+            new: new.snapshot(),
+        });
     }
 
     fn ike_reestablish_post(&self, old: &IkeSa<'_>, _: &IkeSa<'_>, initiated: bool) {
         if initiated {
-            self.driver.observe(Evidence::Reestablished { old: old.id().0 });
+            self.driver
+                .observe(Evidence::Reestablished { old: old.id().0 });
         }
     }
 
     fn child_updown(&self, ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>, up: bool) {
         let tunnel = tunnel(ike_sa, child_sa);
-        self.driver.observe(Evidence::ChildUpdown { ike_sa: ike_sa.id().0, tunnel, up });
+        self.driver.observe(Evidence::ChildUpdown {
+            ike_sa: ike_sa.id().0,
+            tunnel,
+            up,
+        });
     }
 
     fn child_rekey(&self, ike_sa: &IkeSa<'_>, old: &ChildSa<'_>, new: &ChildSa<'_>) {
@@ -79,7 +96,8 @@ impl Listener for EventListener {
 fn tunnel(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> Tunnel {
     let child = child_sa.info();
     let (src, dst) = ike_sa.addresses();
-    let text = |address: Option<std::net::IpAddr>| address.map_or_else(String::new, |a| a.to_string());
+    let text =
+        |address: Option<std::net::IpAddr>| address.map_or_else(String::new, |a| a.to_string());
     Tunnel {
         ike_sa_name: ike_sa.name(),
         connection: None,

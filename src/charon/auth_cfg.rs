@@ -32,9 +32,19 @@ impl AuthCfg {
             .expect("charon: auth_cfg_create is never NULL");
         // SAFETY: the class rule takes an int, the identity rule adopts an identification_t.
         unsafe {
-            call!(auth.as_ptr(), add, sys::auth_rule_t::AUTH_RULE_AUTH_CLASS, class);
+            call!(
+                auth.as_ptr(),
+                add,
+                sys::auth_rule_t::AUTH_RULE_AUTH_CLASS,
+                class
+            );
             if let Some(id) = id {
-                call!(auth.as_ptr(), add, sys::auth_rule_t::AUTH_RULE_IDENTITY, id.into_raw());
+                call!(
+                    auth.as_ptr(),
+                    add,
+                    sys::auth_rule_t::AUTH_RULE_IDENTITY,
+                    id.into_raw()
+                );
             }
         }
         auth

@@ -34,7 +34,10 @@ impl Backend {
             create_peer_cfg_enumerator: Some(create_peer_cfg_enumerator),
             get_peer_cfg_by_name: Some(get_peer_cfg_by_name),
         };
-        let raw = Box::into_raw(Box::new(Registered { table, configs: Mutex::default() }));
+        let raw = Box::into_raw(Box::new(Registered {
+            table,
+            configs: Mutex::default(),
+        }));
         // SAFETY: the backend manager outlives the plugin; the table stays until Drop removes it.
         unsafe { call!((*sys::charon).backends, add_backend, &raw mut (*raw).table) }
         Self { raw }
@@ -59,7 +62,10 @@ impl Backend {
 
     /// The configuration of that name.
     pub fn get(&self, name: &str) -> Option<PeerCfg> {
-        self.configs().iter().find(|known| known.name() == name).cloned()
+        self.configs()
+            .iter()
+            .find(|known| known.name() == name)
+            .cloned()
     }
 
     fn configs(&self) -> MutexGuard<'_, Vec<PeerCfg>> {
@@ -73,7 +79,11 @@ impl Drop for Backend {
         // SAFETY: remove_backend waits for running enumerations, none starts after it; the box was
         // made in register() and is freed only here.
         unsafe {
-            call!((*sys::charon).backends, remove_backend, &raw mut (*self.raw).table);
+            call!(
+                (*sys::charon).backends,
+                remove_backend,
+                &raw mut (*self.raw).table
+            );
             drop(Box::from_raw(self.raw));
         }
     }
@@ -120,7 +130,10 @@ unsafe extern "C" fn create_ike_cfg_enumerator(
     guard(ptr::null_mut(), || {
         // SAFETY: charon passes our table.
         let configs = unsafe { snapshot(this) };
-        enumerator(configs.iter().map(PeerCfg::ike_cfg).map(IkeCfg::into_raw), destroy_ike_cfgs)
+        enumerator(
+            configs.iter().map(PeerCfg::ike_cfg).map(IkeCfg::into_raw),
+            destroy_ike_cfgs,
+        )
     })
 }
 
@@ -133,7 +146,10 @@ unsafe extern "C" fn create_peer_cfg_enumerator(
     guard(ptr::null_mut(), || {
         // SAFETY: charon passes our table.
         let configs = unsafe { snapshot(this) };
-        enumerator(configs.into_iter().map(PeerCfg::into_raw), destroy_peer_cfgs)
+        enumerator(
+            configs.into_iter().map(PeerCfg::into_raw),
+            destroy_peer_cfgs,
+        )
     })
 }
 

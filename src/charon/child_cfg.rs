@@ -62,8 +62,9 @@ impl ChildCfg {
         };
         // SAFETY: the name lives for the call, which copies it; NULL for the strings that are not
         // set is allowed; the result is ours.
-        let child = unsafe { Self::adopt(sys::child_cfg_create(name.as_ptr().cast_mut(), &mut data)) }
-            .expect("charon: child_cfg_create is never NULL");
+        let child =
+            unsafe { Self::adopt(sys::child_cfg_create(name.as_ptr().cast_mut(), &mut data)) }
+                .expect("charon: child_cfg_create is never NULL");
         // SAFETY: child is valid and adopts what is added.
         unsafe {
             for proposal in proposals {
@@ -71,7 +72,12 @@ impl ChildCfg {
             }
             for (local, selectors) in [(true, local_ts), (false, remote_ts)] {
                 for selector in selectors {
-                    call!(child.as_ptr(), add_traffic_selector, local, selector.into_raw());
+                    call!(
+                        child.as_ptr(),
+                        add_traffic_selector,
+                        local,
+                        selector.into_raw()
+                    );
                 }
             }
         }

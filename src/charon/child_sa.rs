@@ -44,7 +44,10 @@ impl ChildSa<'_> {
     /// # Safety
     /// `raw` must be NULL or a CHILD_SA that stays valid, and is used by no other thread, for `'a`.
     pub(super) unsafe fn lend(raw: *mut sys::child_sa_t) -> Option<Self> {
-        NonNull::new(raw).map(|raw| Self { raw, callback: PhantomData })
+        NonNull::new(raw).map(|raw| Self {
+            raw,
+            callback: PhantomData,
+        })
     }
 
     /// Its name.
@@ -136,11 +139,19 @@ unsafe fn traffic_selector(ts: *mut sys::traffic_selector_t) -> String {
         if !net.is_null() {
             call!(net, destroy);
         }
-        address.map_or_else(|| "dynamic".to_owned(), |address| format!("{address}/{bits}"))
+        address.map_or_else(
+            || "dynamic".to_owned(),
+            |address| format!("{address}/{bits}"),
+        )
     };
     // SAFETY: ts is valid.
-    let (protocol, from, to) =
-        unsafe { (call!(ts, get_protocol), call!(ts, get_from_port), call!(ts, get_to_port)) };
+    let (protocol, from, to) = unsafe {
+        (
+            call!(ts, get_protocol),
+            call!(ts, get_from_port),
+            call!(ts, get_to_port),
+        )
+    };
     match (protocol, from, to) {
         (0, 0, u16::MAX) => subnet,
         (protocol, 0, u16::MAX) => format!("{subnet}[{protocol}]"),

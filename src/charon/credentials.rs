@@ -39,14 +39,23 @@ impl Credentials {
             let copy = libc::malloc(secret.len().max(1)).cast::<u8>();
             assert!(!copy.is_null(), "out of memory");
             copy.copy_from_nonoverlapping(secret.as_ptr(), secret.len());
-            let chunk = sys::chunk_t { ptr: copy, len: secret.len() };
+            let chunk = sys::chunk_t {
+                ptr: copy,
+                len: secret.len(),
+            };
             let shared = sys::shared_key_create(sys::shared_key_type_t::SHARED_IKE, chunk);
             let list = sys::linked_list_create();
             for owner in owners {
                 let owner = Identification::from_string(owner).into_raw();
                 call!(list, insert_last, owner.cast());
             }
-            call!(self.raw.as_ptr(), add_shared_unique, key.as_ptr().cast_mut(), shared, list);
+            call!(
+                self.raw.as_ptr(),
+                add_shared_unique,
+                key.as_ptr().cast_mut(),
+                shared,
+                list
+            );
         }
     }
 
@@ -54,7 +63,13 @@ impl Credentials {
     pub fn remove_ike_secret(&self, key: &str) {
         let key = c_string(key);
         // SAFETY: the set is ours; the key is only read.
-        unsafe { call!(self.raw.as_ptr(), remove_shared_unique, key.as_ptr().cast_mut()) }
+        unsafe {
+            call!(
+                self.raw.as_ptr(),
+                remove_shared_unique,
+                key.as_ptr().cast_mut()
+            )
+        }
     }
 }
 
@@ -62,7 +77,11 @@ impl Drop for Credentials {
     fn drop(&mut self) {
         // SAFETY: registered in register(), removed and destroyed only here; the set wipes its keys.
         unsafe {
-            call!((*sys::lib).credmgr, remove_set, &raw mut (*self.raw.as_ptr()).set);
+            call!(
+                (*sys::lib).credmgr,
+                remove_set,
+                &raw mut (*self.raw.as_ptr()).set
+            );
             call!(self.raw.as_ptr(), destroy);
         }
     }

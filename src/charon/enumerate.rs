@@ -18,7 +18,10 @@ impl<T> Enumerator<T> {
     /// # Safety
     /// `raw` must be a new enumerator whose only output argument is a `T*`; it is owned from here.
     pub(super) unsafe fn new(raw: *mut sys::enumerator_t) -> Self {
-        Self { raw, item: PhantomData }
+        Self {
+            raw,
+            item: PhantomData,
+        }
     }
 }
 
@@ -68,7 +71,9 @@ pub(super) unsafe fn string(text: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: not NULL, and NUL-terminated by this function's contract.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(text) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The text as a C string; NUL bytes, which C could not carry, are left out.

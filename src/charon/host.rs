@@ -18,7 +18,12 @@ impl Host {
     pub fn from_string(address: &str, port: u16) -> Option<Self> {
         let address = c_string(address);
         // SAFETY: the string lives for the call, which only reads it; the result is ours.
-        unsafe { Self::adopt(sys::host_create_from_string(address.as_ptr().cast_mut(), port)) }
+        unsafe {
+            Self::adopt(sys::host_create_from_string(
+                address.as_ptr().cast_mut(),
+                port,
+            ))
+        }
     }
 
     /// The address; None for a family that is neither IPv4 nor IPv6.

@@ -16,8 +16,12 @@ impl Identification {
     pub fn from_string(id: &str) -> Self {
         let id = c_string(id);
         // SAFETY: the string lives for the call, which copies it; the result is ours.
-        unsafe { Self::adopt(sys::identification_create_from_string(id.as_ptr().cast_mut())) }
-            .expect("charon: every string is some identity")
+        unsafe {
+            Self::adopt(sys::identification_create_from_string(
+                id.as_ptr().cast_mut(),
+            ))
+        }
+        .expect("charon: every string is some identity")
     }
 }
 

@@ -95,6 +95,10 @@ impl IkeCfg {
     /// Copies of the proposals, in order.
     pub fn proposals(&self) -> Vec<Proposal> {
         // SAFETY: self holds the object; get_proposals returns a new list of new proposals.
-        unsafe { take_list(call!(self.as_ptr(), get_proposals), |raw| Proposal::adopt(raw)) }
+        unsafe {
+            take_list(call!(self.as_ptr(), get_proposals), |raw| {
+                Proposal::adopt(raw)
+            })
+        }
     }
 }

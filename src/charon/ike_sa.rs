@@ -32,7 +32,10 @@ impl IkeSa<'_> {
     /// # Safety
     /// `raw` must be NULL or an IKE_SA that stays valid, and is used by no other thread, for `'a`.
     pub(super) unsafe fn lend(raw: *mut sys::ike_sa_t) -> Option<Self> {
-        NonNull::new(raw).map(|raw| Self { raw, callback: PhantomData })
+        NonNull::new(raw).map(|raw| Self {
+            raw,
+            callback: PhantomData,
+        })
     }
 
     fn as_ptr(&self) -> *mut sys::ike_sa_t {
@@ -60,7 +63,12 @@ impl IkeSa<'_> {
     /// The local and the remote address; None where not known yet.
     pub fn addresses(&self) -> (Option<IpAddr>, Option<IpAddr>) {
         // SAFETY: valid for the callback; the hosts belong to the IKE_SA and are read at once.
-        unsafe { (ip(call!(self.as_ptr(), get_my_host)), ip(call!(self.as_ptr(), get_other_host))) }
+        unsafe {
+            (
+                ip(call!(self.as_ptr(), get_my_host)),
+                ip(call!(self.as_ptr(), get_other_host)),
+            )
+        }
     }
 
     /// What the failover core has to know of it.
@@ -68,7 +76,10 @@ impl IkeSa<'_> {
         evidence::IkeSa {
             id: self.id().0,
             name: self.name(),
-            remote: self.addresses().1.filter(|address| !address.is_unspecified()),
+            remote: self
+                .addresses()
+                .1
+                .filter(|address| !address.is_unspecified()),
             initiator: self.is_initiator(),
             state: self.state(),
             tasks: Tasks {
@@ -84,8 +95,11 @@ impl IkeSa<'_> {
     fn is_initiator(&self) -> bool {
         // SAFETY: valid for the callback; the id belongs to the IKE_SA.
         unsafe {
-            let original =
-                call!(self.as_ptr(), has_condition, sys::ike_condition_t::COND_ORIGINAL_INITIATOR);
+            let original = call!(
+                self.as_ptr(),
+                has_condition,
+                sys::ike_condition_t::COND_ORIGINAL_INITIATOR
+            );
             let starting = matches!(self.state(), IkeSaState::Created | IkeSaState::Connecting);
             original || (starting && call!(call!(self.as_ptr(), get_id), is_initiator))
         }
@@ -135,8 +149,12 @@ impl CheckedOutIkeSa {
         unsafe {
             let task = sys::ike_dpd_create(true);
             call!(self.raw.as_ptr(), queue_task, task.cast::<sys::task_t>());
-            let status =
-                call!(self.raw.as_ptr(), initiate, std::ptr::null_mut(), std::ptr::null_mut());
+            let status = call!(
+                self.raw.as_ptr(),
+                initiate,
+                std::ptr::null_mut(),
+                std::ptr::null_mut()
+            );
             if status == sys::status_t::DESTROY_ME {
                 let manager = (*sys::charon).ike_sa_manager;
                 call!(manager, checkin_and_destroy, self.raw.as_ptr());

@@ -31,7 +31,11 @@ pub fn queue(priority: Priority, work: impl FnOnce() + Send + 'static) {
 /// Runs the work after the delay (rounded up to milliseconds). Never waits.
 pub fn schedule(delay: Duration, work: impl FnOnce() + Send + 'static) {
     let job = job(Priority::High, work);
-    let millis = delay.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u32::MAX);
+    let millis = delay
+        .as_nanos()
+        .div_ceil(1_000_000)
+        .try_into()
+        .unwrap_or(u32::MAX);
     // SAFETY: the scheduler lives as long as charon and adopts the job.
     unsafe { call!((*sys::lib).scheduler, schedule_job_ms, job, millis) }
 }

@@ -68,17 +68,27 @@ impl fmt::Display for Refusal {
             Self::Version { built, running } => {
                 write!(f, "built for strongSwan {built}, but this is {running}")
             }
-            Self::Symbol { built, symbol, present } => write!(
+            Self::Symbol {
+                built,
+                symbol,
+                present,
+            } => write!(
                 f,
                 "built for strongSwan {built}, but this one has {} {}",
                 if *present { "a newer symbol," } else { "no" },
                 symbol.to_string_lossy(),
             ),
             Self::Mediation { built: true } => {
-                write!(f, "built for a charon with mediation (ME), but this one has none")
+                write!(
+                    f,
+                    "built for a charon with mediation (ME), but this one has none"
+                )
             }
             Self::Mediation { built: false } => {
-                write!(f, "built for a charon without mediation (ME), but this one has it")
+                write!(
+                    f,
+                    "built for a charon without mediation (ME), but this one has it"
+                )
             }
         }
     }
@@ -86,14 +96,19 @@ impl fmt::Display for Refusal {
 
 /// What this plugin was built for.
 pub fn built_for() -> Built {
-    Built { version: env!("EXTSOCK_STRONGSWAN_VERSION"), mediation: cfg!(strongswan_me) }
+    Built {
+        version: env!("EXTSOCK_STRONGSWAN_VERSION"),
+        mediation: cfg!(strongswan_me),
+    }
 }
 
 impl Running {
     /// Looks at the process that this code runs in.
     pub fn detect() -> Self {
         Self {
-            version: std::fs::read("/proc/self/exe").ok().and_then(|image| named_version(&image)),
+            version: std::fs::read("/proc/self/exe")
+                .ok()
+                .and_then(|image| named_version(&image)),
             mediation: has_symbol(c"mediation_manager_create"),
             markers: MARKERS.map(|(symbol, _)| has_symbol(symbol)),
         }
@@ -102,16 +117,29 @@ impl Running {
 
 /// Whether the plugin may be used in that charon.
 pub fn check(built: &Built, running: &Running) -> Result<(), Refusal> {
-    if let Some(version) = running.version.as_ref().filter(|version| *version != built.version) {
-        return Err(Refusal::Version { built: built.version, running: version.clone() });
+    if let Some(version) = running
+        .version
+        .as_ref()
+        .filter(|version| *version != built.version)
+    {
+        return Err(Refusal::Version {
+            built: built.version,
+            running: version.clone(),
+        });
     }
     for ((symbol, since), present) in MARKERS.into_iter().zip(running.markers) {
         if present != (numbers(built.version) >= since) {
-            return Err(Refusal::Symbol { built: built.version, symbol, present });
+            return Err(Refusal::Symbol {
+                built: built.version,
+                symbol,
+                present,
+            });
         }
     }
     if built.mediation != running.mediation {
-        return Err(Refusal::Mediation { built: built.mediation });
+        return Err(Refusal::Mediation {
+            built: built.mediation,
+        });
     }
     Ok(())
 }
@@ -119,20 +147,27 @@ pub fn check(built: &Built, running: &Running) -> Result<(), Refusal> {
 /// The version in the line that every charon daemon logs when it starts.
 fn named_version(image: &[u8]) -> Option<String> {
     const BEFORE: &[u8] = b"(strongSwan ";
-    let start = image.windows(BEFORE.len()).position(|window| window == BEFORE)? + BEFORE.len();
+    let start = image
+        .windows(BEFORE.len())
+        .position(|window| window == BEFORE)?
+        + BEFORE.len();
     let version: Vec<u8> = image[start..]
         .iter()
         .copied()
         .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'.')
         .take(16)
         .collect();
-    String::from_utf8(version).ok().filter(|version| !version.is_empty())
+    String::from_utf8(version)
+        .ok()
+        .filter(|version| !version.is_empty())
 }
 
 fn numbers(version: &str) -> [u32; 3] {
     let mut result = [0; 3];
     for (slot, part) in result.iter_mut().zip(version.split('.')) {
-        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let end = part
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(part.len());
         *slot = part[..end].parse().unwrap_or(0);
     }
     result

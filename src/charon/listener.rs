@@ -70,7 +70,11 @@ impl Drop for Registration {
         // made in new() and is freed only here. This is never reached from within a callback: the
         // plugin's teardown owns the registration.
         unsafe {
-            call!((*sys::charon).bus, remove_listener, &raw mut (*self.raw).table);
+            call!(
+                (*sys::charon).bus,
+                remove_listener,
+                &raw mut (*self.raw).table
+            );
             drop(Box::from_raw(self.raw));
         }
     }

@@ -33,7 +33,12 @@ impl Log for CharonLog {
         // unloaded; the line is an argument, not the format, and lives for the call.
         unsafe {
             if let Some(dbg) = sys::dbg {
-                dbg(sys::debug_t::DBG_CFG, level, c"%s".as_ptr().cast_mut(), line.as_ptr());
+                dbg(
+                    sys::debug_t::DBG_CFG,
+                    level,
+                    c"%s".as_ptr().cast_mut(),
+                    line.as_ptr(),
+                );
             }
         }
     }

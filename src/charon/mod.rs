@@ -63,11 +63,11 @@ pub use plugin::{create as create_plugin, Feature};
 pub use proposal::{Proposal, Protocol};
 pub use settings::{setting_number, setting_string, setting_time};
 pub use stream::{Handler, Stream, StreamService};
-pub use traffic_selector::TrafficSelector;
-pub use sys::{
-    action_t, cert_policy_t, childless_t, dscp_copy_t, fragmentation_t, ike_version_t, ipsec_mode_t,
-    plugin_t, unique_policy_t,
-};
 #[cfg(strongswan_5_9_14)]
 pub use sys::ocsp_policy_t;
+pub use sys::{
+    action_t, cert_policy_t, childless_t, dscp_copy_t, fragmentation_t, ike_version_t,
+    ipsec_mode_t, plugin_t, unique_policy_t,
+};
+pub use traffic_selector::TrafficSelector;
 pub use traps::{install as install_trap, uninstall as uninstall_trap};

@@ -105,7 +105,9 @@ impl PeerCfg {
             #[cfg(strongswan_me)]
             mediation: fields.mediation,
             #[cfg(strongswan_me)]
-            mediated_by: mediated_by.as_ref().map_or(ptr::null_mut(), |s| s.as_ptr().cast_mut()),
+            mediated_by: mediated_by
+                .as_ref()
+                .map_or(ptr::null_mut(), |s| s.as_ptr().cast_mut()),
             #[cfg(strongswan_me)]
             peer_id: adopted(&fields.peer_id),
         };
@@ -160,9 +162,17 @@ impl PeerCfg {
                 #[cfg(strongswan_6_0_2)]
                 mobike: !call!(this, has_option, sys::peer_cfg_option_t::OPT_NO_MOBIKE),
                 #[cfg(strongswan_6_0_2)]
-                aggressive: call!(this, has_option, sys::peer_cfg_option_t::OPT_IKEV1_AGGRESSIVE),
+                aggressive: call!(
+                    this,
+                    has_option,
+                    sys::peer_cfg_option_t::OPT_IKEV1_AGGRESSIVE
+                ),
                 #[cfg(strongswan_6_0_2)]
-                pull_mode: !call!(this, has_option, sys::peer_cfg_option_t::OPT_IKEV1_PUSH_MODE),
+                pull_mode: !call!(
+                    this,
+                    has_option,
+                    sys::peer_cfg_option_t::OPT_IKEV1_PUSH_MODE
+                ),
                 #[cfg(strongswan_6_0_2)]
                 ppk_required: call!(this, has_option, sys::peer_cfg_option_t::OPT_PPK_REQUIRED),
                 dpd: call!(this, get_dpd),
@@ -267,7 +277,8 @@ impl PartialEq for PeerCfg {
 
 /// A copy to give away, or NULL.
 fn adopted(id: &Option<Identification>) -> *mut sys::identification_t {
-    id.clone().map_or(std::ptr::null_mut(), Identification::into_raw)
+    id.clone()
+        .map_or(std::ptr::null_mut(), Identification::into_raw)
 }
 
 #[cfg(strongswan_6_0_2)]

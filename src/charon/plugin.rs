@@ -38,7 +38,12 @@ pub fn create(start: fn() -> Result<Box<dyn Feature>, String>) -> *mut sys::plug
             reload: None,
             destroy: Some(destroy),
         };
-        Box::into_raw(Box::new(Plugin { table, start, running: None })).cast()
+        Box::into_raw(Box::new(Plugin {
+            table,
+            start,
+            running: None,
+        }))
+        .cast()
     })
 }
 
@@ -49,7 +54,9 @@ const NAME: &CStr = c"extsock";
 #[no_mangle]
 #[allow(non_upper_case_globals)]
 static extsock_plugin_version: Version = Version(
-    concat!(env!("EXTSOCK_STRONGSWAN_VERSION"), "\0").as_ptr().cast(),
+    concat!(env!("EXTSOCK_STRONGSWAN_VERSION"), "\0")
+        .as_ptr()
+        .cast(),
 );
 
 /// A C string in a symbol.

@@ -35,7 +35,12 @@ impl Proposal {
     pub fn from_string(protocol: Protocol, algorithms: &str) -> Option<Self> {
         let algorithms = c_string(algorithms);
         // SAFETY: the string lives for the call, which only reads it; the result is ours.
-        unsafe { Self::adopt(sys::proposal_create_from_string(protocol.raw(), algorithms.as_ptr())) }
+        unsafe {
+            Self::adopt(sys::proposal_create_from_string(
+                protocol.raw(),
+                algorithms.as_ptr(),
+            ))
+        }
     }
 
     /// charon's default proposals: AEAD algorithms where there are any, and the others.

@@ -49,7 +49,13 @@ pub fn setting_time(option: &str, default: Duration) -> Duration {
     let seconds = u32::try_from(default.as_secs()).unwrap_or(u32::MAX);
     // SAFETY: as in setting_string().
     let value = unsafe {
-        call!((*sys::lib).settings, get_time, key.as_ptr().cast_mut(), seconds, (*sys::lib).ns)
+        call!(
+            (*sys::lib).settings,
+            get_time,
+            key.as_ptr().cast_mut(),
+            seconds,
+            (*sys::lib).ns
+        )
     };
     Duration::from_secs(value.into())
 }

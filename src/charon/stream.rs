@@ -27,7 +27,12 @@ impl StreamService {
         let uri = c_string(uri);
         // SAFETY: the stream manager lives as long as charon; the URI is only read.
         let raw = NonNull::new(unsafe {
-            call!((*sys::lib).streams, create_service, uri.as_ptr().cast_mut(), BACKLOG)
+            call!(
+                (*sys::lib).streams,
+                create_service,
+                uri.as_ptr().cast_mut(),
+                BACKLOG
+            )
         })?;
         let accept = Box::into_raw(Box::new(accept));
         // SAFETY: the service is ours; the box outlives it, see Drop.
@@ -113,7 +118,13 @@ impl Stream {
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         // SAFETY: the stream is ours; at most the buffer's length is written to it.
         let n = unsafe {
-            call!(self.raw.as_ptr(), read, buffer.as_mut_ptr().cast(), buffer.len(), false)
+            call!(
+                self.raw.as_ptr(),
+                read,
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                false
+            )
         };
         usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
@@ -122,7 +133,13 @@ impl Stream {
     pub fn write(&self, data: &[u8]) -> io::Result<usize> {
         // SAFETY: the stream is ours; the data is only read.
         let n = unsafe {
-            call!(self.raw.as_ptr(), write, data.as_ptr().cast_mut().cast(), data.len(), false)
+            call!(
+                self.raw.as_ptr(),
+                write,
+                data.as_ptr().cast_mut().cast(),
+                data.len(),
+                false
+            )
         };
         usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
@@ -150,10 +167,14 @@ unsafe impl Sync for Stream {}
 
 unsafe extern "C" fn on_read(data: *mut c_void, _: *mut sys::stream_t) -> bool {
     // SAFETY: data is the handler of the stream, which outlives its calls.
-    guard(false, || unsafe { &*data.cast::<Arc<dyn Handler>>() }.readable())
+    guard(false, || {
+        unsafe { &*data.cast::<Arc<dyn Handler>>() }.readable()
+    })
 }
 
 unsafe extern "C" fn on_write(data: *mut c_void, _: *mut sys::stream_t) -> bool {
     // SAFETY: as in on_read().
-    guard(false, || unsafe { &*data.cast::<Arc<dyn Handler>>() }.writable())
+    guard(false, || {
+        unsafe { &*data.cast::<Arc<dyn Handler>>() }.writable()
+    })
 }

@@ -10,7 +10,14 @@ use super::sys;
 /// Installs the trap policy of a CHILD_SA configuration; false if charon could not.
 pub fn install(peer_cfg: &PeerCfg, child_cfg: &ChildCfg) -> bool {
     // SAFETY: the trap manager outlives the plugin's feature and takes references of its own.
-    unsafe { call!((*sys::charon).traps, install, peer_cfg.as_ptr(), child_cfg.as_ptr()) }
+    unsafe {
+        call!(
+            (*sys::charon).traps,
+            install,
+            peer_cfg.as_ptr(),
+            child_cfg.as_ptr()
+        )
+    }
 }
 
 /// Removes the trap policy of the connection's CHILD_SA configuration, if there is one.

@@ -97,7 +97,9 @@ impl Client {
     }
 
     fn readable(self: &Arc<Self>) -> bool {
-        let Some(stream) = lock(&self.output).stream.clone() else { return false };
+        let Some(stream) = lock(&self.output).stream.clone() else {
+            return false;
+        };
         let mut input = lock(&self.input);
         let mut buffer = zeroize::Zeroizing::new([0; 16 * 1024]);
         match stream.read(&mut buffer[..]) {
@@ -145,7 +147,9 @@ impl Client {
 
     /// Answers what is complete, in order.
     fn answer(self: &Arc<Self>, input: &mut Input) {
-        let Some(server) = self.server.upgrade() else { return };
+        let Some(server) = self.server.upgrade() else {
+            return;
+        };
         while let Some(request) = input.framer.next_request() {
             let reply = request
                 .and_then(|text| protocol::parse(&text))
@@ -158,7 +162,9 @@ impl Client {
     fn watch_for_pause(self: &Arc<Self>, delay: std::time::Duration) {
         let client = Arc::downgrade(self);
         schedule(delay, move || {
-            let Some(client) = client.upgrade() else { return };
+            let Some(client) = client.upgrade() else {
+                return;
+            };
             let mut input = lock(&client.input);
             let left = PAUSE.saturating_sub(input.last_read.elapsed());
             if !input.framer.is_partial() {
@@ -183,7 +189,9 @@ impl Client {
             return;
         }
         output.watched = true;
-        let Some(stream) = output.stream.clone() else { return };
+        let Some(stream) = output.stream.clone() else {
+            return;
+        };
         // Waits for a running callback, which may wait for the caller's locks: hence a job.
         queue(Priority::Medium, move || stream.watch_write());
     }

@@ -38,7 +38,10 @@ impl Server {
         let server = Arc::clone(self);
         let service = StreamService::listen(uri, Box::new(move |stream| server.accept(stream)))
             .ok_or_else(|| format!("cannot listen on {uri}"))?;
-        Ok(Listening { service: Some(service), server: Arc::clone(self) })
+        Ok(Listening {
+            service: Some(service),
+            server: Arc::clone(self),
+        })
     }
 
     /// Answers a client's request.

@@ -110,8 +110,16 @@ impl Connection {
 
     /// The CHILD_SAs to bring up: what was up or asked for, else all.
     pub fn children_to_initiate(&self) -> Vec<String> {
-        let wanted = if self.wanted.is_empty() { &self.children } else { &self.wanted };
-        wanted.iter().filter(|child| self.children.contains(child)).cloned().collect()
+        let wanted = if self.wanted.is_empty() {
+            &self.children
+        } else {
+            &self.wanted
+        };
+        wanted
+            .iter()
+            .filter(|child| self.children.contains(child))
+            .cloned()
+            .collect()
     }
 
     pub fn want(&mut self, child: &str) {
@@ -122,7 +130,9 @@ impl Connection {
 
     /// Whether a CHILD_SA of that name is up on one of its IKE_SAs.
     pub fn is_child_up(&self, child: &str) -> bool {
-        self.ike_sas.values().any(|sa| sa.phase == Phase::Up && sa.children.contains(child))
+        self.ike_sas
+            .values()
+            .any(|sa| sa.phase == Phase::Up && sa.children.contains(child))
     }
 
     /// Back to the start: nothing is up, nothing is wanted.
@@ -135,8 +145,12 @@ impl Connection {
 
     /// An IKE_SA that is up, or else one that is coming up.
     pub fn other_live_sa(&self) -> Option<(u32, &Sa)> {
-        let of_phase =
-            |phase| self.ike_sas.iter().find(|(_, sa)| sa.phase == phase).map(|(id, sa)| (*id, sa));
+        let of_phase = |phase| {
+            self.ike_sas
+                .iter()
+                .find(|(_, sa)| sa.phase == phase)
+                .map(|(id, sa)| (*id, sa))
+        };
         of_phase(Phase::Up).or_else(|| of_phase(Phase::Connecting))
     }
 
@@ -168,7 +182,12 @@ impl Connection {
         };
         ConnectionStatus {
             name: name.to_owned(),
-            gateways: self.gateways.gateways().iter().map(ToString::to_string).collect(),
+            gateways: self
+                .gateways
+                .gateways()
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             active_gateway: self.active.clone(),
             state: match self.state {
                 State::Down => ConnectionState::Down,
@@ -178,7 +197,9 @@ impl Connection {
                 State::Exhausted => ConnectionState::Exhausted,
             },
             retries: self.retries,
-            ike_sa_name: current.and_then(|id| self.ike_sas.get(&id)).map(|sa| sa.name.clone()),
+            ike_sa_name: current
+                .and_then(|id| self.ike_sas.get(&id))
+                .map(|sa| sa.name.clone()),
         }
     }
 }

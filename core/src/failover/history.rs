@@ -56,7 +56,10 @@ impl Default for History {
 impl History {
     /// Keeps at most `size` entries.
     pub fn new(size: usize) -> Self {
-        Self { entries: VecDeque::new(), size }
+        Self {
+            entries: VecDeque::new(),
+            size,
+        }
     }
 
     /// Adds an entry; the oldest one goes when there are too many.
@@ -107,7 +110,10 @@ mod tests {
     }
 
     fn times(history: &History, n: usize) -> Vec<u64> {
-        history.latest(n).map(|entry| entry.time.as_secs()).collect()
+        history
+            .latest(n)
+            .map(|entry| entry.time.as_secs())
+            .collect()
     }
 
     #[test]

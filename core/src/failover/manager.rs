@@ -64,7 +64,7 @@ pub enum Action {
         ike_sa: u32,
     },
     /// Tell every client.
-    Publish(Event),
+    Publish(Box<Event>),
     /// Tell the log why there is no failover.
     Report {
         /// The connection.
@@ -72,6 +72,12 @@ pub enum Action {
         /// What is to be said.
         error: Error,
     },
+}
+
+impl Action {
+    fn publish(event: Event) -> Self {
+        Self::Publish(Box::new(event))
+    }
 }
 
 /// Every connection's failover state.
@@ -117,12 +123,14 @@ impl FailoverManager {
                 self.child_updown(ike_sa, tunnel, up, &mut actions);
             }
             Evidence::ChildRekey { ike_sa, old, new } => {
-                actions.push(Action::Publish(Event::ChildRekey {
+                actions.push(Action::publish(Event::ChildRekey {
                     ike_sa_name: new.ike_sa_name.clone(),
                     old_child_sa_name: old,
                     new_child_sa_name: new.child_sa_name.clone(),
                 }));
-                actions.push(Action::Publish(Event::TunnelUp(self.with_connection(ike_sa, new))));
+                actions.push(Action::publish(Event::TunnelUp(
+                    self.with_connection(ike_sa, new),
+                )));
             }
             Evidence::Shutdown => {
                 self.shutting_down = true;
@@ -145,8 +153,10 @@ impl FailoverManager {
                 break;
             }
             self.deadlines.remove(&(at, name.clone()));
-            if let Some(State::Waiting { gateway, .. }) =
-                self.connections.get(&name).map(|connection| connection.state.clone())
+            if let Some(State::Waiting { gateway, .. }) = self
+                .connections
+                .get(&name)
+                .map(|connection| connection.state.clone())
             {
                 self.start_attempt(&name, gateway, now, &mut actions);
             }
@@ -163,8 +173,14 @@ impl FailoverManager {
         let mut new: HashMap<String, &str> = HashMap::new();
         for (name, gateways) in connections {
             for (own, _) in names_of(name, gateways) {
-                let loaded = self.names.get(&own).map(|target| target.connection.as_str());
-                let other = new.insert(own.clone(), name).or(loaded).filter(|other| *other != name);
+                let loaded = self
+                    .names
+                    .get(&own)
+                    .map(|target| target.connection.as_str());
+                let other = new
+                    .insert(own.clone(), name)
+                    .or(loaded)
+                    .filter(|other| *other != name);
                 if let Some(other) = other {
                     return Err(Error::invalid(format!(
                         "connections.{name}: expected names that are not taken, \
@@ -182,15 +198,22 @@ impl FailoverManager {
         let gateways = settings.gateways.clone();
         match self.connections.get_mut(name) {
             None => {
-                self.connections.insert(name.to_owned(), Connection::new(settings));
+                self.connections
+                    .insert(name.to_owned(), Connection::new(settings));
             }
             Some(connection) => {
-                let Settings { gateways, children, policy } = settings;
+                let Settings {
+                    gateways,
+                    children,
+                    policy,
+                } = settings;
                 connection.gateways = gateways;
                 connection.children = children;
                 connection.policy = policy;
                 connection.retries = 0;
-                connection.wanted.retain(|child| connection.children.contains(child));
+                connection
+                    .wanted
+                    .retain(|child| connection.children.contains(child));
                 let pending = matches!(connection.state, State::Waiting { .. });
                 if connection.state == State::Exhausted {
                     connection.rest();
@@ -206,18 +229,29 @@ impl FailoverManager {
             .values()
             .map(|sa| sa.name.clone())
             .collect();
-        self.names.retain(|known, target| target.connection != name || in_use.contains(known));
+        self.names
+            .retain(|known, target| target.connection != name || in_use.contains(known));
         for (own, clone_for) in names_of(name, &gateways) {
-            self.names.insert(own, Target { connection: name.to_owned(), clone_for });
+            self.names.insert(
+                own,
+                Target {
+                    connection: name.to_owned(),
+                    clone_for,
+                },
+            );
         }
-        actions.push(Action::Publish(Event::ConfigApplied { connection: name.to_owned() }));
+        actions.push(Action::publish(Event::ConfigApplied {
+            connection: name.to_owned(),
+        }));
         actions
     }
 
     /// Forgets a connection: its IKE_SAs live on, its failover ends.
     pub fn remove(&mut self, name: &str) -> Result<Vec<Action>> {
-        let mut connection =
-            self.connections.remove(name).ok_or_else(|| unknown_connection(name))?;
+        let mut connection = self
+            .connections
+            .remove(name)
+            .ok_or_else(|| unknown_connection(name))?;
         self.history.conclude(name, Outcome::Abandoned);
         self.names.retain(|_, target| target.connection != name);
         self.ike_sas.retain(|_, owner| owner != name);
@@ -227,7 +261,10 @@ impl FailoverManager {
         Ok(connection
             .take_unused_clones()
             .into_iter()
-            .map(|gateway| Action::ReleaseClone { connection: name.to_owned(), gateway })
+            .map(|gateway| Action::ReleaseClone {
+                connection: name.to_owned(),
+                gateway,
+            })
             .collect())
     }
 
@@ -238,8 +275,10 @@ impl FailoverManager {
         child: Option<&str>,
         now: Now,
     ) -> Result<(String, Vec<Action>)> {
-        let connection =
-            self.connections.get_mut(name).ok_or_else(|| unknown_connection(name))?;
+        let connection = self
+            .connections
+            .get_mut(name)
+            .ok_or_else(|| unknown_connection(name))?;
         let Some(first) = connection.first_gateway() else {
             return Err(Error::invalid(format!(
                 "connections.{name}.remote_addrs: expected an address to initiate to, found {:?}",
@@ -274,14 +313,21 @@ impl FailoverManager {
                 self.restart(name, now, &mut actions);
                 gateway
             }
-            State::Connecting(Attempt { number, gateway, .. }) => {
+            State::Connecting(Attempt {
+                number, gateway, ..
+            }) => {
                 actions.push(self.initiate_action(name, &gateway, asked, number));
                 gateway
             }
             State::Established(id) => {
-                let gateway = connection.ike_sas.get(&id).map_or(first, |sa| sa.gateway.clone());
-                let missing: Vec<String> =
-                    asked.into_iter().filter(|child| !connection.is_child_up(child)).collect();
+                let gateway = connection
+                    .ike_sas
+                    .get(&id)
+                    .map_or(first, |sa| sa.gateway.clone());
+                let missing: Vec<String> = asked
+                    .into_iter()
+                    .filter(|child| !connection.is_child_up(child))
+                    .collect();
                 if !missing.is_empty() {
                     actions.push(self.initiate_action(name, &gateway, missing, 0));
                 }
@@ -296,7 +342,9 @@ impl FailoverManager {
         let name = self.resolve(name)?.to_owned();
         self.cancel_wait(&name);
         self.history.conclude(&name, Outcome::Abandoned);
-        let mut actions = vec![Action::Terminate { connection: name.clone() }];
+        let mut actions = vec![Action::Terminate {
+            connection: name.clone(),
+        }];
         if let Some(connection) = self.connections.get_mut(&name) {
             connection.rest();
         }
@@ -315,18 +363,30 @@ impl FailoverManager {
             .find(|(_, sa)| sa.phase == Phase::Up && (name == connection_name || name == sa.name))
             .map(|(id, sa)| {
                 let connection = connection_name.to_owned();
-                (sa.name.clone(), Action::SendDpd { connection, ike_sa: *id })
+                (
+                    sa.name.clone(),
+                    Action::SendDpd {
+                        connection,
+                        ike_sa: *id,
+                    },
+                )
             })
             .ok_or_else(|| {
-                Error::invalid(format!("{name}: expected an established IKE_SA, found none"))
+                Error::invalid(format!(
+                    "{name}: expected an established IKE_SA, found none"
+                ))
             })
     }
 
     /// The outcome of an [`Action::Initiate`]: whether charon began with it.
     pub fn initiated(&mut self, name: &str, attempt: u64, begun: bool, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
-        let Some(connection) = self.connections.get_mut(name) else { return actions };
-        let State::Connecting(current) = &connection.state else { return actions };
+        let Some(connection) = self.connections.get_mut(name) else {
+            return actions;
+        };
+        let State::Connecting(current) = &connection.state else {
+            return actions;
+        };
         if current.number != attempt || current.ike_sa.is_some() {
             return actions;
         }
@@ -344,21 +404,29 @@ impl FailoverManager {
     /// Whether an attempt is still to be made; those for established connections are.
     pub fn is_current(&self, name: &str, attempt: u64) -> bool {
         !self.shutting_down
-            && self.connections.get(name).is_some_and(|connection| match &connection.state {
-                State::Connecting(current) => current.number == attempt,
-                State::Established(_) => attempt == 0,
-                State::Down | State::Waiting { .. } | State::Exhausted => false,
-            })
+            && self
+                .connections
+                .get(name)
+                .is_some_and(|connection| match &connection.state {
+                    State::Connecting(current) => current.number == attempt,
+                    State::Established(_) => attempt == 0,
+                    State::Down | State::Waiting { .. } | State::Exhausted => false,
+                })
     }
 
     /// Unique ids of the connection's IKE_SAs that we initiated.
     pub fn ike_sas(&self, name: &str) -> Vec<u32> {
-        self.connections.get(name).map_or_else(Vec::new, |c| c.ike_sas.keys().copied().collect())
+        self.connections
+            .get(name)
+            .map_or_else(Vec::new, |c| c.ike_sas.keys().copied().collect())
     }
 
     /// Every connection, by name.
     pub fn list(&self) -> Vec<ConnectionStatus> {
-        self.connections.iter().map(|(name, connection)| connection.status(name)).collect()
+        self.connections
+            .iter()
+            .map(|(name, connection)| connection.status(name))
+            .collect()
     }
 
     /// The last failovers.
@@ -366,7 +434,13 @@ impl FailoverManager {
         &self.history
     }
 
-    fn state_changed(&mut self, ike_sa: &IkeSa, to: IkeSaState, now: Now, actions: &mut Vec<Action>) {
+    fn state_changed(
+        &mut self,
+        ike_sa: &IkeSa,
+        to: IkeSaState,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
         match to {
             IkeSaState::Connecting => self.connecting(ike_sa, now),
             IkeSaState::Established => {
@@ -422,14 +496,22 @@ impl FailoverManager {
         self.cancel_wait(&owner);
         self.set_state(
             &owner,
-            State::Connecting(Attempt { number, gateway, ike_sa: Some(ike_sa.id) }),
+            State::Connecting(Attempt {
+                number,
+                gateway,
+                ike_sa: Some(ike_sa.id),
+            }),
         );
     }
 
     /// The connection's tunnel is this IKE_SA now, which is up or coming up.
     fn settle(&mut self, name: &str, id: u32, now: Now, actions: &mut Vec<Action>) {
-        let Some(connection) = self.connections.get_mut(name) else { return };
-        let Some(sa) = connection.ike_sas.get(&id) else { return };
+        let Some(connection) = self.connections.get_mut(name) else {
+            return;
+        };
+        let Some(sa) = connection.ike_sas.get(&id) else {
+            return;
+        };
         if matches!(connection.state, State::Established(_)) {
             // A second one, of a make-before-break reauthentication for example.
             return;
@@ -441,9 +523,11 @@ impl FailoverManager {
             let outage = connection.outage_since.take();
             let attempts = std::mem::take(&mut connection.retries);
             if attempts > 0 {
-                let outage = now.monotonic.saturating_sub(outage.unwrap_or(now.monotonic));
+                let outage = now
+                    .monotonic
+                    .saturating_sub(outage.unwrap_or(now.monotonic));
                 self.history.conclude(name, Outcome::Established);
-                actions.push(Action::Publish(Event::FailoverEstablished {
+                actions.push(Action::publish(Event::FailoverEstablished {
                     connection: name.to_owned(),
                     gateway,
                     attempts,
@@ -454,7 +538,14 @@ impl FailoverManager {
             self.set_state(name, State::Established(id));
         } else {
             let number = self.next_attempt();
-            self.set_state(name, State::Connecting(Attempt { number, gateway, ike_sa: Some(id) }));
+            self.set_state(
+                name,
+                State::Connecting(Attempt {
+                    number,
+                    gateway,
+                    ike_sa: Some(id),
+                }),
+            );
         }
         self.release_clones(name, actions);
     }
@@ -467,15 +558,23 @@ impl FailoverManager {
         }
         let ike_sa_name = ike_sa.name.clone();
         let state = ike_sa.state.number();
-        actions.push(Action::Publish(if up {
-            Event::IkeSaUp { ike_sa_name, connection, state }
+        actions.push(Action::publish(if up {
+            Event::IkeSaUp {
+                ike_sa_name,
+                connection,
+                state,
+            }
         } else {
-            Event::IkeSaDown { ike_sa_name, connection, state }
+            Event::IkeSaDown {
+                ike_sa_name,
+                connection,
+                state,
+            }
         }));
     }
 
     fn rekeyed(&mut self, old: &IkeSa, new: &IkeSa, actions: &mut Vec<Action>) {
-        actions.push(Action::Publish(Event::IkeRekey {
+        actions.push(Action::publish(Event::IkeRekey {
             old_ike_sa_name: old.name.clone(),
             new_ike_sa_name: new.name.clone(),
         }));
@@ -502,7 +601,10 @@ impl FailoverManager {
         let child = tunnel.child_sa_name.clone();
         if let Some(owner) = self.ike_sas.get(&id) {
             let connection = self.connections.get_mut(owner).expect("an owner exists");
-            let sa = connection.ike_sas.get_mut(&id).expect("the index is kept with the table");
+            let sa = connection
+                .ike_sas
+                .get_mut(&id)
+                .expect("the index is kept with the table");
             if up {
                 sa.children.insert(child.clone());
                 connection.want(&child);
@@ -513,7 +615,7 @@ impl FailoverManager {
             }
         }
         let tunnel = self.with_connection(id, tunnel);
-        actions.push(Action::Publish(if up {
+        actions.push(Action::publish(if up {
             Event::TunnelUp(tunnel)
         } else {
             Event::TunnelDown(tunnel)
@@ -524,9 +626,14 @@ impl FailoverManager {
     fn handle_connection_failure(&mut self, ike_sa: &IkeSa, now: Now, actions: &mut Vec<Action>) {
         // An IKE_SA whose peer's name does not resolve ends without ever having been told of.
         self.track(ike_sa);
-        let Some(name) = self.ike_sas.remove(&ike_sa.id) else { return };
+        let Some(name) = self.ike_sas.remove(&ike_sa.id) else {
+            return;
+        };
         let connection = self.connections.get_mut(&name).expect("an owner exists");
-        let sa = connection.ike_sas.remove(&ike_sa.id).expect("the index is kept with the table");
+        let sa = connection
+            .ike_sas
+            .remove(&ike_sa.id)
+            .expect("the index is kept with the table");
         let ours = match &connection.state {
             State::Connecting(attempt) => match attempt.ike_sa {
                 Some(id) => id == ike_sa.id,
@@ -563,7 +670,10 @@ impl FailoverManager {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
-        let connection = self.connections.get_mut(name).expect("callers looked it up");
+        let connection = self
+            .connections
+            .get_mut(name)
+            .expect("callers looked it up");
         self.history.conclude(name, Outcome::Failed(reason));
         let report = |code, message: String| Action::Report {
             connection: name.to_owned(),
@@ -572,7 +682,10 @@ impl FailoverManager {
         let Some(to) = connection.gateway_after(from) else {
             actions.push(report(
                 ErrorCode::NoAlternativeSegw,
-                format!("gateway {from} failed ({}), there is no other", reason.as_str()),
+                format!(
+                    "gateway {from} failed ({}), there is no other",
+                    reason.as_str()
+                ),
             ));
             connection.rest();
             return;
@@ -582,9 +695,12 @@ impl FailoverManager {
             connection.state = State::Exhausted;
             actions.push(report(
                 ErrorCode::MaxRetryExceeded,
-                format!("gateway {from} failed ({}), given up after {retries}", reason.as_str()),
+                format!(
+                    "gateway {from} failed ({}), given up after {retries}",
+                    reason.as_str()
+                ),
             ));
-            actions.push(Action::Publish(Event::FailoverExhausted {
+            actions.push(Action::publish(Event::FailoverExhausted {
                 connection: name.to_owned(),
                 retries,
             }));
@@ -594,7 +710,7 @@ impl FailoverManager {
         let delay = connection.policy.delay(connection.retries);
         connection.retries += 1;
         connection.outage_since.get_or_insert(now.monotonic);
-        actions.push(Action::Publish(Event::FailoverStarted {
+        actions.push(Action::publish(Event::FailoverStarted {
             connection: name.to_owned(),
             from: from.to_owned(),
             to: to.clone(),
@@ -620,25 +736,27 @@ impl FailoverManager {
 
     /// Ends a wait and makes the attempt at once.
     fn restart(&mut self, name: &str, now: Now, actions: &mut Vec<Action>) {
-        let State::Waiting { gateway, .. } = self.connections[name].state.clone() else { return };
+        let State::Waiting { gateway, .. } = self.connections[name].state.clone() else {
+            return;
+        };
         self.cancel_wait(name);
         self.start_attempt(name, gateway, now, actions);
     }
 
-    fn start_attempt(
-        &mut self,
-        name: &str,
-        gateway: String,
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) {
+    fn start_attempt(&mut self, name: &str, gateway: String, now: Now, actions: &mut Vec<Action>) {
         let number = self.next_attempt();
-        let connection = self.connections.get_mut(name).expect("callers looked it up");
+        let connection = self
+            .connections
+            .get_mut(name)
+            .expect("callers looked it up");
         connection.active = Some(gateway.clone());
         connection.outage_since.get_or_insert(now.monotonic);
         let children = connection.children_to_initiate();
-        connection.state =
-            State::Connecting(Attempt { number, gateway: gateway.clone(), ike_sa: None });
+        connection.state = State::Connecting(Attempt {
+            number,
+            gateway: gateway.clone(),
+            ike_sa: None,
+        });
         actions.push(self.initiate_action(name, &gateway, children, number));
     }
 
@@ -649,7 +767,10 @@ impl FailoverManager {
         children: Vec<String>,
         attempt: u64,
     ) -> Action {
-        let connection = self.connections.get_mut(name).expect("callers looked it up");
+        let connection = self
+            .connections
+            .get_mut(name)
+            .expect("callers looked it up");
         let first = connection.first_gateway().as_deref() == Some(gateway);
         if !first {
             connection.clones.insert(gateway.to_owned());
@@ -682,9 +803,14 @@ impl FailoverManager {
     }
 
     fn release_clones(&mut self, name: &str, actions: &mut Vec<Action>) {
-        let Some(connection) = self.connections.get_mut(name) else { return };
+        let Some(connection) = self.connections.get_mut(name) else {
+            return;
+        };
         for gateway in connection.take_unused_clones() {
-            actions.push(Action::ReleaseClone { connection: name.to_owned(), gateway });
+            actions.push(Action::ReleaseClone {
+                connection: name.to_owned(),
+                gateway,
+            });
         }
     }
 
@@ -728,7 +854,11 @@ impl FailoverManager {
     fn connection_of(&self, ike_sa: &IkeSa) -> Option<String> {
         self.ike_sas
             .get(&ike_sa.id)
-            .or_else(|| self.names.get(&ike_sa.name).map(|target| &target.connection))
+            .or_else(|| {
+                self.names
+                    .get(&ike_sa.name)
+                    .map(|target| &target.connection)
+            })
             .cloned()
     }
 
@@ -736,7 +866,11 @@ impl FailoverManager {
         tunnel.connection = self
             .ike_sas
             .get(&ike_sa)
-            .or_else(|| self.names.get(&tunnel.ike_sa_name).map(|target| &target.connection))
+            .or_else(|| {
+                self.names
+                    .get(&tunnel.ike_sa_name)
+                    .map(|target| &target.connection)
+            })
             .cloned();
         tunnel
     }
@@ -763,5 +897,7 @@ fn names_of<'a>(
 }
 
 fn unknown_connection(name: &str) -> Error {
-    Error::invalid(format!("{name}: expected the name of a connection, found an unknown one"))
+    Error::invalid(format!(
+        "{name}: expected the name of a connection, found an unknown one"
+    ))
 }

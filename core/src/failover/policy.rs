@@ -33,11 +33,18 @@ impl RetryPolicy {
     /// The delay before a failover: `min(base_delay * multiplier^attempt, max_delay)`, with attempts
     /// counted from 0.
     pub fn delay(&self, attempt: u32) -> Duration {
-        let factor = self.multiplier.max(0.0).powi(attempt.try_into().unwrap_or(i32::MAX));
+        let factor = self
+            .multiplier
+            .max(0.0)
+            .powi(attempt.try_into().unwrap_or(i32::MAX));
         let seconds = self.base_delay.as_secs_f64() * factor;
         // Also catches NaN (0 * infinity), for which an immediate switch is right.
         Duration::try_from_secs_f64(seconds)
-            .unwrap_or(if self.base_delay.is_zero() { Duration::ZERO } else { self.max_delay })
+            .unwrap_or(if self.base_delay.is_zero() {
+                Duration::ZERO
+            } else {
+                self.max_delay
+            })
             .min(self.max_delay)
     }
 

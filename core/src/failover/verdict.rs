@@ -93,8 +93,8 @@ impl Seen {
 }
 
 fn deleted_by(tasks: &Tasks) -> Party {
-    let by_peer = tasks.passive.contains(&Task::IkeDelete)
-        || tasks.passive.contains(&Task::Informational);
+    let by_peer =
+        tasks.passive.contains(&Task::IkeDelete) || tasks.passive.contains(&Task::Informational);
     let by_us = tasks.active.iter().any(|task| {
         matches!(
             task,
@@ -172,7 +172,10 @@ mod tests {
 
     fn deleting(tasks: Tasks) -> Seen {
         let mut seen = Seen::default();
-        seen.deleting(&IkeSa { tasks, ..ended_in(IkeSaState::Established) });
+        seen.deleting(&IkeSa {
+            tasks,
+            ..ended_in(IkeSaState::Established)
+        });
         seen
     }
 
@@ -180,20 +183,29 @@ mod tests {
     fn no_answer_while_connecting() {
         let mut seen = alerted(Alert::RetransmitSendTimeout);
         seen.alert(Alert::PeerInitUnreachable);
-        assert_eq!(verdict(&seen, &ended_in(IkeSaState::Connecting)), Some(Reason::PeerUnreachable));
+        assert_eq!(
+            verdict(&seen, &ended_in(IkeSaState::Connecting)),
+            Some(Reason::PeerUnreachable)
+        );
     }
 
     #[test]
     fn unresolvable_name() {
         let seen = alerted(Alert::PeerAddrFailed);
-        assert_eq!(verdict(&seen, &ended_in(IkeSaState::Created)), Some(Reason::AddressUnresolvable));
+        assert_eq!(
+            verdict(&seen, &ended_in(IkeSaState::Created)),
+            Some(Reason::AddressUnresolvable)
+        );
     }
 
     #[test]
     fn authentication_failed_on_either_side() {
         for alert in [Alert::LocalAuthFailed, Alert::PeerAuthFailed] {
             let seen = alerted(alert);
-            assert_eq!(verdict(&seen, &ended_in(IkeSaState::Connecting)), Some(Reason::AuthFailed));
+            assert_eq!(
+                verdict(&seen, &ended_in(IkeSaState::Connecting)),
+                Some(Reason::AuthFailed)
+            );
         }
     }
 
@@ -215,34 +227,65 @@ mod tests {
             assert_eq!(verdict(&seen, &ended_in(state)), Some(Reason::DpdTimeout));
 
             seen.superseded();
-            assert_eq!(verdict(&seen, &ended_in(state)), None, "charon re-established it itself");
+            assert_eq!(
+                verdict(&seen, &ended_in(state)),
+                None,
+                "charon re-established it itself"
+            );
         }
         let probing = IkeSa {
-            tasks: Tasks { active: vec![Task::IkeMobike], ..Tasks::default() },
+            tasks: Tasks {
+                active: vec![Task::IkeMobike],
+                ..Tasks::default()
+            },
             ..ended_in(IkeSaState::Established)
         };
-        assert_eq!(verdict(&Seen::default(), &probing), Some(Reason::DpdTimeout));
+        assert_eq!(
+            verdict(&Seen::default(), &probing),
+            Some(Reason::DpdTimeout)
+        );
     }
 
     #[test]
     fn the_peer_deletes_it() {
-        let seen = deleting(Tasks { passive: vec![Task::IkeDelete], ..Tasks::default() });
-        assert_eq!(verdict(&seen, &ended_in(IkeSaState::Deleting)), Some(Reason::PeerDeleted));
+        let seen = deleting(Tasks {
+            passive: vec![Task::IkeDelete],
+            ..Tasks::default()
+        });
+        assert_eq!(
+            verdict(&seen, &ended_in(IkeSaState::Deleting)),
+            Some(Reason::PeerDeleted)
+        );
     }
 
     #[test]
     fn local_deletion_also_of_a_dead_peer() {
-        for task in [Task::IkeDelete, Task::IkeReauth, Task::IkeVerifyPeerCert, Task::IsakmpDelete] {
-            let mut seen = deleting(Tasks { active: vec![task], ..Tasks::default() });
+        for task in [
+            Task::IkeDelete,
+            Task::IkeReauth,
+            Task::IkeVerifyPeerCert,
+            Task::IsakmpDelete,
+        ] {
+            let mut seen = deleting(Tasks {
+                active: vec![task],
+                ..Tasks::default()
+            });
             seen.alert(Alert::RetransmitSendTimeout);
-            assert_eq!(verdict(&seen, &ended_in(IkeSaState::Deleting)), None, "{task:?}");
+            assert_eq!(
+                verdict(&seen, &ended_in(IkeSaState::Deleting)),
+                None,
+                "{task:?}"
+            );
         }
     }
 
     #[test]
     fn local_deletion_waiting_for_another_exchange() {
         let end = IkeSa {
-            tasks: Tasks { queued: vec![Task::IkeDelete], ..Tasks::default() },
+            tasks: Tasks {
+                queued: vec![Task::IkeDelete],
+                ..Tasks::default()
+            },
             ..ended_in(IkeSaState::Established)
         };
         assert_eq!(verdict(&alerted(Alert::RetransmitSendTimeout), &end), None);
@@ -250,9 +293,15 @@ mod tests {
 
     #[test]
     fn the_first_of_two_deletions_counts() {
-        let mut seen = deleting(Tasks { active: vec![Task::IkeDelete], ..Tasks::default() });
+        let mut seen = deleting(Tasks {
+            active: vec![Task::IkeDelete],
+            ..Tasks::default()
+        });
         seen.deleting(&IkeSa {
-            tasks: Tasks { passive: vec![Task::IkeDelete], ..Tasks::default() },
+            tasks: Tasks {
+                passive: vec![Task::IkeDelete],
+                ..Tasks::default()
+            },
             ..ended_in(IkeSaState::Deleting)
         });
         assert_eq!(verdict(&seen, &ended_in(IkeSaState::Deleting)), None);
@@ -267,8 +316,16 @@ mod tests {
 
     #[test]
     fn no_evidence_is_no_failure() {
-        for state in [IkeSaState::Created, IkeSaState::Connecting, IkeSaState::Established] {
-            assert_eq!(verdict(&Seen::default(), &ended_in(state)), None, "{state:?}");
+        for state in [
+            IkeSaState::Created,
+            IkeSaState::Connecting,
+            IkeSaState::Established,
+        ] {
+            assert_eq!(
+                verdict(&Seen::default(), &ended_in(state)),
+                None,
+                "{state:?}"
+            );
         }
     }
 
