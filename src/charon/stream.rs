@@ -166,15 +166,17 @@ unsafe impl Send for Stream {}
 unsafe impl Sync for Stream {}
 
 unsafe extern "C" fn on_read(data: *mut c_void, _: *mut sys::stream_t) -> bool {
-    // SAFETY: data is the handler of the stream, which outlives its calls.
     guard(false, || {
-        unsafe { &*data.cast::<Arc<dyn Handler>>() }.readable()
+        // SAFETY: data is the handler of the stream, which outlives its calls.
+        let handler = unsafe { &*data.cast::<Arc<dyn Handler>>() };
+        handler.readable()
     })
 }
 
 unsafe extern "C" fn on_write(data: *mut c_void, _: *mut sys::stream_t) -> bool {
-    // SAFETY: as in on_read().
     guard(false, || {
-        unsafe { &*data.cast::<Arc<dyn Handler>>() }.writable()
+        // SAFETY: as in on_read().
+        let handler = unsafe { &*data.cast::<Arc<dyn Handler>>() };
+        handler.writable()
     })
 }
