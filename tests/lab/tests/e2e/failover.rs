@@ -257,6 +257,45 @@ fn a_virtual_ip_is_asked_for_at_the_next_gateway() {
 }
 
 #[test]
+fn a_tunnel_that_swanctl_brought_up_fails_over_too() {
+    let lab = Lab::new();
+    let mut gateway_1 = lab.gateway(11);
+    let _gateway_2 = lab.gateway(12);
+    let client = lab.client();
+    let mut control = client.connect();
+    control.apply(&net(&[11, 12]));
+    client.swanctl(&["--initiate", "--child", "net2", "--timeout", "20"]);
+    client.ping("10.2.0.1");
+    gateway_1.kill();
+    expect_failover(&mut control, 11, 12, "dpd_timeout");
+    client.ping("10.2.0.1");
+}
+
+#[test]
+fn a_dpd_action_of_charon_does_not_bind_the_connection_to_a_dead_gateway() {
+    let lab = Lab::new();
+    let mut gateway_1 = lab.gateway(11);
+    let _gateway_2 = lab.gateway(12);
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    let child = &mut config["connections"]["net"]["children"]["net2"];
+    child["start_action"] = "start".into();
+    child["dpd_action"] = "restart".into();
+    // Applied is initiated.
+    control.apply(&config);
+    control.wait_event("tunnel_up");
+    client.ping("10.2.0.1");
+    gateway_1.kill();
+    let established = control.wait_event("failover_established");
+    assert_eq!(established["gateway"], "192.168.7.12");
+    client.ping("10.2.0.1");
+    let sas = client.swanctl(&["--list-sas"]);
+    assert_eq!(sas.matches("ESTABLISHED").count(), 1, "{sas}");
+    assert!(!sas.contains("CONNECTING"), "{sas}");
+}
+
+#[test]
 fn start_dpd_finds_a_dead_gateway_at_once() {
     let lab = Lab::new();
     let mut gateway_1 = lab.gateway(11);

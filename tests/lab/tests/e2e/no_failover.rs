@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use extsock_lab::{net, wait, Extsock};
+use extsock_lab::{net, wait, ClientOptions, Extsock, Lab};
 
 use crate::{ike_sa, wait_state, Tunnel};
 
@@ -62,9 +62,39 @@ fn rekeying_of_ike_and_child_sa() {
 }
 
 #[test]
+fn terminate_ends_a_pending_failover() {
+    let lab = Lab::new();
+    let client = lab.client_with(ClientOptions::with_failover("base_delay = 2"));
+    let mut control = client.connect();
+    control.apply(&net(&[11, 12]));
+    control.ok("INITIATE net");
+    wait_state(&mut control, "waiting");
+    let tried = control.events_named("failover_started").len();
+    control.ok("TERMINATE net");
+    wait_state(&mut control, "down");
+    wait::holds_for(Duration::from_secs(4), "nothing more is tried", || {
+        (control.events_named("failover_started").len() != tried).then(|| "a failover".to_owned())
+    });
+    assert_eq!(control.connection("net")["state"], "down");
+}
+
+#[test]
+fn a_second_initiate_makes_no_second_tunnel() {
+    let mut tunnel = Tunnel::up();
+    let before = ike_sa(&tunnel.client, "net");
+    tunnel.control.ok("INITIATE net");
+    wait::holds_for(Duration::from_secs(2), "one IKE_SA, one CHILD_SA", || {
+        let sas = tunnel.client.swanctl(&["--list-sas"]);
+        let lines = sas.lines().filter(|line| line.contains(": #")).count();
+        (lines != 2).then_some(sas)
+    });
+    assert_eq!(ike_sa(&tunnel.client, "net"), before);
+}
+
+#[test]
 fn removing_the_connection_ends_a_pending_failover() {
-    let lab = extsock_lab::Lab::new();
-    let client = lab.client_with(extsock_lab::ClientOptions::with_failover("base_delay = 2"));
+    let lab = Lab::new();
+    let client = lab.client_with(ClientOptions::with_failover("base_delay = 2"));
     let mut control = client.connect();
     control.apply(&net(&[11, 12]));
     control.ok("INITIATE net");
