@@ -4,7 +4,30 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use extsock_lab::{net, wait, Charon, Event, Extsock, Lab};
+use extsock_lab::{wait, Extsock, Lab};
+
+/// The connection: two gateways, separated by a comma, are all that a failover needs.
+const CONFIG: &str = r#"{
+  "connections": {
+    "net": {
+      "version": 2,
+      "local_addrs": "192.168.7.1",
+      "remote_addrs": "192.168.7.11,192.168.7.12",
+      "dpd_delay": "1s",
+      "proposals": ["aes128-sha256-modp2048"],
+      "local_auth": {"auth": "psk", "id": "client"},
+      "remote_auth": {"auth": "psk", "id": "segw"},
+      "children": {
+        "data": {
+          "local_ts": "10.1.0.0/24",
+          "remote_ts": "10.2.0.0/24",
+          "esp_proposals": ["aes128-sha256-modp2048"]
+        }
+      }
+    }
+  },
+  "secrets": {"ike": [{"id": "segw", "secret": "tell-nobody-about-this-lab"}]}
+}"#;
 
 fn main() {
     let timeline = Timeline::default();
@@ -22,23 +45,17 @@ fn main() {
         "Client: charon starts with the plugin (LD_PRELOAD); behind it is 10.1.0.1",
         || lab.client(),
     );
-    timeline.show(&plugin_lines(&client));
     let mut control = timeline.step(
         "Connecting to the plugin's socket /run/charon.extsock",
         || client.connect(),
     );
 
-    let config = net(&[11, 12]);
     timeline.step("Sending the configuration", || {
-        timeline.show(&format!("> APPLY_CONFIG {config:#}"));
-        let reply = control.apply(&config);
-        timeline.show(&format!("< {reply}"));
+        timeline.request(&mut control, &format!("APPLY_CONFIG {CONFIG}"));
     });
     timeline.step("Asking for the tunnel", || {
-        timeline.show("> INITIATE net");
-        let reply = control.ok("INITIATE net");
-        timeline.show(&format!("< {reply}"));
-        timeline.until(&mut control, "tunnel_up");
+        timeline.request(&mut control, "INITIATE net");
+        timeline.events(&mut control, &["tunnel_up"]);
     });
     timeline.step("Ping through the tunnel to 10.2.0.1", || {
         client.ping("10.2.0.1");
@@ -47,7 +64,7 @@ fn main() {
 
     timeline.step("Killing gateway 192.168.7.11", || {
         gateway_1.kill();
-        timeline.until(&mut control, "failover_established");
+        timeline.events(&mut control, &["failover_established", "tunnel_up"]);
         expect_active(&mut control, "192.168.7.12");
     });
     timeline.step("Ping through the tunnel to 10.2.0.1", || {
@@ -60,7 +77,7 @@ fn main() {
         || {
             gateway_1.restart();
             gateway_2.kill();
-            timeline.until(&mut control, "failover_established");
+            timeline.events(&mut control, &["failover_established", "tunnel_up"]);
             expect_active(&mut control, "192.168.7.11");
         },
     );
@@ -69,13 +86,6 @@ fn main() {
         timeline.show("answered, by gateway 192.168.7.11");
     });
     timeline.line("The connection is back where it began.");
-}
-
-/// What the plugin says when it is loaded.
-fn plugin_lines(client: &Charon) -> String {
-    let log = client.log();
-    let lines: Vec<_> = log.lines().filter(|l| l.contains("[extsock]")).collect();
-    lines.join("\n")
 }
 
 fn expect_active(control: &mut Extsock, gateway: &str) {
@@ -127,14 +137,22 @@ impl Timeline {
         }
     }
 
-    /// Shows events as they come, up to the one called `name`.
-    fn until(&self, control: &mut Extsock, name: &str) {
-        loop {
-            let event: Event = control.wait_event_where(name, |_| true);
-            self.line_at(event.at, &format!("  event {}", event.json));
-            if event.name() == name {
-                return;
-            }
+    /// Shows a request and its reply.
+    fn request(&self, control: &mut Extsock, request: &str) {
+        self.show(&format!("> {request}"));
+        control.send(format!("{request}\n").as_bytes());
+        let reply = control.reply_line();
+        self.show(&format!("< {reply}"));
+        assert!(reply.contains("\"ok\":true"), "the request failed");
+    }
+
+    /// Shows events as they come, until each of `names` has come.
+    fn events(&self, control: &mut Extsock, names: &[&str]) {
+        let mut missing = names.to_vec();
+        while !missing.is_empty() {
+            let event = control.wait_event_where(&missing.join(", "), |_| true);
+            self.line_at(event.at, &format!("  event {}", event.line));
+            missing.retain(|name| *name != event.name());
         }
     }
 }

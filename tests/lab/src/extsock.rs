@@ -19,7 +19,9 @@ use crate::wait::DEADLINE;
 pub struct Event {
     /// When its line was read.
     pub at: Instant,
-    /// The whole object.
+    /// The line as it came.
+    pub line: String,
+    /// The object in it.
     pub json: Value,
 }
 
@@ -54,7 +56,7 @@ struct Inbox {
 
 #[derive(Default)]
 struct Received {
-    replies: VecDeque<Value>,
+    replies: VecDeque<String>,
     events: Vec<Event>,
     closed: bool,
 }
@@ -132,6 +134,13 @@ impl Extsock {
     /// Waits for the next reply.
     #[track_caller]
     pub fn reply(&mut self) -> Value {
+        let line = self.reply_line();
+        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"))
+    }
+
+    /// Waits for the next reply and leaves it as it came.
+    #[track_caller]
+    pub fn reply_line(&mut self) -> String {
         match self.wait(|received| received.replies.pop_front()) {
             Some(reply) => reply,
             None => panic!("no reply (closed: {})", self.inbox.lock().closed),
@@ -209,12 +218,12 @@ impl Inbox {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
             let at = Instant::now();
             // What is no JSON is kept as a reply, where a test stumbles over it.
-            let json = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            let json: Value = serde_json::from_str(&line).unwrap_or_default();
             let mut received = self.lock();
             if json.get("event").is_some() {
-                received.events.push(Event { at, json });
+                received.events.push(Event { at, line, json });
             } else {
-                received.replies.push_back(json);
+                received.replies.push_back(line);
             }
             self.changed.notify_all();
         }
@@ -230,7 +239,7 @@ impl Drop for Extsock {
         if thread::panicking() {
             eprintln!("--- events:");
             for event in self.events() {
-                eprintln!("{}", event.json);
+                eprintln!("{}", event.line);
             }
         }
     }

@@ -125,5 +125,5 @@ fn expect_none(control: &mut Extsock) {
 
 fn first_failover(control: &Extsock) -> Option<String> {
     let failovers = control.events_named("failover_started");
-    failovers.first().map(|event| event.json.to_string())
+    failovers.first().map(|event| event.line.clone())
 }
