@@ -85,6 +85,9 @@ fn milliseconds(line: &str) -> u32 {
 
 fn resident(charon: &Charon) -> String {
     let status = fs::read_to_string(format!("/proc/{}/status", charon.pid())).expect("charon runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap_or_default().trim().to_owned()
+    let value = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap_or_default().trim().to_owned()
+    };
+    format!("{}, of it {} anonymous", value("VmRSS:"), value("RssAnon:"))
 }

@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 
 use extsock_lab::{net, wait, ClientOptions, Lab};
 
+use crate::Tunnel;
+
 #[test]
 fn existing_clients_send_no_terminator() {
     let lab = Lab::new();
@@ -80,6 +82,35 @@ fn every_client_gets_the_events() {
     for observer in &mut observers {
         assert_eq!(observer.wait_event("config_applied")["connection"], "net");
     }
+}
+
+#[test]
+fn tunnel_up_tells_what_a_data_plane_needs() {
+    let tunnel = Tunnel::up();
+    let events = tunnel.control.events_named("tunnel_up");
+    let [event] = &events[..] else {
+        panic!("{events:?}");
+    };
+    for (key, value) in [
+        ("ike_sa_name", "net"),
+        ("child_sa_name", "net2"),
+        ("proto", "esp"),
+        ("mode", "tunnel"),
+        ("src", "192.168.7.1"),
+        ("dst", "192.168.7.11"),
+        ("local_ts", "10.1.0.0/24"),
+        ("remote_ts", "10.2.0.0/24"),
+        ("direction", "out"),
+        ("policy_action", "protect"),
+    ] {
+        assert_eq!(event[key], value, "{key}");
+    }
+    for key in ["enc_alg", "integ_alg"] {
+        assert!(event[key].as_str().is_some_and(|name| name != "unknown"));
+    }
+    let spi = event["spi"].as_u64().expect("the SPI is a number");
+    let sas = tunnel.client.swanctl(&["--list-sas"]);
+    assert!(sas.contains(&format!("in  {spi:08x}")), "{spi:08x}: {sas}");
 }
 
 #[test]
