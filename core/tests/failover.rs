@@ -7,9 +7,9 @@ mod charon;
 use std::time::Duration;
 
 use charon::{Charon, Initiation};
+use extsock_core::failover::action::Action;
 use extsock_core::failover::evidence::Alert;
 use extsock_core::failover::history::Outcome;
-use extsock_core::failover::manager::Action;
 use extsock_core::failover::policy::RetryPolicy;
 use extsock_core::failover::verdict::Reason;
 use extsock_core::protocol::{ConnectionState, Event};

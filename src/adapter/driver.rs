@@ -11,8 +11,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use extsock_core::config::{self, Configuration};
 use extsock_core::error::{Error, ErrorCode, Result};
+use extsock_core::failover::action::{Action, Settings};
 use extsock_core::failover::evidence::Evidence;
-use extsock_core::failover::manager::{Action, FailoverManager, Settings};
+use extsock_core::failover::manager::FailoverManager;
 use extsock_core::failover::policy::RetryPolicy;
 use extsock_core::failover::{failover_name, Now};
 use extsock_core::protocol::{ConnectionStatus, Event, Reply, Request};

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::action::Settings;
 use super::address::AddressList;
-use super::manager::Settings;
 use super::policy::RetryPolicy;
 use super::verdict::Seen;
 use crate::protocol::{ConnectionState, ConnectionStatus};

@@ -2,6 +2,7 @@
 
 //! Failover: evidence of what happens to IKE_SAs goes in, what is to be done about it comes out.
 
+pub mod action;
 pub mod address;
 mod connection;
 pub mod evidence;

@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
+use extsock_core::failover::action::{Action, Settings};
 use extsock_core::failover::address::AddressList;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task, Tasks};
 use extsock_core::failover::history::Entry;
-use extsock_core::failover::manager::{Action, FailoverManager, Settings};
+use extsock_core::failover::manager::FailoverManager;
 use extsock_core::failover::policy::RetryPolicy;
 use extsock_core::failover::Now;
 use extsock_core::protocol::{ConnectionStatus, Event, Tunnel};
