@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! `cargo xtask`: sets up, builds, tests and demonstrates the plugin.
 
 mod packages;

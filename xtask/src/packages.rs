@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! The Debian packages that build and tests need.
 
 use std::collections::HashSet;

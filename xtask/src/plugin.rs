@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! The plugin's library, and the wrong ones that charon has to be protected from.
 
 use std::env;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! strongSwan's headers: Debian ships none, so they come from its source package.
 
 use std::env;

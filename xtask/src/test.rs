@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! Checks and tests, in steps that say how long they took.
 
 use std::time::Instant;

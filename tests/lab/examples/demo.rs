@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! `cargo xtask demo`: a client loses its gateway, goes to the next one, and comes back.
 
 use std::cell::Cell;

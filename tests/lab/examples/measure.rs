@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! Measures what the plugin costs: `cargo run --example measure -p extsock-lab [failovers]`
 //!
 //! The delay is taken from the timestamps of charon's log, from the state change to DESTROYING

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! One host's charon and its log.
 
 use std::fs::{self, File};

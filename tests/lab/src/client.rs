@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! The client whose charon has the plugin.
 
 use std::env;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! The configurations that the client applies.
 
 use serde_json::{json, Value};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! A client of the plugin's socket.
 
 use std::collections::VecDeque;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! A security gateway: responder, stock charon, configured through swanctl.
 
 use std::ops::{Deref, DerefMut};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! A laboratory of IKE hosts on one machine: clients and gateways in network
 //! namespaces, each with the distribution's own charon and real packets between them.
 //!

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! A host's network and mount namespaces, which exist as long as their holder process.
 
 use std::fs;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! A stream of pings, to see whether any packet is lost.
 
 use std::process::{Child, Stdio};

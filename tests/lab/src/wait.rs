@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! Waiting for conditions, never for time alone.
 
 use std::thread;

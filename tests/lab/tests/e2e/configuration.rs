@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! What APPLY_CONFIG makes of its argument.
 
 use extsock_lab::{net, Lab, PSK};
@@ -67,7 +68,7 @@ fn gateways_can_be_replaced_under_a_running_sa() {
 }
 
 /// A connection as the clients of the existing plugin write it, secret included.
-fn existing_shape(name: &str) -> Value {
+pub(crate) fn existing_shape(name: &str) -> Value {
     json!({
         "name": name,
         "ike_cfg": {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! What makes a connection go to its next gateway, and what it finds there.
 
 use std::os::unix::net::UnixStream;

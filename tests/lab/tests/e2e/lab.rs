@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! The lab itself, without the plugin.
 
 use extsock_lab::{Client, ClientOptions, Lab, Loading, Sanitizer, PSK};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! How charon gets to the plugin, and which plugin it must not get to.
 
 use std::fs;

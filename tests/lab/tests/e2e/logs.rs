@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! What the plugin leaves in charon's log.
 
 use extsock_lab::PSK;

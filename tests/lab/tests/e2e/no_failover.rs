@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! What ends an IKE_SA without being a failure of its gateway.
 
 use std::time::Duration;

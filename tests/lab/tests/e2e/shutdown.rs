@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! charon ends with the plugin in it, whatever the plugin is doing.
 
 use std::time::Duration;

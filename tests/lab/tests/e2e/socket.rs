@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+
 //! Clients of the socket, well-behaved and other.
 
 use std::fs;
@@ -7,7 +8,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 
 use extsock_lab::{net, wait, ClientOptions, Lab};
+use serde_json::json;
 
+use crate::configuration::existing_shape;
 use crate::Tunnel;
 
 #[test]
@@ -15,17 +18,24 @@ fn existing_clients_send_no_terminator() {
     let lab = Lab::new();
     let client = lab.client();
     let mut observer = client.connect();
-    let pretty = format!("{:#}", net(&[11, 12]));
+    let shapes = [
+        net(&[11, 12]),
+        existing_shape("net"),
+        json!({"connections": [existing_shape("net")]}),
+    ];
+    let [pretty, ..] = shapes.map(|shape| {
+        let pretty = format!("{shape:#}");
+        // One that keeps its connection open: the JSON value says where it ends, after the
+        // command it is the pause.
+        let mut open = client.connect();
+        open.send(format!("APPLY_CONFIG {pretty}").as_bytes());
+        assert_eq!(open.reply()["ok"], true);
+        observer.wait_event("config_applied");
+        open.send(b"REMOVE_CONFIG net");
+        assert_eq!(open.reply()["ok"], true);
+        pretty
+    });
     assert!(pretty.lines().count() > 20);
-
-    // One that keeps its connection open: the JSON value says where it ends,
-    // after the command it is the pause.
-    let mut open = client.connect();
-    open.send(format!("APPLY_CONFIG {pretty}").as_bytes());
-    assert_eq!(open.reply()["ok"], true);
-    observer.wait_event("config_applied");
-    open.send(b"REMOVE_CONFIG net");
-    assert_eq!(open.reply()["ok"], true);
 
     // One that says it is done, and one that does not wait for anything.
     let mut half_closed = client.connect();
@@ -123,7 +133,7 @@ fn a_client_that_never_reads_is_dropped_and_others_are_not() {
     // Long names make long events.
     let name = "n".repeat(2000);
     let connection = config["connections"]["net"].take();
-    config["connections"] = serde_json::json!({name: connection});
+    config["connections"] = json!({name: connection});
     wait::until("the silent client is dropped", || {
         for _ in 0..100 {
             control.apply(&config);
