@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -144,7 +144,7 @@ impl Extsock {
     pub fn reply_line(&mut self) -> String {
         match self.wait(|received| received.replies.pop_front()) {
             Some(reply) => reply,
-            None => panic!("no reply (closed: {})", self.inbox.lock().closed),
+            None => panic!("no reply{}", self.closed()),
         }
     }
 
@@ -176,10 +176,7 @@ impl Extsock {
                 self.seen = index + 1;
                 event
             }
-            None => panic!(
-                "no event {what} after the first {seen} (closed: {})",
-                self.inbox.lock().closed
-            ),
+            None => panic!("no event {what} after the first {seen}{}", self.closed()),
         }
     }
 
@@ -193,6 +190,15 @@ impl Extsock {
         let mut events = self.events();
         events.retain(|event| event.name() == name);
         events
+    }
+
+    /// For messages: why nothing more may come.
+    fn closed(&self) -> &'static str {
+        if self.inbox.lock().closed {
+            ", the plugin has closed the connection"
+        } else {
+            ""
+        }
     }
 
     fn wait<T>(&self, mut condition: impl FnMut(&mut Received) -> Option<T>) -> Option<T> {
@@ -211,7 +217,8 @@ impl Extsock {
 
 impl Inbox {
     fn lock(&self) -> MutexGuard<'_, Received> {
-        self.received.lock().expect("the receiver does not panic")
+        // Whatever panicked has only looked at it.
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn receive(&self, stream: UnixStream) {
