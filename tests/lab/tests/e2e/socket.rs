@@ -95,6 +95,15 @@ fn every_client_gets_the_events() {
 }
 
 #[test]
+fn clients_that_come_and_go_do_not_cost_the_next_one_its_turn() {
+    let lab = Lab::new();
+    let client = lab.client();
+    for _ in 0..200 {
+        client.connect().ok("LIST");
+    }
+}
+
+#[test]
 fn tunnel_up_tells_what_a_data_plane_needs() {
     let tunnel = Tunnel::up();
     let events = tunnel.control.events_named("tunnel_up");
