@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
+use extsock_core::error::{Error, ErrorCode};
 use extsock_core::failover::policy::RetryPolicy;
+use extsock_core::protocol::Reply;
 
 use crate::adapter::{Connections, Driver, EventListener};
 use crate::charon::{setting_number, setting_string, setting_time, Feature, Registration};
@@ -28,17 +30,30 @@ pub fn start() -> Result<Box<dyn Feature>, String> {
         Box::new(Arc::clone(&server)),
         retry_policy(),
     );
-    let handler = Arc::clone(&driver);
+    // Weak: the driver publishes to the server.
+    let handler = Arc::downgrade(&driver);
+    let uri = setting_string("socket", DEFAULT_SOCKET);
     let socket = server.listen(
-        &setting_string("socket", DEFAULT_SOCKET),
-        Box::new(move |request| handler.request(request)),
+        &uri,
+        Box::new(move |request| match handler.upgrade() {
+            Some(driver) => driver.request(request),
+            None => Reply::failed(request.verb(), unloading()),
+        }),
     )?;
+    log::info!("loaded, serving {uri}");
     let listener = Registration::new(Box::new(EventListener::new(Arc::clone(&driver))));
     Ok(Box::new(Extsock {
         _listener: listener,
         _socket: socket,
         _driver: driver,
     }))
+}
+
+fn unloading() -> Error {
+    Error::new(
+        ErrorCode::StrongswanApiFailed,
+        "the plugin is being unloaded",
+    )
 }
 
 /// In the directory of charon's own sockets.

@@ -4,6 +4,7 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -81,10 +82,11 @@ unsafe extern "C" fn on_accept(data: *mut c_void, stream: *mut sys::stream_t) ->
 /// What a stream calls, one call at a time for each of both, on a thread of charon's pool; false
 /// stops the calls of that kind.
 ///
-/// Neither may drop the stream or call [`Stream::watch_write`]: both wait for the call to end.
+/// Neither may drop the stream, not even as one of several owners, or call [`Stream::watch_write`]:
+/// both wait for the call to end. Hence the reader is lent.
 pub trait Handler: Send + Sync + 'static {
     /// There is something to read, or the end.
-    fn readable(&self) -> bool;
+    fn readable(&self, reader: &Reader<'_>) -> bool;
     /// There is room to write.
     fn writable(&self) -> bool;
 }
@@ -114,21 +116,6 @@ impl Stream {
         unsafe { call!(self.raw.as_ptr(), on_write, Some(on_write), self.data()) }
     }
 
-    /// Reads what is there; `WouldBlock` if nothing, 0 at the end.
-    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        // SAFETY: the stream is ours; at most the buffer's length is written to it.
-        let n = unsafe {
-            call!(
-                self.raw.as_ptr(),
-                read,
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
-                false
-            )
-        };
-        usize::try_from(n).map_err(|_| io::Error::last_os_error())
-    }
-
     /// Writes what there is room for; `WouldBlock` if for nothing. charon's daemons ignore SIGPIPE.
     pub fn write(&self, data: &[u8]) -> io::Result<usize> {
         // SAFETY: the stream is ours; the data is only read.
@@ -150,6 +137,30 @@ impl Stream {
     }
 }
 
+/// The reading side of a stream, lent for one call of its handler.
+pub struct Reader<'a> {
+    raw: NonNull<sys::stream_t>,
+    call: PhantomData<&'a sys::stream_t>,
+}
+
+impl Reader<'_> {
+    /// Reads what is there; `WouldBlock` if nothing, 0 at the end.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: the stream outlives the call of its handler; at most the buffer's length is
+        // written to it.
+        let n = unsafe {
+            call!(
+                self.raw.as_ptr(),
+                read,
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                false
+            )
+        };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    }
+}
+
 impl Drop for Stream {
     fn drop(&mut self) {
         // SAFETY: ours since on_accept(), destroyed only here; destroy waits for running calls of
@@ -165,11 +176,17 @@ unsafe impl Send for Stream {}
 // only by the thread that found the stream unwatched (control/client.rs).
 unsafe impl Sync for Stream {}
 
-unsafe extern "C" fn on_read(data: *mut c_void, _: *mut sys::stream_t) -> bool {
+unsafe extern "C" fn on_read(data: *mut c_void, stream: *mut sys::stream_t) -> bool {
     guard(false, || {
+        let Some(raw) = NonNull::new(stream) else {
+            return false;
+        };
         // SAFETY: data is the handler of the stream, which outlives its calls.
         let handler = unsafe { &*data.cast::<Arc<dyn Handler>>() };
-        handler.readable()
+        handler.readable(&Reader {
+            raw,
+            call: PhantomData,
+        })
     })
 }
 

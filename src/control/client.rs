@@ -10,7 +10,7 @@ use std::time::Instant;
 use extsock_core::protocol::{self, Framer, Reply, MAX_REQUEST, PAUSE};
 
 use super::server::Server;
-use crate::charon::{queue, schedule, Handler, Priority, Stream};
+use crate::charon::{queue, schedule, Handler, Priority, Reader, Stream};
 
 /// Bytes that may wait for a client; one that lets more wait is dropped.
 const MAX_QUEUED: usize = 1 << 20;
@@ -66,8 +66,16 @@ impl Client {
     pub fn start(self: &Arc<Self>, mut stream: Stream) {
         stream.set_handler(Arc::new(Callbacks(Arc::downgrade(self))));
         let stream = Arc::new(stream);
-        lock(&self.output).stream = Some(Arc::clone(&stream));
+        // Before it is shared: registering both ways is not for two threads at a time.
         stream.watch_read();
+        let mut output = lock(&self.output);
+        if output.closing {
+            // It is gone already; closing waits for its callback, which may wait for the lock.
+            drop(output);
+            return;
+        }
+        output.stream = Some(stream);
+        self.flush(&mut output);
     }
 
     /// Queues a line, writes what there is room for. Never waits.
@@ -96,10 +104,7 @@ impl Client {
         drop(stream);
     }
 
-    fn readable(self: &Arc<Self>) -> bool {
-        let Some(stream) = lock(&self.output).stream.clone() else {
-            return false;
-        };
+    fn readable(self: &Arc<Self>, stream: &Reader<'_>) -> bool {
         let mut input = lock(&self.input);
         let mut buffer = zeroize::Zeroizing::new([0; 16 * 1024]);
         match stream.read(&mut buffer[..]) {
@@ -188,10 +193,11 @@ impl Client {
         if output.queue.is_empty() || output.closing {
             return;
         }
-        output.watched = true;
         let Some(stream) = output.stream.clone() else {
+            // start() has yet to come, and writes what is queued.
             return;
         };
+        output.watched = true;
         // Waits for a running callback, which may wait for the caller's locks: hence a job.
         queue(Priority::Medium, move || stream.watch_write());
     }
@@ -248,8 +254,10 @@ impl Client {
 struct Callbacks(Weak<Client>);
 
 impl Handler for Callbacks {
-    fn readable(&self) -> bool {
-        self.0.upgrade().is_some_and(|client| client.readable())
+    fn readable(&self, reader: &Reader<'_>) -> bool {
+        self.0
+            .upgrade()
+            .is_some_and(|client| client.readable(reader))
     }
 
     fn writable(&self) -> bool {
