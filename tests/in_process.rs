@@ -1,1 +1,33 @@
-//! x
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The plugin's layers over charon, against charon's own objects: this binary links the
+//! distribution's libcharon and is its own daemon.
+
+#[path = "in_process/harness.rs"]
+#[macro_use]
+mod harness;
+
+#[path = "in_process/backend.rs"]
+mod backend;
+#[path = "in_process/connections.rs"]
+mod connections;
+#[path = "in_process/control.rs"]
+mod control;
+#[path = "in_process/credentials.rs"]
+mod credentials;
+#[path = "in_process/failover_config.rs"]
+mod failover_config;
+#[path = "in_process/jobs.rs"]
+mod jobs;
+#[path = "in_process/layout.rs"]
+mod layout;
+#[path = "in_process/ledger.rs"]
+mod ledger;
+#[path = "in_process/original.rs"]
+mod original;
+#[path = "in_process/plugin.rs"]
+mod plugin;
+#[path = "in_process/settings.rs"]
+mod settings;
+#[path = "in_process/snapshot.rs"]
+mod snapshot;

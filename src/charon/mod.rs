@@ -40,7 +40,8 @@ mod plugin;
 mod proposal;
 mod settings;
 mod stream;
-mod sys;
+#[doc(hidden)]
+pub mod sys;
 mod traffic_selector;
 mod traps;
 
@@ -62,7 +63,7 @@ pub use peer_cfg::{PeerCfg, PeerCfgFields};
 pub use plugin::{create as create_plugin, Feature};
 pub use proposal::{Proposal, Protocol};
 pub use settings::{setting_number, setting_string, setting_time};
-pub use stream::{Handler, Stream, StreamService};
+pub use stream::{Handler, Reader, Stream, StreamService};
 #[cfg(strongswan_5_9_14)]
 pub use sys::ocsp_policy_t;
 pub use sys::{
