@@ -34,9 +34,9 @@ impl Connections {
         }
     }
 
-    /// Adds or replaces a connection or a clone.
-    pub fn set(&self, config: PeerCfg) {
-        self.backend.set(config);
+    /// Adds or replaces a connection or a clone; returns what it replaced.
+    pub fn set(&self, config: PeerCfg) -> Option<PeerCfg> {
+        self.backend.set(config)
     }
 
     /// The connection of that name.
@@ -56,18 +56,27 @@ impl Connections {
         config
     }
 
-    /// Replaces what the connections brought before by these secrets.
+    /// Replaces what the connections brought before by these secrets, which belong to them; without
+    /// connections the secrets belong to the name `""`, which nothing removes.
     pub fn set_secrets(&self, connections: &[String], secrets: &[IkeSecret]) {
         let mut known = self.lock_secrets();
+        let unowned = [String::new()];
+        let connections = if connections.is_empty() {
+            &unowned[..]
+        } else {
+            connections
+        };
         let keys: BTreeSet<String> = secrets.iter().map(|secret| secret.ids.join("\n")).collect();
-        for (key, owners) in known.iter_mut().filter(|(key, _)| !keys.contains(*key)) {
-            let before = owners.len();
+        known.retain(|key, owners| {
+            if keys.contains(key) {
+                return true;
+            }
             owners.retain(|owner| !connections.contains(owner));
-            if owners.is_empty() && before > 0 {
+            if owners.is_empty() {
                 self.credentials.remove_ike_secret(key);
             }
-        }
-        known.retain(|key, owners| keys.contains(key) || !owners.is_empty());
+            !owners.is_empty()
+        });
         for secret in secrets {
             let key = secret.ids.join("\n");
             self.credentials

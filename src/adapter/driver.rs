@@ -144,7 +144,14 @@ impl Driver {
                         .collect(),
                     policy: self.policy,
                 };
-                self.connections.set(peer_cfg);
+                if let Some(replaced) = self.connections.set(peer_cfg) {
+                    self.uninstall_traps(&connection.name, &replaced, |child| {
+                        let trapped = |new: &&config::Child| {
+                            new.name == child && new.start_action == config::Action::Trap
+                        };
+                        !connection.children.iter().any(|new| trapped(&new))
+                    });
+                }
                 actions.extend(manager.configure(&connection.name, settings, now));
                 for child in &connection.children {
                     match child.start_action {
@@ -170,7 +177,7 @@ impl Driver {
         self.try_with_core(|manager, _| {
             let actions = manager.remove(&connection)?;
             if let Some(config) = self.connections.remove(&connection) {
-                self.uninstall_traps(&connection, &config);
+                self.uninstall_traps(&connection, &config, |_| true);
             }
             Ok(actions)
         })?;
@@ -325,10 +332,12 @@ impl Driver {
         connection: String,
         work: impl FnOnce(&Arc<Self>, &str) + Send + 'static,
     ) {
-        let driver = Arc::clone(self);
+        // Weak: what waits in a lane when charon ends must not keep the driver, which has the lanes.
+        let driver = Arc::downgrade(self);
         let lane = connection.clone();
         self.lanes.push(&lane, move || {
-            if !driver.stopping.load(Ordering::Acquire) {
+            let running = |driver: &Arc<Self>| !driver.stopping.load(Ordering::Acquire);
+            if let Some(driver) = driver.upgrade().filter(running) {
                 work(&driver, &connection);
             }
         });
@@ -346,55 +355,30 @@ impl Driver {
         if !self.lock_core().manager.is_current(connection, attempt) {
             return;
         }
-        let begun = self
-            .config_for(connection, gateway, first)
-            .and_then(|peer_cfg| self.add_peer_config_and_initiate(peer_cfg, children));
+        let begun = self.config_for(connection).and_then(|peer_cfg| {
+            if first {
+                initiate(&peer_cfg, children)
+            } else {
+                let clone = create_failover_config(&peer_cfg, gateway);
+                self.add_peer_config_and_initiate(clone, children)
+            }
+        });
         if let Err(error) = &begun {
             log::error!("{connection}: initiating to {gateway} failed: {error}");
         }
         self.with_core(|manager, now| manager.initiated(connection, attempt, begun.is_ok(), now));
     }
 
-    /// The connection's own configuration for its first gateway, a clone for any other.
-    fn config_for(&self, connection: &str, gateway: &str, first: bool) -> Result<PeerCfg> {
-        let peer_cfg = self.connections.get(connection).ok_or_else(|| {
-            Error::new(ErrorCode::ConfigCreationFailed, "its configuration is gone")
-        })?;
-        Ok(if first {
-            peer_cfg
-        } else {
-            create_failover_config(&peer_cfg, gateway)
-        })
+    fn config_for(&self, connection: &str) -> Result<PeerCfg> {
+        self.connections
+            .get(connection)
+            .ok_or_else(|| Error::new(ErrorCode::ConfigCreationFailed, "its configuration is gone"))
     }
 
-    /// Registers the configuration, in place of an earlier one of its name, and initiates.
-    fn add_peer_config_and_initiate(&self, peer_cfg: PeerCfg, children: &[String]) -> Result<()> {
-        let configured = peer_cfg.child_cfgs();
-        let mut child_cfgs: Vec<_> = children
-            .iter()
-            .filter_map(|name| {
-                configured
-                    .iter()
-                    .find(|child| child.name() == *name)
-                    .cloned()
-            })
-            .map(Some)
-            .collect();
-        if child_cfgs.is_empty() {
-            // An IKE_SA without CHILD_SA.
-            child_cfgs.push(None);
-        }
-        self.connections.set(peer_cfg.clone());
-        for child_cfg in child_cfgs {
-            // The first one makes the IKE_SA, the others find it by its equal configuration.
-            if !charon::initiate(peer_cfg.clone(), child_cfg) {
-                return Err(Error::new(
-                    ErrorCode::StrongswanApiFailed,
-                    "charon could not begin, its log tells why",
-                ));
-            }
-        }
-        Ok(())
+    /// Registers a clone, in place of an earlier one of its name, and initiates it.
+    fn add_peer_config_and_initiate(&self, clone: PeerCfg, children: &[String]) -> Result<()> {
+        self.connections.set(clone.clone());
+        initiate(&clone, children)
     }
 
     fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {
@@ -413,11 +397,17 @@ impl Driver {
         });
     }
 
-    fn uninstall_traps(self: &Arc<Self>, connection: &str, config: &PeerCfg) {
+    fn uninstall_traps(
+        self: &Arc<Self>,
+        connection: &str,
+        config: &PeerCfg,
+        concerned: impl Fn(&str) -> bool,
+    ) {
         let children: BTreeSet<String> = config
             .child_cfgs()
             .iter()
             .map(charon::ChildCfg::name)
+            .filter(|child| concerned(child))
             .collect();
         self.defer(connection.to_owned(), move |_, connection| {
             for child in &children {
@@ -440,6 +430,30 @@ impl Driver {
         // another event could not meet as well.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Initiates the CHILD_SAs, or an IKE_SA without one if there are none.
+fn initiate(peer_cfg: &PeerCfg, children: &[String]) -> Result<()> {
+    let configured = peer_cfg.child_cfgs();
+    let mut child_cfgs: Vec<_> = children
+        .iter()
+        .filter_map(|name| configured.iter().find(|child| child.name() == *name))
+        .cloned()
+        .map(Some)
+        .collect();
+    if child_cfgs.is_empty() {
+        child_cfgs.push(None);
+    }
+    for child_cfg in child_cfgs {
+        // The first one makes the IKE_SA, the others find it by its equal configuration.
+        if !charon::initiate(peer_cfg.clone(), child_cfg) {
+            return Err(Error::new(
+                ErrorCode::StrongswanApiFailed,
+                "charon could not begin, its log tells why",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Only a connection with a gateway can be started when it is loaded.

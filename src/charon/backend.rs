@@ -43,13 +43,16 @@ impl Backend {
         Self { raw }
     }
 
-    /// Adds the configuration, or replaces, in its place, the one of the same name.
-    pub fn set(&self, config: PeerCfg) {
+    /// Adds the configuration, or replaces, in its place, the one of the same name, which it returns.
+    pub fn set(&self, config: PeerCfg) -> Option<PeerCfg> {
         let name = config.name();
         let mut configs = self.configs();
         match configs.iter_mut().find(|known| known.name() == name) {
-            Some(known) => *known = config,
-            None => configs.push(config),
+            Some(known) => Some(std::mem::replace(known, config)),
+            None => {
+                configs.push(config);
+                None
+            }
         }
     }
 

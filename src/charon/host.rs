@@ -48,15 +48,17 @@ pub(super) unsafe fn ip(host: *mut sys::host_t) -> Option<IpAddr> {
     if host.is_null() {
         return None;
     }
-    // SAFETY: valid by this function's contract; the chunk points into the host and is copied
-    // before anything else can happen to it.
+    // SAFETY: valid by this function's contract; the chunk of these families points into the host
+    // and is copied before anything else can happen to it.
     unsafe {
         let family = call!(host, get_family);
-        let chunk = call!(host, get_address);
-        let bytes = std::slice::from_raw_parts(chunk.ptr, chunk.len);
+        let bytes = || {
+            let chunk = call!(host, get_address);
+            std::slice::from_raw_parts(chunk.ptr, chunk.len)
+        };
         match family {
-            libc::AF_INET => Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into()),
-            libc::AF_INET6 => Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),
+            libc::AF_INET => Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes()).ok()?).into()),
+            libc::AF_INET6 => Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes()).ok()?).into()),
             _ => None,
         }
     }

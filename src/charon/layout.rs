@@ -147,9 +147,10 @@ pub fn check(built: &Built, running: &Running) -> Result<(), Refusal> {
 /// The version in the line that every charon daemon logs when it starts.
 fn named_version(image: &[u8]) -> Option<String> {
     const BEFORE: &[u8] = b"(strongSwan ";
+    // A plugin that is linked into the executable brings this very constant with it.
     let start = image
-        .windows(BEFORE.len())
-        .position(|window| window == BEFORE)?
+        .windows(BEFORE.len() + 1)
+        .position(|window| window.starts_with(BEFORE) && window[BEFORE.len()].is_ascii_digit())?
         + BEFORE.len();
     let version: Vec<u8> = image[start..]
         .iter()

@@ -21,6 +21,14 @@ impl TrafficSelector {
 
     /// A subnet `10.1.0.0/24` or an address; None if it is neither.
     pub fn from_cidr(subnet: &str) -> Option<Self> {
+        // charon takes what is no number for 0, that is for everything, and cuts what is too long.
+        let (address, prefix) = subnet.split_once('/').unwrap_or((subnet, "0"));
+        let longest = if address.contains(':') { 128 } else { 32 };
+        if !prefix.bytes().all(|byte| byte.is_ascii_digit())
+            || !prefix.parse().is_ok_and(|bits: u8| bits <= longest)
+        {
+            return None;
+        }
         let subnet = c_string(subnet);
         // SAFETY: the string lives for the call, which only reads it; the result is ours.
         unsafe {

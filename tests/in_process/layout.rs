@@ -133,7 +133,6 @@ fn each_version_fits_the_symbols_of_its_own_time_only() {
 }
 
 #[test]
-#[ignore = "named_version() takes its own constant in this binary for a version"]
 fn this_process_names_no_version() {
     init();
     assert_eq!(Running::detect().version, None);

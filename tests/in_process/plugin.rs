@@ -61,7 +61,6 @@ impl Drop for Plugin {
 }
 
 #[test]
-#[ignore = "named_version() takes its own constant in this binary for a version"]
 fn the_plugin_tells_its_name_and_its_only_feature() {
     use sys::plugin_feature_t__bindgen_ty_1 as kind;
 
@@ -89,7 +88,6 @@ fn the_plugin_tells_its_name_and_its_only_feature() {
 }
 
 #[test]
-#[ignore = "named_version() takes its own constant in this binary for a version"]
 fn registration_starts_the_feature_and_deregistration_drops_it() {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
@@ -117,7 +115,6 @@ fn registration_starts_the_feature_and_deregistration_drops_it() {
 }
 
 #[test]
-#[ignore = "named_version() takes its own constant in this binary for a version"]
 fn a_plugin_destroyed_without_deregistration_drops_its_feature() {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
     let plugin = Plugin::create(|| Ok(Box::new(Counted(&DROPPED))));
@@ -129,7 +126,6 @@ fn a_plugin_destroyed_without_deregistration_drops_its_feature() {
 }
 
 #[test]
-#[ignore = "named_version() takes its own constant in this binary for a version"]
 fn a_start_that_fails_refuses_the_feature() {
     let plugin = Plugin::create(|| Err("a failure that is part of a test".into()));
     assert!(!plugin.register(true));
@@ -137,7 +133,6 @@ fn a_start_that_fails_refuses_the_feature() {
 }
 
 #[test]
-#[ignore = "named_version() takes its own constant in this binary for a version"]
 fn a_start_that_panics_refuses_the_feature() {
     let plugin = Plugin::create(|| panic!("a panic that is part of a test"));
     assert!(!plugin.register(true));
@@ -145,7 +140,6 @@ fn a_start_that_panics_refuses_the_feature() {
 }
 
 #[test]
-#[ignore = "named_version() takes its own constant in this binary for a version"]
 fn a_feature_that_panics_when_it_is_dropped_ends_at_the_border() {
     struct Panics;
     impl Feature for Panics {}
