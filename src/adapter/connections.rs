@@ -155,7 +155,7 @@ pub fn build(connection: &Connection) -> Result<PeerCfg> {
         #[cfg(strongswan_me)]
         peer_id: None,
     };
-    let peer_cfg = PeerCfg::new(&connection.name, ike_cfg, &fields);
+    let mut peer_cfg = PeerCfg::new(&connection.name, ike_cfg, &fields);
     for (local, rounds) in [(true, &connection.local), (false, &connection.remote)] {
         for round in rounds {
             peer_cfg.add_auth_cfg(auth_cfg(round), local);

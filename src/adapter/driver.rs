@@ -82,7 +82,8 @@ impl Driver {
         if !self.scheduled.swap(true, Ordering::AcqRel) {
             let driver = Arc::clone(self);
             charon::queue(Priority::High, move || {
-                driver.scheduled.store(false, Ordering::Release);
+                // Acquires what was sent before by who found it true.
+                driver.scheduled.swap(false, Ordering::AcqRel);
                 driver.with_core(|_, _| Vec::new());
             });
         }
@@ -406,14 +407,16 @@ impl Driver {
         let children: BTreeSet<String> = config
             .child_cfgs()
             .iter()
+            .filter(|child| child.may_trap())
             .map(charon::ChildCfg::name)
             .filter(|child| concerned(child))
             .collect();
-        self.defer(connection.to_owned(), move |_, connection| {
-            for child in &children {
-                charon::uninstall_trap(connection, child);
-            }
-        });
+        for child in children {
+            // One at a time: from charon's shutdown on the call would wait for ever.
+            self.defer(connection.to_owned(), move |_, connection| {
+                charon::uninstall_trap(connection, &child);
+            });
+        }
     }
 
     fn now(&self) -> Now {

@@ -29,7 +29,7 @@ pub fn create_failover_config(peer_cfg: &PeerCfg, gateway: &str) -> PeerCfg {
 }
 
 fn copy(peer_cfg: &PeerCfg, name: &str, ike_cfg: IkeCfg, jitter: u32) -> PeerCfg {
-    let copy = PeerCfg::new(name, ike_cfg, &peer_cfg.fields(jitter));
+    let mut copy = PeerCfg::new(name, ike_cfg, &peer_cfg.fields(jitter));
     for local in [true, false] {
         for auth in peer_cfg.auth_cfgs(local) {
             copy.add_auth_cfg(auth, local);

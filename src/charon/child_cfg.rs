@@ -90,6 +90,17 @@ impl ChildCfg {
         unsafe { string(call!(self.as_ptr(), get_name)) }
     }
 
+    /// Whether a trap policy may be installed for it.
+    pub fn may_trap(&self) -> bool {
+        // SAFETY: self holds the object; the getters only read.
+        let actions = unsafe {
+            call!(self.as_ptr(), get_start_action)
+                | call!(self.as_ptr(), get_dpd_action)
+                | call!(self.as_ptr(), get_close_action)
+        };
+        actions & sys::action_t::ACTION_TRAP != 0
+    }
+
     /// Whether both are the same object in charon.
     pub fn is(&self, other: &Self) -> bool {
         self.as_ptr() == other.as_ptr()

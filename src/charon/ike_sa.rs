@@ -141,25 +141,39 @@ impl CheckedOutIkeSa {
     }
 
     /// Sends a DPD request now, unless another exchange is in flight, which is as good a probe.
-    ///
-    /// Queues the task itself: `send_dpd` would start a second endless chain of DPD jobs.
     pub fn send_dpd(self) {
-        // SAFETY: checked out, so valid; the task is adopted. After DESTROY_ME the manager takes
-        // the IKE_SA back for good, and forgetting self keeps Drop from checking it in again.
-        unsafe {
-            let task = sys::ike_dpd_create(true);
-            call!(self.raw.as_ptr(), queue_task, task.cast::<sys::task_t>());
-            let status = call!(
-                self.raw.as_ptr(),
-                initiate,
-                std::ptr::null_mut(),
-                std::ptr::null_mut()
-            );
-            if status == sys::status_t::DESTROY_ME {
+        // SAFETY: checked out, so valid; the IKEv2 task is adopted; no child is initiated.
+        //
+        // send_dpd() starts an endless chain of DPD jobs where there is an interval: a second one.
+        // So IKEv2 gets the task itself; IKEv1 has no such task, and with an interval its next
+        // regular request has to do (sa/ike_sa.c, sa/ikev1/task_manager_v1.c).
+        let status = unsafe {
+            let this = self.raw.as_ptr();
+            let active = sys::task_queue_t::TASK_QUEUE_ACTIVE;
+            let busy = Enumerator::<sys::task_t>::new(call!(this, create_task_enumerator, active))
+                .next()
+                .is_some();
+            let peer_cfg = call!(this, get_peer_cfg);
+            if busy || peer_cfg.is_null() {
+                sys::status_t::SUCCESS
+            } else if call!(this, get_version) == sys::ike_version_t::IKEV2 {
+                let task = sys::ike_dpd_create(true);
+                call!(this, queue_task, task.cast::<sys::task_t>());
+                call!(this, initiate, std::ptr::null_mut(), std::ptr::null_mut())
+            } else if call!(peer_cfg, get_dpd) == 0 {
+                call!(this, send_dpd)
+            } else {
+                sys::status_t::SUCCESS
+            }
+        };
+        if status == sys::status_t::DESTROY_ME {
+            // SAFETY: checked out by by_id(); the manager takes it back for good, and forgetting
+            // self keeps Drop from checking it in again.
+            unsafe {
                 let manager = (*sys::charon).ike_sa_manager;
                 call!(manager, checkin_and_destroy, self.raw.as_ptr());
-                std::mem::forget(self);
             }
+            std::mem::forget(self);
         }
     }
 }

@@ -212,7 +212,7 @@ impl PeerCfg {
     }
 
     /// Adds an authentication round.
-    pub fn add_auth_cfg(&self, auth: AuthCfg, local: bool) {
+    pub fn add_auth_cfg(&mut self, auth: AuthCfg, local: bool) {
         // SAFETY: self holds the object, which adopts the round.
         unsafe { call!(self.as_ptr(), add_auth_cfg, auth.into_raw(), local) }
     }
@@ -228,7 +228,7 @@ impl PeerCfg {
     }
 
     /// Adds a CHILD_SA configuration.
-    pub fn add_child_cfg(&self, child: ChildCfg) {
+    pub fn add_child_cfg(&mut self, child: ChildCfg) {
         // SAFETY: self holds the object, which adopts the reference.
         unsafe { call!(self.as_ptr(), add_child_cfg, child.into_raw()) }
     }
@@ -244,7 +244,7 @@ impl PeerCfg {
     }
 
     /// Adds a virtual IP to request.
-    pub fn add_virtual_ip(&self, host: Host) {
+    pub fn add_virtual_ip(&mut self, host: Host) {
         // SAFETY: self holds the object, which adopts the host.
         unsafe { call!(self.as_ptr(), add_virtual_ip, host.into_raw()) }
     }
@@ -260,7 +260,7 @@ impl PeerCfg {
     }
 
     /// Adds a pool by name.
-    pub fn add_pool(&self, name: &str) {
+    pub fn add_pool(&mut self, name: &str) {
         let name = c_string(name);
         // SAFETY: self holds the object, which copies the name.
         unsafe { call!(self.as_ptr(), add_pool, name.as_ptr().cast_mut()) }

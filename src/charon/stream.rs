@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use std::io;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::enumerate::c_string;
 use super::guard::guard;
@@ -73,7 +73,11 @@ unsafe extern "C" fn on_accept(data: *mut c_void, stream: *mut sys::stream_t) ->
         if let Some(raw) = NonNull::new(stream) {
             // SAFETY: data is the box of listen(), which outlives the service.
             let accept = unsafe { &*data.cast::<Accept>() };
-            accept(Stream { raw, handler: None });
+            accept(Stream {
+                raw,
+                handler: None,
+                registering: Mutex::default(),
+            });
         }
     });
     true
@@ -82,7 +86,7 @@ unsafe extern "C" fn on_accept(data: *mut c_void, stream: *mut sys::stream_t) ->
 /// What a stream calls, one call at a time for each of both, on a thread of charon's pool; false
 /// stops the calls of that kind.
 ///
-/// Neither may drop the stream, not even as one of several owners, or call [`Stream::watch_write`]:
+/// Neither may drop the stream, not even as one of several owners, or register a callback:
 /// both wait for the call to end. Hence the reader is lent.
 pub trait Handler: Send + Sync + 'static {
     /// There is something to read, or the end.
@@ -95,6 +99,8 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Stream {
     raw: NonNull<sys::stream_t>,
     handler: Option<Box<Arc<dyn Handler>>>,
+    /// Held to register a callback, which stream_t does not lock (networking/streams/stream.c).
+    registering: Mutex<()>,
 }
 
 impl Stream {
@@ -104,16 +110,24 @@ impl Stream {
         self.handler = Some(Box::new(handler));
     }
 
-    /// Starts the calls of [`Handler::readable`].
+    /// Starts the calls of [`Handler::readable`]; waits for a running call to end.
     pub fn watch_read(&self) {
+        let _registering = self.register();
         // SAFETY: the stream is ours; the handler outlives the calls, see Drop.
         unsafe { call!(self.raw.as_ptr(), on_read, Some(on_read), self.data()) }
     }
 
     /// Starts the calls of [`Handler::writable`]; waits for a running call to end.
     pub fn watch_write(&self) {
+        let _registering = self.register();
         // SAFETY: as in watch_read().
         unsafe { call!(self.raw.as_ptr(), on_write, Some(on_write), self.data()) }
+    }
+
+    fn register(&self) -> MutexGuard<'_, ()> {
+        self.registering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what there is room for; `WouldBlock` if for nothing. charon's daemons ignore SIGPIPE.
@@ -169,11 +183,9 @@ impl Drop for Stream {
     }
 }
 
-// SAFETY: reading and writing are single system calls on the descriptor; registrations take the
-// watcher's lock (networking/streams/stream.c).
+// SAFETY: reading and writing are single system calls on the descriptor (networking/streams/stream.c).
 unsafe impl Send for Stream {}
-// SAFETY: as above; watch_read() is called once, before the stream is shared, and watch_write()
-// only by the thread that found the stream unwatched (control/client.rs).
+// SAFETY: as above; registrations hold a lock, for stream_t has none.
 unsafe impl Sync for Stream {}
 
 unsafe extern "C" fn on_read(data: *mut c_void, stream: *mut sys::stream_t) -> bool {

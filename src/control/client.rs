@@ -17,8 +17,11 @@ const MAX_QUEUED: usize = 1 << 20;
 
 /// One connected client.
 ///
+/// Callbacks only read and write, for charon serves no other descriptor meanwhile; requests are
+/// answered in a job, and nothing more is read until they are.
+///
 /// Of the two locks, `input` is taken first. Stream callbacks take both, so that nothing that waits
-/// for a callback to end (closing, watching for room to write) is done under either.
+/// for a callback to end (closing, watching) is done under either.
 pub(super) struct Client {
     id: u64,
     server: Weak<Server>,
@@ -32,6 +35,10 @@ struct Input {
     last_read: Instant,
     /// A job looks for the pause.
     timer: bool,
+    /// A job answers.
+    answering: bool,
+    /// There is no more to come.
+    ended: bool,
 }
 
 #[derive(Default)]
@@ -57,6 +64,8 @@ impl Client {
                 framer: Framer::new(MAX_REQUEST),
                 last_read: Instant::now(),
                 timer: false,
+                answering: false,
+                ended: false,
             }),
             output: Mutex::default(),
         })
@@ -66,16 +75,15 @@ impl Client {
     pub fn start(self: &Arc<Self>, mut stream: Stream) {
         stream.set_handler(Arc::new(Callbacks(Arc::downgrade(self))));
         let stream = Arc::new(stream);
-        // Before it is shared: registering both ways is not for two threads at a time.
-        stream.watch_read();
         let mut output = lock(&self.output);
         if output.closing {
-            // It is gone already; closing waits for its callback, which may wait for the lock.
-            drop(output);
             return;
         }
-        output.stream = Some(stream);
+        output.stream = Some(Arc::clone(&stream));
         self.flush(&mut output);
+        drop(output);
+        stream.watch_read();
+        self.release(stream);
     }
 
     /// Queues a line, writes what there is room for. Never waits.
@@ -84,7 +92,8 @@ impl Client {
         if output.closing {
             return;
         }
-        if output.queued + line.len() > MAX_QUEUED {
+        // A line that is longer by itself is let through.
+        if !output.queue.is_empty() && output.queued + line.len() > MAX_QUEUED {
             log::info!("a client does not read its events and is dropped");
             self.drop_later(&mut output);
             return;
@@ -101,45 +110,46 @@ impl Client {
             output.closing = true;
             output.stream.take()
         };
+        if let Some(stream) = stream {
+            self.release(stream);
+        }
+    }
+
+    /// Gives up an ownership of the stream, which may be the last one.
+    fn release(&self, stream: Arc<Stream>) {
+        // At charon's end the stream does not wait for a callback that still runs; its lock does.
+        drop(lock(&self.input));
+        drop(lock(&self.output));
         drop(stream);
     }
 
     fn readable(self: &Arc<Self>, stream: &Reader<'_>) -> bool {
+        let _unwinding = DropOnPanic(self);
         let mut input = lock(&self.input);
         let mut buffer = zeroize::Zeroizing::new([0; 16 * 1024]);
         match stream.read(&mut buffer[..]) {
             Ok(0) => {
                 input.framer.end();
-                self.answer(&mut input);
-                drop(input);
-                self.finish();
-                false
+                input.ended = true;
             }
             Ok(n) => {
                 input.last_read = Instant::now();
                 input.framer.push(&buffer[..n]);
-                self.answer(&mut input);
-                if input.framer.is_broken() {
-                    drop(input);
-                    self.finish();
-                    return false;
-                }
-                if input.framer.is_partial() && !input.timer {
-                    input.timer = true;
-                    self.watch_for_pause(PAUSE);
-                }
-                true
+                input.ended = input.framer.is_broken();
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
             Err(_) => {
                 drop(input);
                 self.drop_later(&mut lock(&self.output));
-                false
+                return false;
             }
         }
+        self.answer_soon(&mut input);
+        false
     }
 
     fn writable(self: &Arc<Self>) -> bool {
+        let _unwinding = DropOnPanic(self);
         let mut output = lock(&self.output);
         output.watched = false;
         self.write(&mut output);
@@ -150,16 +160,45 @@ impl Client {
         true
     }
 
-    /// Answers what is complete, in order.
-    fn answer(self: &Arc<Self>, input: &mut Input) {
-        let Some(server) = self.server.upgrade() else {
-            return;
-        };
+    /// Has what is complete answered, if that is not under way.
+    fn answer_soon(self: &Arc<Self>, input: &mut Input) {
+        if !input.answering {
+            input.answering = true;
+            let client = Arc::clone(self);
+            queue(Priority::Medium, move || client.answer());
+        }
+    }
+
+    /// Answers what is complete, in order, then reads on.
+    fn answer(self: &Arc<Self>) {
+        let _unwinding = DropOnPanic(self);
+        let mut input = lock(&self.input);
         while let Some(request) = input.framer.next_request() {
+            drop(input);
+            let Some(server) = self.server.upgrade() else {
+                return;
+            };
             let reply = request
                 .and_then(|text| protocol::parse(&text))
                 .map_or_else(Reply::Failed, |request| server.answer(request));
             self.send(&reply.to_line().into_bytes().into());
+            input = lock(&self.input);
+        }
+        input.answering = false;
+        if input.ended {
+            drop(input);
+            self.finish();
+            return;
+        }
+        if input.framer.is_partial() && !input.timer {
+            input.timer = true;
+            self.watch_for_pause(PAUSE);
+        }
+        drop(input);
+        let stream = lock(&self.output).stream.clone();
+        if let Some(stream) = stream {
+            stream.watch_read();
+            self.release(stream);
         }
     }
 
@@ -177,7 +216,7 @@ impl Client {
             } else if left.is_zero() {
                 input.timer = false;
                 input.framer.pause();
-                client.answer(&mut input);
+                client.answer_soon(&mut input);
             } else {
                 client.watch_for_pause(left);
             }
@@ -199,7 +238,11 @@ impl Client {
         };
         output.watched = true;
         // Waits for a running callback, which may wait for the caller's locks: hence a job.
-        queue(Priority::Medium, move || stream.watch_write());
+        let client = Arc::clone(self);
+        queue(Priority::Medium, move || {
+            stream.watch_write();
+            client.release(stream);
+        });
     }
 
     fn write(self: &Arc<Self>, output: &mut Output) {
@@ -220,7 +263,7 @@ impl Client {
                 }
             }
         }
-        if output.finishing {
+        if output.finishing && output.queue.is_empty() {
             self.drop_later(output);
         }
     }
@@ -262,6 +305,17 @@ impl Handler for Callbacks {
 
     fn writable(&self) -> bool {
         self.0.upgrade().is_some_and(|client| client.writable())
+    }
+}
+
+/// A client whose request or bytes led to a panic is not left deaf.
+struct DropOnPanic<'a>(&'a Arc<Client>);
+
+impl Drop for DropOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.drop_later(&mut lock(&self.0.output));
+        }
     }
 }
 

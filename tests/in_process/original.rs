@@ -102,7 +102,7 @@ impl Parts {
             .iter()
             .map(|text| Proposal::from_string(Protocol::Ike, text).expect(text))
             .collect();
-        let config = PeerCfg::new(&self.name, IkeCfg::new(&self.ike, proposals), &self.peer);
+        let mut config = PeerCfg::new(&self.name, IkeCfg::new(&self.ike, proposals), &self.peer);
         for (local, rounds) in [(true, &self.local), (false, &self.remote)] {
             for (class, id) in rounds {
                 let id = Some(Identification::from_string(id));

@@ -131,6 +131,7 @@ impl FailoverManager {
     pub fn configure(&mut self, name: &str, settings: Settings, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         let gateways = settings.gateways.clone();
+        self.forget_names(name);
         match self.connections.get_mut(name) {
             None => {
                 self.connections
@@ -158,14 +159,6 @@ impl FailoverManager {
                 }
             }
         }
-        // Names of clones whose IKE_SA lives on stay known.
-        let in_use: BTreeSet<String> = self.connections[name]
-            .ike_sas
-            .values()
-            .map(|sa| sa.name.clone())
-            .collect();
-        self.names
-            .retain(|known, target| target.connection != name || in_use.contains(known));
         for (own, clone_for) in names_of(name, &gateways) {
             self.names.insert(
                 own,
@@ -367,6 +360,21 @@ impl FailoverManager {
     /// The last failovers.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Forgets what the connection's names stand for, but those of clones whose IKE_SA lives on:
+    /// rekeying carries them on.
+    fn forget_names(&mut self, name: &str) {
+        let Some(connection) = self.connections.get(name) else {
+            return;
+        };
+        let names: Vec<String> = names_of(name, &connection.gateways)
+            .map(|(own, _)| own)
+            .filter(|own| !connection.ike_sas.values().any(|sa| sa.name == *own))
+            .collect();
+        for own in names {
+            self.names.remove(&own);
+        }
     }
 
     fn state_changed(
@@ -578,6 +586,12 @@ impl FailoverManager {
             State::Down | State::Exhausted => ike_sa.state == IkeSaState::Created,
             State::Waiting { .. } => false,
         };
+        let listed = |gateway: &String| connection.gateways.position_of_name(gateway).is_some();
+        let stale = |target: &Target| target.clone_for.as_ref().is_some_and(|g| !listed(g));
+        if self.names.get(&sa.name).is_some_and(stale) {
+            // Of a list that was replaced under it.
+            self.names.remove(&sa.name);
+        }
         let reason = verdict(&sa.seen, ike_sa);
         if ours && !self.shutting_down {
             if let Some(id) = connection.other_live_sa().map(|(id, _)| id) {
