@@ -17,6 +17,8 @@ use crate::wait;
 /// would keep charon from its configuration and log here.
 const CHARON: &str = "/run/lab/charon";
 const SWANCTL: &str = "/run/lab/swanctl";
+/// Of the compiled-in list many are in packages that need not be installed; swanctl names those.
+const SWANCTL_PLUGINS: &str = "random aes sha1 sha2 hmac gmp openssl pem pkcs1 x509 pubkey pkcs8";
 
 /// What charon needs for PSK, for IKEv2 and for ESP in user space, which works on kernels
 /// without ESP. kernel-libipsec comes first: the first plugin that offers ESP provides it.
@@ -137,7 +139,8 @@ impl Charon {
              all {{\n path = /run/lab/all.log\n default = 4\n }}\n\
              }}\n\
              {settings}\n\
-             }}\n"
+             }}\n\
+             swanctl {{\n load = {SWANCTL_PLUGINS}\n }}\n"
         )
     }
 
