@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use super::child;
-use super::model::{Auth, AuthMethod, Connection, IkeSecret, IkeVersion, Unique};
+use super::failover;
+use super::model::{Auth, AuthMethod, Connection, Failover, IkeSecret, IkeVersion, Unique};
 use super::reader::{names, Fields, Node, Setting};
 use super::secret::Secret;
 use crate::error::Result;
@@ -98,6 +99,9 @@ const PEER_CFG: &[Setting<Draft>] = &[
     }),
     ("local_auth", |d, n| set(&mut d.local_auth, read_auth(n)?)),
     ("remote_auth", |d, n| set(&mut d.remote_auth, read_auth(n)?)),
+    ("failover", |d, n| {
+        set(&mut d.connection.failover, failover::read(n)?)
+    }),
     ("children", |d, n| {
         let children = n.into_named()?.into_iter();
         let children = children.map(|(name, fields)| child::read(name, fields));
@@ -144,6 +148,7 @@ impl Draft {
             local: Vec::new(),
             remote: Vec::new(),
             children: Vec::new(),
+            failover: Failover::default(),
         };
         Self {
             connection,

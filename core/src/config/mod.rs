@@ -5,6 +5,7 @@
 mod child;
 mod connection;
 mod document;
+mod failover;
 mod model;
 mod reader;
 mod secret;
@@ -13,8 +14,8 @@ mod secrets;
 mod tests;
 
 pub use model::{
-    Action, Auth, AuthMethod, Child, Configuration, Connection, CopyDscp, IkeSecret, IkeVersion,
-    Mode, Unique,
+    Action, Auth, AuthMethod, Child, Configuration, Connection, CopyDscp, Failover, IkeSecret,
+    IkeVersion, Mode, Unique,
 };
 pub use secret::Secret;
 

@@ -254,6 +254,29 @@ impl Node {
             .ok_or_else(|| self.unsuitable(expected))
     }
 
+    /// A time that may be a fraction of a second, at most 2^32 seconds.
+    pub(super) fn precise_time(&self) -> Result<Duration> {
+        let time = match &self.value {
+            Value::Text(text) => parse_precise_time(text),
+            Value::Number(number) => number.as_f64().and_then(precise_seconds),
+            _ => None,
+        };
+        let expected = "seconds such as 0.5, or a string such as \"250ms\", \"1.5s\" or \"5m\"";
+        time.ok_or_else(|| self.unsuitable(expected))
+    }
+
+    /// A number, as a number or a string.
+    pub(super) fn fraction(&self, range: RangeInclusive<f64>, expected: &str) -> Result<f64> {
+        let number = match &self.value {
+            Value::Number(number) => number.as_f64(),
+            Value::Text(text) => parse_decimal(text.trim()),
+            _ => None,
+        };
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| self.unsuitable(expected))
+    }
+
     pub(super) fn secret(self) -> Result<Secret> {
         match &self.value {
             Value::Text(text) => Secret::parse(text)
@@ -413,6 +436,32 @@ fn parse_time(text: &str) -> Option<u32> {
         _ => return None,
     };
     parse_digits(digits.trim_end())?.checked_mul(unit)
+}
+
+fn parse_precise_time(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 60.0 * 60.0,
+        "d" => 24.0 * 60.0 * 60.0,
+        _ => return None,
+    };
+    precise_seconds(parse_decimal(digits.trim_end())? * unit)
+}
+
+fn precise_seconds(seconds: f64) -> Option<Duration> {
+    let fits = (0.0..=f64::from(u32::MAX)).contains(&seconds);
+    fits.then(|| Duration::try_from_secs_f64(seconds).ok())
+        .flatten()
+}
+
+/// Unlike `parse()` without a sign, an exponent, or `inf`.
+fn parse_decimal(text: &str) -> Option<f64> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    is_plain.then(|| text.parse().ok()).flatten()
 }
 
 /// Unlike `parse()` without a sign.

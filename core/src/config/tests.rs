@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::error::ErrorCode;
+use crate::failover::policy::{FailoverPolicy, RetryPolicy};
 
 const SEED: &str = include_str!("../../../docs/examples/seed.json");
 const EXISTING_ARRAY: &str = include_str!("../../../docs/examples/existing-array.json");
@@ -125,6 +126,106 @@ fn the_existing_plugins_single_connection_is_read() {
 }
 
 #[test]
+fn the_failover_policy_overrides_the_default() {
+    let read = connection(json!({"failover": {
+        "connect_timeout": 0.5,
+        "liveness_interval": "250ms",
+        "liveness_timeout": "1.5s",
+        "cool_down": "5m",
+        "base_delay": 2,
+        "max_delay": "1h",
+        "max_retries": 0,
+        "multiplier": 1.5,
+        "jitter": "0.25",
+        "on_child_failure": true,
+    }}))
+    .failover
+    .over(&FailoverPolicy::default());
+    let expected = FailoverPolicy {
+        connect_timeout: Duration::from_millis(500),
+        liveness_interval: Duration::from_millis(250),
+        liveness_timeout: Duration::from_millis(1500),
+        cool_down: seconds(300),
+        on_child_failure: true,
+        retry: RetryPolicy {
+            base_delay: seconds(2),
+            max_delay: seconds(3600),
+            multiplier: 1.5,
+            jitter: 0.25,
+            max_retries: 0,
+        },
+    };
+    assert_eq!(read, expected);
+
+    let unset = connection(json!({"failover": {}})).failover;
+    assert_eq!(unset, Failover::default());
+    assert_eq!(unset.over(&expected), expected);
+}
+
+#[test]
+fn wrong_failover_policies_are_refused() {
+    let time = "expected seconds such as 0.5, or a string such as \"250ms\", \"1.5s\" or \"5m\"";
+    for (failover, expected) in [
+        (json!([]), ": expected an object, found an array".to_owned()),
+        (
+            json!({"connect_timeout": "-1s"}),
+            format!(".connect_timeout: {time}, found \"-1s\""),
+        ),
+        (
+            json!({"connect_timeout": -1}),
+            format!(".connect_timeout: {time}, found -1"),
+        ),
+        (
+            json!({"cool_down": "1e3"}),
+            format!(".cool_down: {time}, found \"1e3\""),
+        ),
+        (
+            json!({"max_delay": true}),
+            format!(".max_delay: {time}, found true"),
+        ),
+        (
+            json!({"base_delay": 4294967296u64}),
+            format!(".base_delay: {time}, found 4294967296"),
+        ),
+        (
+            json!({"multiplier": 0.5}),
+            ".multiplier: expected a number of at least 1, found 0.5".to_owned(),
+        ),
+        (
+            json!({"jitter": 1.5}),
+            ".jitter: expected a number from 0 to 1, found 1.5".to_owned(),
+        ),
+        (
+            json!({"max_retries": -1}),
+            ".max_retries: expected a number from 0 to 4294967295, found -1".to_owned(),
+        ),
+        (
+            json!({"liveness_interval": 1}),
+            ".liveness_timeout: expected a time, as liveness_interval is given, found nothing"
+                .to_owned(),
+        ),
+        (
+            json!({"liveness_timeout": 1}),
+            ".liveness_interval: expected a time, as liveness_timeout is given, found nothing"
+                .to_owned(),
+        ),
+        (
+            json!({"retries": 1}),
+            ".retries: unknown option, expected one of connect_timeout, liveness_interval, \
+             liveness_timeout, cool_down, on_child_failure, max_retries, base_delay, max_delay, \
+             multiplier, jitter"
+                .to_owned(),
+        ),
+    ] {
+        let document = json!({"connections": {"test": {"failover": failover}}});
+        assert_eq!(
+            message(&document.to_string()),
+            format!("connections.test.failover{expected}")
+        );
+    }
+}
+
+#[test]
 fn an_empty_connection_has_swanctls_defaults() {
     let connection = connection(json!({}));
     let any = vec![Auth::default()];
@@ -151,6 +252,7 @@ fn an_empty_connection_has_swanctls_defaults() {
         local: any.clone(),
         remote: any,
         children: vec![],
+        failover: Failover::default(),
     };
     assert_eq!(connection, expected);
     assert!(connection.remote_addrs.is_empty());

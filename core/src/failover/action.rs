@@ -3,7 +3,7 @@
 //! What the failover manager is told to care for, and what it wants done.
 
 use super::address::AddressList;
-use super::policy::RetryPolicy;
+use super::policy::FailoverPolicy;
 use crate::error::Error;
 use crate::protocol::Event;
 
@@ -14,27 +14,54 @@ pub struct Settings {
     pub gateways: AddressList,
     /// The names of its CHILD_SA configurations.
     pub children: Vec<String>,
-    /// How often and how soon it is tried again.
-    pub policy: RetryPolicy,
+    /// When and how it fails over.
+    pub policy: FailoverPolicy,
 }
 
 /// What is to be done. Actions of one connection are carried out in their order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Initiate the CHILD_SAs, or an IKE_SA without one if there are none, to the gateway: with the
-    /// connection's own configuration if it is the `first`, else with a clone for that gateway. The
-    /// outcome is to be reported by [`FailoverManager::initiated`](super::manager::FailoverManager::initiated) with the same number.
+    /// Make the attempt of that number, if
+    /// [`FailoverManager::begin`](super::manager::FailoverManager::begin) still wants it, and report
+    /// its outcome by [`FailoverManager::initiated`](super::manager::FailoverManager::initiated).
     Initiate {
         /// The connection.
         connection: String,
-        /// The gateway.
-        gateway: String,
-        /// Whether it is the connection's first one.
-        first: bool,
+        /// The attempt.
+        attempt: u64,
+    },
+    /// Bring up CHILD_SAs on an IKE_SA that is there.
+    InitiateChildren {
+        /// The connection.
+        connection: String,
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
         /// The CHILD_SA configurations.
         children: Vec<String>,
-        /// The attempt; nothing is to be done if it is not current any more.
-        attempt: u64,
+    },
+    /// Give an IKE_SA that was initiated with a clone the connection's own configuration, by which
+    /// charon and its operators know it.
+    Adopt {
+        /// The connection.
+        connection: String,
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
+    },
+    /// Prepare what charon is led to when it retries or re-establishes the IKE_SA by itself.
+    Steer {
+        /// The connection.
+        connection: String,
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
+        /// The gateway; None to end charon's own retries.
+        gateway: Option<String>,
+    },
+    /// Forget what was prepared for the IKE_SA.
+    Unsteer {
+        /// The connection.
+        connection: String,
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
     },
     /// Unregister the clone for the gateway: nothing uses it any more.
     ReleaseClone {
@@ -43,11 +70,37 @@ pub enum Action {
         /// The gateway.
         gateway: String,
     },
-    /// Delete the connection's IKE_SAs ([`FailoverManager::ike_sas`](super::manager::FailoverManager::ike_sas) when it is
-    /// carried out).
+    /// Delete the connection's IKE_SAs
+    /// ([`FailoverManager::ike_sas`](super::manager::FailoverManager::ike_sas) when it is carried
+    /// out).
     Terminate {
         /// The connection.
         connection: String,
+    },
+    /// Delete one IKE_SA, with a notice to its gateway.
+    Delete {
+        /// The connection.
+        connection: String,
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
+    },
+    /// Destroy the IKE_SA to a gateway that failed, without waiting for the gateway.
+    Abandon {
+        /// The connection.
+        connection: String,
+        /// The gateway.
+        gateway: String,
+        /// Unique id of the IKE_SA; None for one that charon has not told of, as its peer's name
+        /// does not resolve yet.
+        ike_sa: Option<u32>,
+    },
+    /// Ask the gateway for a sign of life, unless its traffic gives one; either is to be reported by
+    /// [`FailoverManager::probed`](super::manager::FailoverManager::probed).
+    Probe {
+        /// The connection.
+        connection: String,
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
     },
     /// Send a DPD request.
     SendDpd {
@@ -71,4 +124,16 @@ impl Action {
     pub(super) fn publish(event: Event) -> Self {
         Self::Publish(Box::new(event))
     }
+}
+
+/// One attempt as it is to be made: with the connection's own configuration, or with a clone for the
+/// gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begin {
+    /// The gateway.
+    pub gateway: String,
+    /// Whether the connection's own configuration leads there.
+    pub own: bool,
+    /// The CHILD_SA configurations; all that there are if it is empty.
+    pub children: Vec<String>,
 }

@@ -3,22 +3,30 @@
 //! What is known of one connection.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::action::Settings;
-use super::address::AddressList;
-use super::policy::RetryPolicy;
+use super::address::Gateway;
+use super::deadlines::Timer;
+use super::gateways::{Gateways, Next};
+use super::policy::FailoverPolicy;
 use super::verdict::Seen;
-use crate::protocol::{ConnectionState, ConnectionStatus};
+use super::Now;
+use crate::protocol::{ConnectionState, ConnectionStatus, GatewayStatus};
 
 /// One connection and its IKE_SAs.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub gateways: AddressList,
-    /// Its CHILD_SA configurations.
+    pub gateways: Gateways,
+    /// Its CHILD_SA configurations; none are known of a connection that others loaded.
     pub children: Vec<String>,
-    pub policy: RetryPolicy,
+    pub policy: FailoverPolicy,
+    /// Loaded by others (vici, stroke): known for as long as it has something to do.
+    pub foreign: bool,
     pub state: State,
+    /// An operator's switch to another gateway, while the IKE_SA to the present one stays up.
+    pub switch: Option<Attempt>,
     /// The gateway in use, being tried, or tried last.
     pub active: Option<String>,
     /// Consecutive failovers without an established IKE_SA.
@@ -38,6 +46,8 @@ pub(super) struct Connection {
 pub(super) enum State {
     /// Nothing, and nothing is wanted.
     Down,
+    /// Too many attempts are under way for this gateway to be tried now.
+    Queued { gateway: String },
     /// An attempt is under way, from the decision to initiate on.
     Connecting(Attempt),
     /// The IKE_SA of this unique id is up.
@@ -53,6 +63,10 @@ pub(super) enum State {
 pub(super) struct Attempt {
     pub number: u64,
     pub gateway: String,
+    /// Since when (monotonic).
+    pub since: Duration,
+    /// Once charon was told to: whether with the connection's own configuration.
+    pub own: Option<bool>,
     /// Its IKE_SA, once charon has told of one.
     pub ike_sa: Option<u32>,
 }
@@ -63,11 +77,19 @@ pub(super) struct Sa {
     pub name: String,
     pub gateway: String,
     pub phase: Phase,
+    /// Prepared to replace another one, and not yet initiated.
+    pub created: bool,
     /// Reported down: what happens to its CHILD_SAs from here on is a consequence.
     pub down: bool,
     /// Its CHILD_SAs that are up.
     pub children: BTreeSet<String>,
     pub seen: Seen,
+    /// When its gateway last gave a sign of life (monotonic).
+    pub heard: Duration,
+    /// Since when it is asked for one.
+    pub asked: Option<Duration>,
+    /// Where charon was prepared to be led, once it was.
+    pub steered_to: Option<Option<String>>,
 }
 
 /// How far an IKE_SA is.
@@ -77,16 +99,36 @@ pub(super) enum Phase {
     Successor,
     Connecting,
     Up,
+    /// Being deleted, or given up by us.
     Closing,
 }
 
-impl Connection {
-    pub fn new(settings: Settings) -> Self {
+impl Sa {
+    pub fn new(name: &str, gateway: String, now: Duration) -> Self {
         Self {
-            gateways: settings.gateways,
+            name: name.to_owned(),
+            gateway,
+            phase: Phase::Connecting,
+            created: false,
+            down: false,
+            children: BTreeSet::new(),
+            seen: Seen::default(),
+            heard: now,
+            asked: None,
+            steered_to: None,
+        }
+    }
+}
+
+impl Connection {
+    pub fn new(settings: Settings, foreign: bool) -> Self {
+        Self {
+            gateways: Gateways::new(settings.gateways),
             children: settings.children,
             policy: settings.policy,
+            foreign,
             state: State::Down,
+            switch: None,
             active: None,
             retries: 0,
             outage_since: None,
@@ -96,30 +138,13 @@ impl Connection {
         }
     }
 
-    /// The first gateway, which the connection's own configuration serves.
-    pub fn first_gateway(&self) -> Option<String> {
-        self.gateways.get(0).map(ToString::to_string)
-    }
-
-    /// The gateway to try after one that failed; one that is not in the list counts as the first.
-    pub fn gateway_after(&self, gateway: &str) -> Option<String> {
-        let position = self.gateways.position_of_name(gateway).unwrap_or(0);
-        let next = self.gateways.next_after(position)?;
-        self.gateways.get(next).map(ToString::to_string)
-    }
-
     /// The CHILD_SAs to bring up: what was up or asked for, else all.
     pub fn children_to_initiate(&self) -> Vec<String> {
-        let wanted = if self.wanted.is_empty() {
-            &self.children
+        if self.wanted.is_empty() {
+            self.children.clone()
         } else {
-            &self.wanted
-        };
-        wanted
-            .iter()
-            .filter(|child| self.children.contains(child))
-            .cloned()
-            .collect()
+            self.wanted.clone()
+        }
     }
 
     pub fn want(&mut self, child: &str) {
@@ -138,33 +163,159 @@ impl Connection {
     /// Back to the start: nothing is up, nothing is wanted.
     pub fn rest(&mut self) {
         self.state = State::Down;
+        self.switch = None;
         self.retries = 0;
         self.outage_since = None;
         self.wanted.clear();
+        self.gateways.forgive();
+    }
+
+    /// Whether a CHILD_SA of that name may be asked for; which there are is not known of a connection
+    /// that others loaded.
+    pub fn knows_child(&self, child: &str) -> bool {
+        self.foreign || self.children.iter().any(|known| known == child)
+    }
+
+    /// A new start, after which nothing of the last outage counts.
+    pub fn afresh(&mut self, now: Now) {
+        self.retries = 0;
+        self.outage_since = Some(now.monotonic);
+        self.gateways.forgive();
+    }
+
+    /// An operator's switch is all that is left.
+    pub fn carry_on_with(&mut self, switch: Attempt) {
+        self.gateways.trying(&switch.gateway);
+        self.retries = 1;
+        self.active = Some(switch.gateway.clone());
+        self.state = State::Connecting(switch);
+    }
+
+    /// What becomes of the IKE_SA does not matter any more.
+    pub fn give_up(&mut self, ike_sa: Option<u32>) {
+        if let Some(sa) = ike_sa.and_then(|id| self.ike_sas.get_mut(&id)) {
+            sa.phase = Phase::Closing;
+        }
     }
 
     /// An IKE_SA that is up, or else one that is coming up.
-    pub fn other_live_sa(&self) -> Option<(u32, &Sa)> {
-        let of_phase = |phase| {
-            self.ike_sas
-                .iter()
-                .find(|(_, sa)| sa.phase == phase)
-                .map(|(id, sa)| (*id, sa))
+    pub fn live_sa(&self) -> Option<u32> {
+        self.sa_in(Phase::Up)
+            .or_else(|| self.sa_in(Phase::Connecting))
+    }
+
+    pub fn sa_in(&self, phase: Phase) -> Option<u32> {
+        self.ike_sas
+            .iter()
+            .find(|(_, sa)| sa.phase == phase)
+            .map(|(id, _)| *id)
+    }
+
+    /// Whether the outage ends when the IKE_SA is up, or only with a CHILD_SA.
+    pub fn needs_child(&self) -> bool {
+        self.policy.on_child_failure && (self.foreign || !self.children.is_empty())
+    }
+
+    /// The attempt of that number.
+    pub fn attempt(&mut self, number: u64) -> Option<&mut Attempt> {
+        let connecting = match &mut self.state {
+            State::Connecting(attempt) => Some(attempt),
+            _ => None,
         };
-        of_phase(Phase::Up).or_else(|| of_phase(Phase::Connecting))
+        connecting
+            .into_iter()
+            .chain(&mut self.switch)
+            .find(|attempt| attempt.number == number)
+    }
+
+    /// The gateway of an IKE_SA with the connection's own configuration. charon itself takes the first
+    /// address that resolves; which name that was is only known where we asked for it.
+    pub fn gateway_at(&self, remote: Option<IpAddr>) -> Option<String> {
+        let list = self.gateways.list();
+        let known = remote
+            .and_then(|remote| list.position_of(&remote))
+            .and_then(|position| list.get(position));
+        if let Some(gateway) = known {
+            return Some(gateway.to_string());
+        }
+        let asked = match &self.state {
+            State::Connecting(attempt) => Some(&attempt.gateway),
+            State::Established(id) => self.ike_sas.get(id).map(|sa| &sa.gateway),
+            _ => None,
+        };
+        let is_name = |gateway: &&Gateway| gateway.ip().is_none();
+        asked
+            .and_then(|asked| list.get(list.position_of_name(asked)?))
+            .filter(|gateway| is_name(gateway))
+            .or_else(|| list.gateways().iter().find(is_name))
+            .map(Gateway::to_string)
+            .or_else(|| self.gateways.first())
+    }
+
+    /// Whether an attempt is under way that makes others wait: not for a gateway without alternative,
+    /// as charon may try that for ever.
+    pub fn is_half_open(&self) -> bool {
+        let attempted = matches!(self.state, State::Connecting(_)) || self.switch.is_some();
+        attempted && self.gateways.list().len() >= 2
+    }
+
+    /// When it has to be looked at again. A connection without another gateway gains nothing from
+    /// giving up the one that it has.
+    pub fn deadlines(&self) -> Vec<(Timer, Duration)> {
+        if self.gateways.list().len() < 2 {
+            return Vec::new();
+        }
+        let timeout = self.policy.connect_timeout;
+        let limit = |attempt: &Attempt| attempt.since.saturating_add(timeout);
+        let mut deadlines = Vec::new();
+        match &self.state {
+            State::Waiting { until, .. } => deadlines.push((Timer::Retry, *until)),
+            State::Connecting(attempt) if !timeout.is_zero() => {
+                deadlines.push((Timer::Connect, limit(attempt)));
+            }
+            State::Established(id) => {
+                let sa = self.ike_sas.get(id).filter(|sa| sa.phase == Phase::Up);
+                if let (Some(sa), Some((interval, timeout))) = (sa, self.policy.liveness()) {
+                    deadlines.push(match sa.asked {
+                        None => (Timer::Probe, sa.heard.saturating_add(interval)),
+                        Some(asked) => (Timer::Dead, asked.saturating_add(timeout)),
+                    });
+                }
+            }
+            _ => {}
+        }
+        if let Some(switch) = self.switch.as_ref().filter(|_| !timeout.is_zero()) {
+            deadlines.push((Timer::Switch, limit(switch)));
+        }
+        deadlines
+    }
+
+    /// Where charon is to be led if the gateway of that IKE_SA fails and charon goes on by itself;
+    /// None if it is to stop.
+    pub fn steer(&self, sa: &Sa, now: Duration) -> Option<String> {
+        let mut gateways = self.gateways.clone();
+        gateways.trying(&sa.gateway);
+        match gateways.next_after(&sa.gateway, now)? {
+            Next {
+                gateway,
+                repetition: None,
+            } if self.policy.retry.allows(self.retries) => Some(gateway),
+            _ => None,
+        }
     }
 
     /// Gateways whose clone nothing uses any more; they are forgotten.
     pub fn take_unused_clones(&mut self) -> Vec<String> {
-        let attempted = match &self.state {
+        let planned = match &self.state {
             State::Connecting(attempt) => Some(&attempt.gateway),
-            State::Waiting { gateway, .. } => Some(gateway),
+            State::Waiting { gateway, .. } | State::Queued { gateway } => Some(gateway),
             State::Down | State::Established(_) | State::Exhausted => None,
         };
+        let switch = self.switch.as_ref().map(|attempt| &attempt.gateway);
         let unused: Vec<String> = self
             .clones
             .iter()
-            .filter(|gateway| Some(*gateway) != attempted)
+            .filter(|gateway| Some(*gateway) != planned && Some(*gateway) != switch)
             .filter(|gateway| !self.ike_sas.values().any(|sa| sa.gateway == **gateway))
             .cloned()
             .collect();
@@ -174,32 +325,59 @@ impl Connection {
         unused
     }
 
-    pub fn status(&self, name: &str) -> ConnectionStatus {
+    pub fn status(&self, name: &str, now: Duration) -> ConnectionStatus {
         let current = match &self.state {
             State::Connecting(attempt) => attempt.ike_sa,
             State::Established(id) => Some(*id),
-            State::Down | State::Waiting { .. } | State::Exhausted => None,
+            _ => None,
         };
+        let wait = |until: Duration| millis(until.saturating_sub(now));
         ConnectionStatus {
             name: name.to_owned(),
-            gateways: self
-                .gateways
-                .gateways()
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            gateways: self.gateways.names().collect(),
             active_gateway: self.active.clone(),
             state: match self.state {
                 State::Down => ConnectionState::Down,
                 State::Connecting(_) => ConnectionState::Connecting,
                 State::Established(_) => ConnectionState::Established,
-                State::Waiting { .. } => ConnectionState::Waiting,
+                State::Waiting { .. } | State::Queued { .. } => ConnectionState::Waiting,
                 State::Exhausted => ConnectionState::Exhausted,
             },
             retries: self.retries,
+            next_retry_ms: match self.state {
+                State::Waiting { until, .. } => Some(wait(until)),
+                _ => None,
+            },
             ike_sa_name: current
                 .and_then(|id| self.ike_sas.get(&id))
                 .map(|sa| sa.name.clone()),
+            policy: (&self.policy).into(),
+            gateway_status: self
+                .gateways
+                .names()
+                .map(|gateway| {
+                    let health = self.gateways.health(&gateway);
+                    GatewayStatus {
+                        last_result: match (health.last_failure, health.last_success) {
+                            (Some(reason), _) => Some(reason.as_str()),
+                            (None, Some(_)) => Some("established"),
+                            (None, None) => None,
+                        },
+                        last_success: health.last_success.map(|at| at.as_secs()),
+                        failures_in_a_row: health.failures_in_a_row,
+                        set_aside_ms: health
+                            .set_aside_until
+                            .filter(|until| *until > now)
+                            .map(wait),
+                        gateway,
+                    }
+                })
+                .collect(),
         }
     }
+}
+
+/// For people and programs.
+pub(super) fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
 }

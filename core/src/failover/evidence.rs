@@ -42,6 +42,21 @@ pub enum Evidence {
         /// Unique id of the replaced IKE_SA.
         old: u32,
     },
+    /// charon goes on by itself and was led to another gateway, as was prepared: it tries the IKE_SA
+    /// again (after a timeout that is not told of by an alert), or replaces another one by it.
+    Steered {
+        /// The IKE_SA; nothing was told of a new one before.
+        ike_sa: IkeSa,
+        /// Unique id of the IKE_SA that it replaces.
+        replaces: Option<u32>,
+        /// The gateway.
+        gateway: String,
+    },
+    /// An authenticated message of the peer's came.
+    Received {
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
+    },
     /// A CHILD_SA came up or went down (`child_updown`).
     ChildUpdown {
         /// Unique id of its IKE_SA.
@@ -71,6 +86,8 @@ pub struct IkeSa {
     pub id: u32,
     /// The name of its configuration.
     pub name: String,
+    /// The remote addresses of its configuration.
+    pub remote_addrs: String,
     /// The peer's address, where it is known.
     pub remote: Option<IpAddr>,
     /// Whether we initiated it, or the IKE_SA that it replaced by rekeying.
@@ -125,6 +142,8 @@ pub enum Alert {
     PeerAuthFailed,
     /// No common IKE proposal.
     ProposalMismatchIke,
+    /// The IKE_SA stays although its CHILD_SA failed.
+    KeepOnChildSaFailure,
 }
 
 /// The task queues of an IKE_SA (libcharon sa/task_manager.h).

@@ -25,6 +25,10 @@ pub struct Entry {
     pub reason: Reason,
     /// What became of it.
     pub result: Outcome,
+    /// Consecutive failovers without an established IKE_SA, counted from 1.
+    pub attempt: u32,
+    /// How long the tunnel was away, once it is back.
+    pub outage: Option<Duration>,
 }
 
 /// What became of a failover.
@@ -53,6 +57,18 @@ impl Default for History {
     }
 }
 
+impl Outcome {
+    /// As in replies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Established => "established",
+            Self::Failed(reason) => reason.as_str(),
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
 impl History {
     /// Keeps at most `size` entries.
     pub fn new(size: usize) -> Self {
@@ -70,8 +86,9 @@ impl History {
         }
     }
 
-    /// Sets the result of the connection's pending failover, if it has one.
-    pub fn conclude(&mut self, connection: &str, result: Outcome) {
+    /// Sets the result of the connection's pending failover, if it has one, and how long the tunnel
+    /// was away.
+    pub fn conclude(&mut self, connection: &str, result: Outcome, outage: Option<Duration>) {
         let pending = self
             .entries
             .iter_mut()
@@ -80,6 +97,7 @@ impl History {
             .filter(|entry| entry.result == Outcome::Pending);
         if let Some(entry) = pending {
             entry.result = result;
+            entry.outage = outage;
         }
     }
 
@@ -106,6 +124,8 @@ mod tests {
             to: "10.0.0.2".into(),
             reason: Reason::DpdTimeout,
             result: Outcome::Pending,
+            attempt: 1,
+            outage: None,
         }
     }
 
@@ -141,8 +161,8 @@ mod tests {
         let mut history = History::default();
         history.add(entry(1, "net"));
         history.add(entry(2, "other"));
-        history.conclude("net", Outcome::Established);
-        history.conclude("net", Outcome::Abandoned);
+        history.conclude("net", Outcome::Established, Some(Duration::from_millis(5)));
+        history.conclude("net", Outcome::Abandoned, None);
         let results: Vec<Outcome> = history.latest(2).map(|entry| entry.result).collect();
         assert_eq!(results, [Outcome::Pending, Outcome::Established]);
     }

@@ -5,7 +5,9 @@
 pub mod action;
 pub mod address;
 mod connection;
+mod deadlines;
 pub mod evidence;
+mod gateways;
 pub mod history;
 pub mod manager;
 pub mod policy;
@@ -13,13 +15,15 @@ pub mod verdict;
 
 use std::time::Duration;
 
-/// The current time, twice: both are read by whatever drives the core.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The current time, twice, and chance: whatever drives the core brings them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Now {
     /// Since an arbitrary start, never going back: for deadlines and durations.
     pub monotonic: Duration,
     /// Since 1970-01-01 00:00 UTC: for people.
     pub unix: Duration,
+    /// A random number between 0 and 1, for jitter.
+    pub random: f64,
 }
 
 /// The separator between a connection's name and a gateway in the name of a clone.

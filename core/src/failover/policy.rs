@@ -1,51 +1,93 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! How often, and how soon, a connection is tried again.
+//! When a gateway counts as failed, and how soon and how often another one is tried.
 
 use std::time::Duration;
 
-/// Retry policy of a connection.
+/// The failover policy of a connection; zero switches a deadline off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FailoverPolicy {
+    /// An attempt that is not established after that is abandoned; charon's own retransmission is
+    /// the only limit without it.
+    pub connect_timeout: Duration,
+    /// How long a gateway may be silent before it is asked for a sign of life.
+    pub liveness_interval: Duration,
+    /// How long it may take to give one.
+    pub liveness_timeout: Duration,
+    /// How long a gateway that refused is set aside as long as another is usable.
+    pub cool_down: Duration,
+    /// Whether an IKE_SA without any of its CHILD_SAs is a failure of the gateway.
+    pub on_child_failure: bool,
+    /// How soon and how often.
+    pub retry: RetryPolicy,
+}
+
+impl Default for FailoverPolicy {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            liveness_interval: Duration::ZERO,
+            liveness_timeout: Duration::ZERO,
+            cool_down: Duration::from_secs(600),
+            on_child_failure: false,
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+impl FailoverPolicy {
+    /// The interval and the timeout of the own liveness check, if it is on.
+    pub fn liveness(&self) -> Option<(Duration, Duration)> {
+        let on = !self.liveness_interval.is_zero() && !self.liveness_timeout.is_zero();
+        on.then_some((self.liveness_interval, self.liveness_timeout))
+    }
+}
+
+/// How soon and how often a connection is tried again.
+///
+/// A gateway that was not tried in this round is tried at once. Delays stand between rounds, in each
+/// of which every usable gateway is tried.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
-    /// Delay before the first failover; zero switches immediately, whatever the multiplier.
+    /// Delay before the second round.
     pub base_delay: Duration,
     /// Upper bound of the delay.
     pub max_delay: Duration,
-    /// What the delay grows by with each failover.
+    /// What the delay grows by with each round.
     pub multiplier: f64,
+    /// Up to which part of the delay is randomly subtracted, 0 to 1.
+    pub jitter: f64,
     /// Consecutive failovers without an established IKE_SA, 0 for no limit.
     pub max_retries: u32,
 }
 
 impl Default for RetryPolicy {
-    /// Immediate switching, five times.
     fn default() -> Self {
         Self {
-            base_delay: Duration::ZERO,
+            base_delay: Duration::from_secs(1),
             max_delay: Duration::from_secs(60),
             multiplier: 2.0,
+            jitter: 0.1,
             max_retries: 5,
         }
     }
 }
 
 impl RetryPolicy {
-    /// The delay before a failover: `min(base_delay * multiplier^attempt, max_delay)`, with attempts
-    /// counted from 0.
-    pub fn delay(&self, attempt: u32) -> Duration {
+    /// The delay before a round: `min(base_delay * multiplier^attempt, max_delay)` less the jitter,
+    /// with attempts counted from 0 for the first repetition. `random` is between 0 and 1.
+    pub fn delay(&self, attempt: u32, random: f64) -> Duration {
+        if self.base_delay.is_zero() {
+            return Duration::ZERO;
+        }
         let factor = self
             .multiplier
             .max(0.0)
             .powi(attempt.try_into().unwrap_or(i32::MAX));
-        let seconds = self.base_delay.as_secs_f64() * factor;
-        // Also catches NaN (0 * infinity), for which an immediate switch is right.
-        Duration::try_from_secs_f64(seconds)
-            .unwrap_or(if self.base_delay.is_zero() {
-                Duration::ZERO
-            } else {
-                self.max_delay
-            })
-            .min(self.max_delay)
+        let delay = Duration::try_from_secs_f64(self.base_delay.as_secs_f64() * factor)
+            .unwrap_or(Duration::MAX)
+            .min(self.max_delay);
+        delay.mul_f64(1.0 - self.jitter.clamp(0.0, 1.0) * random.clamp(0.0, 1.0))
     }
 
     /// Whether another failover is allowed after so many in a row.
@@ -60,39 +102,59 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_default_switches_immediately_and_five_times() {
-        let policy = RetryPolicy::default();
-        assert_eq!(policy.delay(0), Duration::ZERO);
-        assert_eq!(policy.delay(1000), Duration::ZERO);
-        assert!(policy.allows(4));
-        assert!(!policy.allows(5));
-    }
-
-    #[test]
     fn the_delay_grows_to_its_bound() {
         let policy = RetryPolicy {
             base_delay: Duration::from_secs(1),
             max_delay: Duration::from_secs(10),
-            multiplier: 2.0,
-            max_retries: 0,
+            ..RetryPolicy::default()
         };
-        let seconds: Vec<u64> = (0..6).map(|n| policy.delay(n).as_secs()).collect();
+        let seconds: Vec<u64> = (0..6).map(|n| policy.delay(n, 0.0).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 10, 10]);
+        assert_eq!(policy.delay(4, 1.0), Duration::from_secs(9), "a tenth less");
+    }
+
+    #[test]
+    fn no_base_delay_is_no_delay() {
+        let policy = RetryPolicy {
+            base_delay: Duration::ZERO,
+            ..RetryPolicy::default()
+        };
+        assert_eq!(policy.delay(u32::MAX, 0.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn retries_are_limited_unless_the_limit_is_zero() {
+        let mut policy = RetryPolicy::default();
+        assert!(policy.allows(4));
+        assert!(!policy.allows(5));
+        policy.max_retries = 0;
         assert!(policy.allows(u32::MAX));
+    }
+
+    #[test]
+    fn liveness_is_on_with_both_times_only() {
+        let mut policy = FailoverPolicy::default();
+        assert_eq!(policy.liveness(), None);
+        policy.liveness_interval = Duration::from_secs(2);
+        assert_eq!(policy.liveness(), None);
+        policy.liveness_timeout = Duration::from_secs(1);
+        assert!(policy.liveness().is_some());
     }
 
     proptest! {
         #[test]
         fn the_delay_never_exceeds_its_bound(
             base in 0.0..1e6f64, max in 0.0..1e6f64, multiplier in -1.0..1e3f64, attempt: u32,
+            jitter in -1.0..2.0f64, random in 0.0..1.0f64,
         ) {
             let policy = RetryPolicy {
                 base_delay: Duration::from_secs_f64(base),
                 max_delay: Duration::from_secs_f64(max),
                 multiplier,
+                jitter,
                 max_retries: 0,
             };
-            prop_assert!(policy.delay(attempt) <= policy.max_delay);
+            prop_assert!(policy.delay(attempt, random) <= policy.max_delay);
         }
     }
 }

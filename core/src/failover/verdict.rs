@@ -26,9 +26,25 @@ pub enum Reason {
     PeerDeleted,
     /// charon could not begin the initiation.
     InitiateFailed,
+    /// The IKE_SA came up, but none of its CHILD_SAs did.
+    ChildFailed,
+    /// The attempt was not established within `connect_timeout`.
+    ConnectTimeout,
+    /// The gateway gave no sign of life within `liveness_timeout`.
+    LivenessTimeout,
+    /// An operator asked for another gateway.
+    Operator,
 }
 
 impl Reason {
+    /// Whether the gateway answers and refuses: trying it again soon is pointless.
+    pub fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::AuthFailed | Self::NoProposalChosen | Self::Rejected
+        )
+    }
+
     /// As in events.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,6 +56,10 @@ impl Reason {
             Self::DpdTimeout => "dpd_timeout",
             Self::PeerDeleted => "peer_deleted",
             Self::InitiateFailed => "initiate_failed",
+            Self::ChildFailed => "child_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::LivenessTimeout => "liveness_timeout",
+            Self::Operator => "operator",
         }
     }
 }
@@ -62,14 +82,24 @@ enum Party {
 impl Seen {
     /// An alert was raised for it.
     pub fn alert(&mut self, alert: Alert) {
+        if alert == Alert::KeepOnChildSaFailure {
+            // Not about the IKE_SA.
+            return;
+        }
         // PEER_INIT_UNREACHABLE follows the timeout and is the more exact of both.
         self.alert = Some(alert);
     }
 
-    /// It is up: what went wrong on the way does not count any more.
-    pub fn established(&mut self) {
+    /// It is up, or tried again: what went wrong on the way does not count any more.
+    pub fn recovered(&mut self) {
         self.alert = None;
         self.refused = false;
+    }
+
+    /// What charon lacks of its own credentials cannot be had from another gateway: unlike a refusal
+    /// by the peer, it is not reported down.
+    pub fn lacks_credentials(&self) -> bool {
+        self.alert == Some(Alert::LocalAuthFailed) && !self.refused
     }
 
     /// It was reported down. Before it ever was up, only a message of the peer's leads to that.
@@ -89,6 +119,15 @@ impl Seen {
     /// Another IKE_SA has taken its place: by rekeying, or because charon itself replaced it.
     pub fn superseded(&mut self) {
         self.superseded = true;
+    }
+}
+
+/// Why the gateway of an IKE_SA failed for which charon went on by itself, before its end.
+pub(super) fn going_on(seen: &Seen, was_up: bool) -> Reason {
+    match seen.deleted_by {
+        Some(Party::Peer) => Reason::PeerDeleted,
+        _ if was_up => Reason::DpdTimeout,
+        _ => Reason::PeerUnreachable,
     }
 }
 
@@ -131,12 +170,16 @@ pub fn verdict(seen: &Seen, end: &IkeSa) -> Option<Reason> {
         // Deleted.
         (S::Deleting, Some(Party::Peer), _) => Some(Reason::PeerDeleted),
         (S::Deleting, _, _) => None,
+        // Never came up, for lack of our own credentials.
+        (S::Created | S::Connecting, _, _) if seen.lacks_credentials() => None,
         // Never came up.
         (S::Created | S::Connecting, _, Some(alert)) => Some(match alert {
             Alert::PeerAddrFailed => Reason::AddressUnresolvable,
             Alert::LocalAuthFailed | Alert::PeerAuthFailed => Reason::AuthFailed,
             Alert::ProposalMismatchIke => Reason::NoProposalChosen,
-            Alert::RetransmitSendTimeout | Alert::PeerInitUnreachable => Reason::PeerUnreachable,
+            Alert::RetransmitSendTimeout
+            | Alert::PeerInitUnreachable
+            | Alert::KeepOnChildSaFailure => Reason::PeerUnreachable,
         }),
         (S::Created | S::Connecting, _, None) if seen.refused => Some(Reason::Rejected),
         // Was up, and a request, MOBIKE's path probing included, remained without an answer.
@@ -157,6 +200,7 @@ mod tests {
         IkeSa {
             id: 1,
             name: "net".into(),
+            remote_addrs: "10.0.0.1,10.0.0.2".into(),
             remote: None,
             initiator: true,
             state,
@@ -200,13 +244,19 @@ mod tests {
 
     #[test]
     fn authentication_failed_on_either_side() {
+        let end = ended_in(IkeSaState::Connecting);
         for alert in [Alert::LocalAuthFailed, Alert::PeerAuthFailed] {
-            let seen = alerted(alert);
-            assert_eq!(
-                verdict(&seen, &ended_in(IkeSaState::Connecting)),
-                Some(Reason::AuthFailed)
-            );
+            let mut seen = alerted(alert);
+            seen.down(&end);
+            assert_eq!(verdict(&seen, &end), Some(Reason::AuthFailed));
         }
+    }
+
+    #[test]
+    fn without_own_credentials_no_gateway_is_better() {
+        let seen = alerted(Alert::LocalAuthFailed);
+        assert!(seen.lacks_credentials());
+        assert_eq!(verdict(&seen, &ended_in(IkeSaState::Connecting)), None);
     }
 
     #[test]
@@ -332,7 +382,7 @@ mod tests {
     #[test]
     fn trouble_before_it_came_up_is_forgotten() {
         let mut seen = alerted(Alert::RetransmitSendTimeout);
-        seen.established();
+        seen.recovered();
         assert_eq!(verdict(&seen, &ended_in(IkeSaState::Established)), None);
     }
 }

@@ -9,7 +9,9 @@ mod request;
 
 pub use event::{Event, Tunnel};
 pub use framer::{Framer, MAX_REQUEST, PAUSE};
-pub use reply::{ConnectionState, ConnectionStatus, Reply};
+pub use reply::{
+    ConnectionState, ConnectionStatus, GatewayStatus, HistoryEntry, PolicyStatus, Reply,
+};
 pub use request::{parse, Rejection, Request, Verb};
 
 use serde::Serialize;

@@ -2,13 +2,17 @@
 
 //! Replies: one line of JSON to every request, in order.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::request::{Rejection, Verb};
 use crate::error::Error;
+use crate::failover::history::Entry;
+use crate::failover::policy::FailoverPolicy;
 
 /// The answer to one request.
-#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Clone, Debug, PartialEq)]
 #[serde(untagged)]
 pub enum Reply {
     /// The configuration was applied.
@@ -38,6 +42,18 @@ pub enum Reply {
         /// Name of the IKE_SA.
         ike_sa_name: String,
     },
+    /// The switch to another gateway is queued.
+    Failover {
+        /// Name of the connection.
+        connection: String,
+        /// The gateway.
+        gateway: String,
+    },
+    /// The last failovers.
+    History {
+        /// Newest first.
+        failovers: Vec<HistoryEntry>,
+    },
     /// All connections.
     List {
         /// One entry each, in the order in which they were loaded.
@@ -64,6 +80,8 @@ impl Reply {
             Self::Initiate { .. } => (Verb::Initiate.name(), true),
             Self::Terminate { .. } => (Verb::Terminate.name(), true),
             Self::StartDpd { .. } => (Verb::StartDpd.name(), true),
+            Self::Failover { .. } => (Verb::Failover.name(), true),
+            Self::History { .. } => (Verb::History.name(), true),
             Self::List { .. } => (Verb::List.name(), true),
             Self::Failed(rejection) => (rejection.verb.as_str(), false),
         };
@@ -82,7 +100,7 @@ impl From<Rejection> for Reply {
 }
 
 /// What LIST tells of a connection.
-#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Clone, Debug, PartialEq)]
 pub struct ConnectionStatus {
     /// Name of the connection.
     pub name: String,
@@ -94,8 +112,109 @@ pub struct ConnectionStatus {
     pub state: ConnectionState,
     /// Consecutive failovers without an established IKE_SA.
     pub retries: u32,
+    /// Milliseconds until the next attempt, while one is waited for.
+    pub next_retry_ms: Option<u64>,
     /// Name of its IKE_SA, if there is one.
     pub ike_sa_name: Option<String>,
+    /// The failover policy in force.
+    pub policy: PolicyStatus,
+    /// What became of each gateway, in the configured order.
+    pub gateway_status: Vec<GatewayStatus>,
+}
+
+/// A failover policy; times are in milliseconds.
+#[derive(Serialize, Clone, Debug, PartialEq)]
+pub struct PolicyStatus {
+    /// Limit of an attempt, 0 for none.
+    pub connect_timeout_ms: u64,
+    /// Silence after which a gateway is asked for a sign of life, 0 for never.
+    pub liveness_interval_ms: u64,
+    /// Limit of its answer.
+    pub liveness_timeout_ms: u64,
+    /// How long a gateway that refused is set aside.
+    pub cool_down_ms: u64,
+    /// Whether an IKE_SA without CHILD_SA is a failure.
+    pub on_child_failure: bool,
+    /// Consecutive failovers, 0 for no limit.
+    pub max_retries: u32,
+    /// Delay before the second round.
+    pub base_delay_ms: u64,
+    /// Upper bound of the delay.
+    pub max_delay_ms: u64,
+    /// Growth of the delay with each round.
+    pub multiplier: f64,
+    /// Part of the delay that is randomly subtracted.
+    pub jitter: f64,
+}
+
+impl From<&FailoverPolicy> for PolicyStatus {
+    fn from(policy: &FailoverPolicy) -> Self {
+        let millis = |time: Duration| time.as_millis().try_into().unwrap_or(u64::MAX);
+        Self {
+            connect_timeout_ms: millis(policy.connect_timeout),
+            liveness_interval_ms: millis(policy.liveness_interval),
+            liveness_timeout_ms: millis(policy.liveness_timeout),
+            cool_down_ms: millis(policy.cool_down),
+            on_child_failure: policy.on_child_failure,
+            max_retries: policy.retry.max_retries,
+            base_delay_ms: millis(policy.retry.base_delay),
+            max_delay_ms: millis(policy.retry.max_delay),
+            multiplier: policy.retry.multiplier,
+            jitter: policy.retry.jitter,
+        }
+    }
+}
+
+/// What became of a gateway.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct GatewayStatus {
+    /// As it is written in remote_addrs.
+    pub gateway: String,
+    /// `established`, or the reason of its last failure; None if it was not tried.
+    pub last_result: Option<&'static str>,
+    /// Seconds since 1970-01-01 00:00 UTC.
+    pub last_success: Option<u64>,
+    /// Failures since then.
+    pub failures_in_a_row: u32,
+    /// Milliseconds for which it is still set aside.
+    pub set_aside_ms: Option<u64>,
+}
+
+/// One failover.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// Milliseconds since 1970-01-01 00:00 UTC.
+    pub time_ms: u64,
+    /// Name of the connection.
+    pub connection: String,
+    /// The gateway that failed.
+    pub from: String,
+    /// The gateway that was tried instead.
+    pub to: String,
+    /// Why.
+    pub reason: &'static str,
+    /// `pending`, `established`, `abandoned`, or why the gateway failed.
+    pub result: &'static str,
+    /// Consecutive failovers without an established IKE_SA, counted from 1.
+    pub attempt: u32,
+    /// Milliseconds that the tunnel was away, once it is back.
+    pub outage_ms: Option<u64>,
+}
+
+impl From<&Entry> for HistoryEntry {
+    fn from(entry: &Entry) -> Self {
+        let millis = |time: Duration| time.as_millis().try_into().unwrap_or(u64::MAX);
+        Self {
+            time_ms: millis(entry.time),
+            connection: entry.connection.clone(),
+            from: entry.from.clone(),
+            to: entry.to.clone(),
+            reason: entry.reason.as_str(),
+            result: entry.result.as_str(),
+            attempt: entry.attempt,
+            outage_ms: entry.outage.map(millis),
+        }
+    }
 }
 
 /// What a connection is doing.
@@ -126,6 +245,8 @@ struct Line<'a> {
 mod tests {
     use super::*;
     use crate::error::ErrorCode;
+    use crate::failover::history::Outcome;
+    use crate::failover::verdict::Reason;
 
     fn site() -> String {
         "site".to_owned()
@@ -133,21 +254,34 @@ mod tests {
 
     #[test]
     fn replies_have_the_documented_lines() {
+        let policy = PolicyStatus::from(&FailoverPolicy::default());
         let status = ConnectionStatus {
             name: site(),
             gateways: vec!["10.0.0.1".to_owned(), "10.0.0.2".to_owned()],
             active_gateway: Some("10.0.0.2".to_owned()),
             state: ConnectionState::Established,
             retries: 1,
-            ike_sa_name: Some("site-failover-10.0.0.2".to_owned()),
+            next_retry_ms: None,
+            ike_sa_name: Some("site".to_owned()),
+            policy: policy.clone(),
+            gateway_status: vec![GatewayStatus {
+                gateway: "10.0.0.1".to_owned(),
+                last_result: Some("auth_failed"),
+                last_success: None,
+                failures_in_a_row: 2,
+                set_aside_ms: Some(5000),
+            }],
         };
         let idle = ConnectionStatus {
             name: "idle".to_owned(),
             gateways: vec![],
             active_gateway: None,
-            state: ConnectionState::Down,
+            state: ConnectionState::Waiting,
             retries: 0,
+            next_retry_ms: Some(250),
             ike_sa_name: None,
+            policy,
+            gateway_status: vec![],
         };
         for (reply, line) in [
             (
@@ -184,9 +318,47 @@ mod tests {
                 concat!(
                     r#"{"reply":"LIST","ok":true,"connections":[{"name":"site","#,
                     r#""gateways":["10.0.0.1","10.0.0.2"],"active_gateway":"10.0.0.2","#,
-                    r#""state":"established","retries":1,"ike_sa_name":"site-failover-10.0.0.2"},"#,
-                    r#"{"name":"idle","gateways":[],"active_gateway":null,"state":"down","#,
-                    r#""retries":0,"ike_sa_name":null}]}"#,
+                    r#""state":"established","retries":1,"next_retry_ms":null,"#,
+                    r#""ike_sa_name":"site","policy":{"connect_timeout_ms":10000,"liveness_interval_ms":0,"#,
+                    r#""liveness_timeout_ms":0,"cool_down_ms":600000,"on_child_failure":false,"#,
+                    r#""max_retries":5,"base_delay_ms":1000,"max_delay_ms":60000,"#,
+                    r#""multiplier":2.0,"jitter":0.1},"#,
+                    r#""gateway_status":[{"gateway":"10.0.0.1","last_result":"auth_failed","#,
+                    r#""last_success":null,"failures_in_a_row":2,"set_aside_ms":5000}]},"#,
+                    r#"{"name":"idle","gateways":[],"active_gateway":null,"state":"waiting","#,
+                    r#""retries":0,"next_retry_ms":250,"ike_sa_name":null,"#,
+                    r#""policy":{"connect_timeout_ms":10000,"liveness_interval_ms":0,"#,
+                    r#""liveness_timeout_ms":0,"cool_down_ms":600000,"on_child_failure":false,"#,
+                    r#""max_retries":5,"base_delay_ms":1000,"max_delay_ms":60000,"#,
+                    r#""multiplier":2.0,"jitter":0.1},"#,
+                    r#""gateway_status":[]}]}"#,
+                ),
+            ),
+            (
+                Reply::Failover {
+                    connection: site(),
+                    gateway: "10.0.0.2".to_owned(),
+                },
+                r#"{"reply":"FAILOVER","ok":true,"connection":"site","gateway":"10.0.0.2"}"#,
+            ),
+            (
+                Reply::History {
+                    failovers: vec![HistoryEntry::from(&Entry {
+                        time: Duration::from_millis(1500),
+                        connection: site(),
+                        from: "10.0.0.1".to_owned(),
+                        to: "10.0.0.2".to_owned(),
+                        reason: Reason::DpdTimeout,
+                        result: Outcome::Established,
+                        attempt: 1,
+                        outage: Some(Duration::from_millis(70)),
+                    })],
+                },
+                concat!(
+                    r#"{"reply":"HISTORY","ok":true,"failovers":[{"time_ms":1500,"#,
+                    r#""connection":"site","from":"10.0.0.1","to":"10.0.0.2","#,
+                    r#""reason":"dpd_timeout","result":"established","attempt":1,"#,
+                    r#""outage_ms":70}]}"#,
                 ),
             ),
             (

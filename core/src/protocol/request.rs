@@ -20,17 +20,23 @@ pub enum Verb {
     Terminate,
     /// `START_DPD <connection or IKE_SA name>`
     StartDpd,
+    /// `FAILOVER <connection> [gateway]`
+    Failover,
+    /// `HISTORY [connection] [n]`
+    History,
     /// `LIST`
     List,
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::ApplyConfig,
         Self::RemoveConfig,
         Self::Initiate,
         Self::Terminate,
         Self::StartDpd,
+        Self::Failover,
+        Self::History,
         Self::List,
     ];
 
@@ -42,6 +48,8 @@ impl Verb {
             Self::Initiate => "INITIATE",
             Self::Terminate => "TERMINATE",
             Self::StartDpd => "START_DPD",
+            Self::Failover => "FAILOVER",
+            Self::History => "HISTORY",
             Self::List => "LIST",
         }
     }
@@ -53,7 +61,7 @@ impl Verb {
 }
 
 /// What a client asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Load connections and secrets, replacing those of the same name.
     ApplyConfig(Configuration),
@@ -79,6 +87,20 @@ pub enum Request {
         /// Name of a connection or an IKE_SA.
         name: String,
     },
+    /// Switch a connection to another gateway.
+    Failover {
+        /// Name of the connection.
+        connection: String,
+        /// The gateway; None for the next one.
+        gateway: Option<String>,
+    },
+    /// Report the last failovers.
+    History {
+        /// Name of the connection; None for all.
+        connection: Option<String>,
+        /// How many; None for all that are remembered.
+        count: Option<usize>,
+    },
     /// Report all connections.
     List,
 }
@@ -92,6 +114,8 @@ impl Request {
             Self::Initiate { .. } => Verb::Initiate,
             Self::Terminate { .. } => Verb::Terminate,
             Self::StartDpd { .. } => Verb::StartDpd,
+            Self::Failover { .. } => Verb::Failover,
+            Self::History { .. } => Verb::History,
             Self::List => Verb::List,
         }
     }
@@ -155,25 +179,51 @@ fn parse_argument(verb: Verb, argument: &str) -> Result<Request> {
         Verb::Terminate => Request::Terminate { name: one_name()? },
         Verb::StartDpd => Request::StartDpd { name: one_name()? },
         Verb::Initiate => {
-            let mut words = argument.split_whitespace().map(str::to_owned);
-            let connection = words.next().ok_or_else(|| missing(verb))?;
-            let child = words.next();
-            if words.next().is_some() {
-                return Err(surplus(verb));
-            }
+            let (connection, child) = up_to_two(verb, argument)?;
+            let connection = connection.ok_or_else(|| missing(verb))?;
             Request::Initiate { connection, child }
+        }
+        Verb::Failover => {
+            let (connection, gateway) = up_to_two(verb, argument)?;
+            let connection = connection.ok_or_else(|| missing(verb))?;
+            Request::Failover {
+                connection,
+                gateway,
+            }
+        }
+        Verb::History => {
+            let (first, second) = up_to_two(verb, argument)?;
+            // A number alone is the number of entries.
+            let (connection, count) = match (first, second) {
+                (Some(first), None) if first.parse::<usize>().is_ok() => (None, Some(first)),
+                words => words,
+            };
+            let count = count.map(|n| n.parse().map_err(|_| surplus(verb)));
+            Request::History {
+                connection,
+                count: count.transpose()?,
+            }
         }
         Verb::List if argument.is_empty() => Request::List,
         Verb::List => return Err(surplus(verb)),
     })
 }
 
+fn up_to_two(verb: Verb, argument: &str) -> Result<(Option<String>, Option<String>)> {
+    let mut words = argument.split_whitespace().map(str::to_owned);
+    let two = (words.next(), words.next());
+    match words.next() {
+        None => Ok(two),
+        Some(_) => Err(surplus(verb)),
+    }
+}
+
 fn missing(verb: Verb) -> Error {
     let expected = match verb {
         Verb::ApplyConfig => "a JSON configuration",
-        Verb::RemoveConfig | Verb::Initiate => "the name of a connection",
+        Verb::RemoveConfig | Verb::Initiate | Verb::Failover => "the name of a connection",
         Verb::Terminate | Verb::StartDpd => "the name of a connection or an IKE_SA",
-        Verb::List => "nothing",
+        Verb::History | Verb::List => "nothing",
     };
     Error::invalid(format!("{}: expected {expected}", verb.name()))
 }
@@ -181,6 +231,8 @@ fn missing(verb: Verb) -> Error {
 fn surplus(verb: Verb) -> Error {
     let expected = match verb {
         Verb::List => "no argument",
+        Verb::Failover => "a connection and at most one gateway",
+        Verb::History => "a connection and a number of entries, both optional",
         _ => "a connection and at most one child",
     };
     Error::invalid(format!("{}: expected {expected}", verb.name()))
@@ -208,6 +260,14 @@ mod tests {
             connection: "site".to_owned(),
             child: child.map(str::to_owned),
         };
+        let failover = |gateway: Option<&str>| Request::Failover {
+            connection: "site".to_owned(),
+            gateway: gateway.map(str::to_owned),
+        };
+        let history = |connection: Option<&str>, count| Request::History {
+            connection: connection.map(str::to_owned),
+            count,
+        };
         for (text, request) in [
             ("LIST", Request::List),
             ("  LIST \n", Request::List),
@@ -219,6 +279,12 @@ mod tests {
             ("START_DPD\tsite a", Request::StartDpd { name: name() }),
             ("INITIATE site", initiate(None)),
             ("INITIATE site net", initiate(Some("net"))),
+            ("FAILOVER site", failover(None)),
+            ("FAILOVER site 10.0.0.2", failover(Some("10.0.0.2"))),
+            ("HISTORY", history(None, None)),
+            ("HISTORY 5", history(None, Some(5))),
+            ("HISTORY site", history(Some("site"), None)),
+            ("HISTORY site 5", history(Some("site"), Some(5))),
         ] {
             assert_eq!(parse(text), Ok(request), "{text:?}");
         }
@@ -273,6 +339,17 @@ mod tests {
                 "expected the name of a connection or an IKE_SA",
             ),
             ("LIST all", "LIST", "expected no argument"),
+            ("FAILOVER", "FAILOVER", connection),
+            (
+                "FAILOVER a b c",
+                "FAILOVER",
+                "expected a connection and at most one gateway",
+            ),
+            (
+                "HISTORY a b",
+                "HISTORY",
+                "expected a connection and a number of entries, both optional",
+            ),
         ] {
             assert_eq!(refused(text), with(verb, &format!("{verb}: {expected}")));
         }
@@ -282,7 +359,7 @@ mod tests {
     fn unknown_verbs_are_repeated_only_if_they_look_like_one() {
         let message =
             "unknown verb: expected one of APPLY_CONFIG, REMOVE_CONFIG, INITIATE, TERMINATE, \
-                       START_DPD, LIST";
+                       START_DPD, FAILOVER, HISTORY, LIST";
         assert_eq!(refused("RELOAD all"), with("RELOAD", message));
         assert_eq!(refused(&"A".repeat(100)), with(&"A".repeat(32), message));
         for text in [

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Which gateway is next: what became of each in this outage, and before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::address::{AddressList, Gateway};
+use super::verdict::Reason;
+
+/// The gateways of a connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gateways {
+    list: AddressList,
+    /// Tried in this round of this outage.
+    tried: BTreeSet<String>,
+    /// Whole rounds that failed in this outage.
+    rounds: u32,
+    health: BTreeMap<String, Health>,
+}
+
+/// What became of a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Health {
+    /// None for success.
+    pub last_failure: Option<Reason>,
+    /// Since 1970-01-01 00:00 UTC.
+    pub last_success: Option<Duration>,
+    pub failures_in_a_row: u32,
+    /// Until when it is set aside (monotonic).
+    pub set_aside_until: Option<Duration>,
+}
+
+/// The next gateway, and which repetition of the round it begins, if it begins one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Next {
+    pub gateway: String,
+    pub repetition: Option<u32>,
+}
+
+impl Gateways {
+    pub fn new(list: AddressList) -> Self {
+        Self {
+            list,
+            ..Self::default()
+        }
+    }
+
+    /// Replaces the list; what is known of a gateway that stays is kept.
+    pub fn replace(&mut self, list: AddressList) {
+        self.list = list;
+        let names: BTreeSet<String> = self.names().collect();
+        self.health.retain(|gateway, _| names.contains(gateway));
+        self.outage_ended();
+    }
+
+    pub fn list(&self) -> &AddressList {
+        &self.list
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
+        self.list.gateways().iter().map(Gateway::to_string)
+    }
+
+    pub fn first(&self) -> Option<String> {
+        self.names().next()
+    }
+
+    /// The gateway of that address or name, as it is written in the list.
+    pub fn find(&self, wanted: &str) -> Option<String> {
+        let position = match wanted.trim().parse() {
+            Ok(ip) => self.list.position_of(&ip),
+            Err(_) => self.list.position_of_name(wanted),
+        };
+        self.list.get(position?).map(Gateway::to_string)
+    }
+
+    /// The one after it in the circle, whatever became of it.
+    pub fn following(&self, gateway: &str) -> Option<String> {
+        let position = self.list.position_of_name(gateway).unwrap_or(0);
+        let next = self.list.next_after(position)?;
+        self.list.get(next).map(Gateway::to_string)
+    }
+
+    pub fn health(&self, gateway: &str) -> Health {
+        self.health.get(gateway).cloned().unwrap_or_default()
+    }
+
+    /// It is being tried.
+    pub fn trying(&mut self, gateway: &str) {
+        self.tried.insert(gateway.to_owned());
+    }
+
+    /// Its IKE_SA is up.
+    pub fn succeeded(&mut self, gateway: &str, unix: Duration) {
+        *self.health_mut(gateway) = Health {
+            last_success: Some(unix),
+            ..Health::default()
+        };
+        self.outage_ended();
+    }
+
+    /// It failed; until when it is set aside for that, if it is.
+    pub fn failed(&mut self, gateway: &str, reason: Reason, set_aside_until: Option<Duration>) {
+        self.tried.insert(gateway.to_owned());
+        let health = self.health_mut(gateway);
+        health.last_failure = Some(reason);
+        health.failures_in_a_row = health.failures_in_a_row.saturating_add(1);
+        if set_aside_until.is_some() {
+            health.set_aside_until = set_aside_until;
+        }
+    }
+
+    /// The next outage begins with the first round.
+    pub fn outage_ended(&mut self) {
+        self.tried.clear();
+        self.rounds = 0;
+    }
+
+    /// All gateways may be tried again.
+    pub fn forgive(&mut self) {
+        self.outage_ended();
+        for health in self.health.values_mut() {
+            health.set_aside_until = None;
+        }
+    }
+
+    /// The gateway after one that failed, circularly: one that is not set aside and not yet tried in
+    /// this round; else a new round begins. None if there are fewer than two.
+    ///
+    /// A gateway that is not in the list counts as the first.
+    pub fn next_after(&mut self, gateway: &str, now: Duration) -> Option<Next> {
+        let position = self.list.position_of_name(gateway).unwrap_or(0);
+        let mut circle = Vec::new();
+        let mut at = self.list.next_after(position)?;
+        while circle.len() < self.list.len() {
+            circle.extend(self.list.get(at).map(Gateway::to_string));
+            at = self.list.next_after(at)?;
+        }
+
+        let usable = |gateway: &&String| !self.is_set_aside(gateway, now);
+        let untried = |gateway: &&String| !self.tried.contains(*gateway);
+        if let Some(gateway) = circle.iter().filter(usable).find(untried) {
+            return Some(Next {
+                gateway: gateway.clone(),
+                repetition: None,
+            });
+        }
+        let gateway = circle.iter().find(usable).or(circle.first())?.clone();
+        self.tried.clear();
+        let repetition = self.rounds;
+        self.rounds = self.rounds.saturating_add(1);
+        Some(Next {
+            gateway,
+            repetition: Some(repetition),
+        })
+    }
+
+    fn is_set_aside(&self, gateway: &str, now: Duration) -> bool {
+        self.health
+            .get(gateway)
+            .and_then(|health| health.set_aside_until)
+            .is_some_and(|until| until > now)
+    }
+
+    fn health_mut(&mut self, gateway: &str) -> &mut Health {
+        self.health.entry(gateway.to_owned()).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    fn gateways() -> Gateways {
+        Gateways::new(AddressList::parse("10.0.0.1,10.0.0.2,10.0.0.3"))
+    }
+
+    fn next(gateways: &mut Gateways, after: &str) -> (String, Option<u32>) {
+        let next = gateways.next_after(after, NOW).expect("more than one");
+        gateways.trying(&next.gateway);
+        (next.gateway, next.repetition)
+    }
+
+    #[test]
+    fn rounds_are_repeated() {
+        let mut gateways = gateways();
+        gateways.failed("10.0.0.1", Reason::DpdTimeout, None);
+        assert_eq!(next(&mut gateways, "10.0.0.1"), ("10.0.0.2".into(), None));
+        assert_eq!(next(&mut gateways, "10.0.0.2"), ("10.0.0.3".into(), None));
+        assert_eq!(
+            next(&mut gateways, "10.0.0.3"),
+            ("10.0.0.1".into(), Some(0))
+        );
+        assert_eq!(next(&mut gateways, "10.0.0.1"), ("10.0.0.2".into(), None));
+        assert_eq!(next(&mut gateways, "10.0.0.2"), ("10.0.0.3".into(), None));
+        assert_eq!(
+            next(&mut gateways, "10.0.0.3"),
+            ("10.0.0.1".into(), Some(1))
+        );
+    }
+
+    #[test]
+    fn one_that_is_set_aside_is_passed_over() {
+        let mut gateways = gateways();
+        gateways.failed(
+            "10.0.0.2",
+            Reason::AuthFailed,
+            Some(NOW + Duration::from_secs(1)),
+        );
+        gateways.outage_ended();
+        gateways.failed("10.0.0.1", Reason::DpdTimeout, None);
+        assert_eq!(next(&mut gateways, "10.0.0.1"), ("10.0.0.3".into(), None));
+        assert_eq!(
+            next(&mut gateways, "10.0.0.3"),
+            ("10.0.0.1".into(), Some(0))
+        );
+    }
+
+    #[test]
+    fn all_set_aside_are_tried_in_rounds_all_the_same() {
+        let mut gateways = gateways();
+        for gateway in ["10.0.0.1", "10.0.0.2", "10.0.0.3"] {
+            gateways.failed(
+                gateway,
+                Reason::AuthFailed,
+                Some(NOW + Duration::from_secs(1)),
+            );
+        }
+        assert_eq!(
+            next(&mut gateways, "10.0.0.3"),
+            ("10.0.0.1".into(), Some(0))
+        );
+    }
+
+    #[test]
+    fn the_time_aside_ends() {
+        let mut gateways = gateways();
+        gateways.failed("10.0.0.2", Reason::AuthFailed, Some(NOW));
+        gateways.outage_ended();
+        assert_eq!(next(&mut gateways, "10.0.0.1"), ("10.0.0.2".into(), None));
+    }
+
+    #[test]
+    fn fewer_than_two_have_no_next() {
+        let mut gateways = Gateways::new(AddressList::parse("10.0.0.1"));
+        assert_eq!(gateways.next_after("10.0.0.1", NOW), None);
+    }
+}

@@ -1,0 +1,588 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! charon's side of the failover manager: what it would report in each situation
+//! (libcharon sa/ike_sa.c, sa/ikev2/), in its order.
+
+use std::time::Duration;
+
+use extsock_core::failover::action::{Action, Settings};
+use extsock_core::failover::address::AddressList;
+use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task, Tasks};
+use extsock_core::failover::history::Entry;
+use extsock_core::failover::manager::{FailoverManager, Options};
+use extsock_core::failover::policy::FailoverPolicy;
+use extsock_core::failover::Now;
+use extsock_core::protocol::{ConnectionStatus, Event, Tunnel};
+
+/// What the manager asked charon to initiate: CHILD_SAs on an IKE_SA that is there, or a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Initiation {
+    pub gateway: String,
+    /// With the connection's own configuration.
+    pub own: bool,
+    pub children: Vec<String>,
+}
+
+#[derive(Default)]
+pub struct Charon {
+    pub manager: FailoverManager,
+    pub now: Now,
+    ike_sas: Vec<IkeSa>,
+    last_id: u32,
+    last_attempt: u64,
+    stale_attempt: u64,
+    events: Vec<Event>,
+    reports: Vec<&'static str>,
+    released: Vec<String>,
+    /// All other actions.
+    done: Vec<Action>,
+    /// The initiation that was begun last, and the CHILD_SAs asked for.
+    begun: Option<(u64, Vec<String>)>,
+}
+
+impl Charon {
+    pub fn new(options: Options) -> Self {
+        Self {
+            manager: FailoverManager::new(options),
+            ..Self::default()
+        }
+    }
+
+    pub fn with(name: &str, addresses: &str, children: &[&str]) -> Self {
+        let mut charon = Self::default();
+        charon.configure(name, addresses, children);
+        charon.take_events();
+        charon
+    }
+
+    pub fn configure(&mut self, name: &str, addresses: &str, children: &[&str]) -> Vec<Initiation> {
+        self.configure_with(name, addresses, children, FailoverPolicy::default())
+    }
+
+    pub fn configure_with(
+        &mut self,
+        name: &str,
+        addresses: &str,
+        children: &[&str],
+        policy: FailoverPolicy,
+    ) -> Vec<Initiation> {
+        let settings = Settings {
+            gateways: AddressList::parse(addresses),
+            children: children.iter().map(ToString::to_string).collect(),
+            policy,
+        };
+        let actions = self.manager.configure(name, settings, self.now);
+        self.carry_out(actions)
+    }
+
+    pub fn initiate(&mut self, name: &str) -> Vec<Initiation> {
+        let (_, actions) = self
+            .manager
+            .initiate(name, None, self.now)
+            .expect("a known connection");
+        self.carry_out(actions)
+    }
+
+    pub fn initiate_child(&mut self, name: &str, child: &str) -> Vec<Initiation> {
+        let (_, actions) = self
+            .manager
+            .initiate(name, Some(child), self.now)
+            .expect("a known child");
+        self.carry_out(actions)
+    }
+
+    pub fn advance(&mut self, time: Duration) -> Vec<Initiation> {
+        self.now.monotonic += time;
+        self.now.unix += time;
+        let actions = self.manager.expire(self.now);
+        self.carry_out(actions)
+    }
+
+    /// An initiation begins: the IKE_SA is connecting.
+    pub fn begins(&mut self, name: &str) -> u32 {
+        self.adds(name, true, vec![Task::Other])
+    }
+
+    pub fn begins_to(&mut self, name: &str, gateway: &str) -> u32 {
+        match gateway {
+            "10.0.0.1" => self.begins(name),
+            other => self.begins(&format!("{name}-failover-{other}")),
+        }
+    }
+
+    /// Initiated as it was asked for.
+    pub fn begins_after(&mut self, name: &str) -> u32 {
+        assert_eq!(self.initiate(name).len(), 1);
+        self.begins(name)
+    }
+
+    /// As [`Self::begins`], with other remote addresses.
+    pub fn begins_with(&mut self, name: &str, addresses: &str) -> u32 {
+        self.last_id += 1;
+        let mut new = ike_sa(self.last_id, name, true);
+        new.remote_addrs = addresses.into();
+        new.tasks.active = vec![Task::Other];
+        self.ike_sas.push(new);
+        let id = self.last_id;
+        self.moves(id, IkeSaState::Connecting);
+        id
+    }
+
+    pub fn gateways_changed(&mut self, name: &str, gateways: AddressList) -> Vec<Initiation> {
+        let actions = self.manager.gateways_changed(name, gateways, self.now);
+        self.carry_out(actions)
+    }
+
+    /// As [`Self::establishes`], with what is initiated then.
+    pub fn establishing(&mut self, id: u32) -> Vec<Initiation> {
+        self.moving(id, IkeSaState::Established)
+    }
+
+    /// A peer initiates.
+    pub fn responds(&mut self, name: &str) -> u32 {
+        self.adds(name, false, Vec::new())
+    }
+
+    pub fn establishes(&mut self, id: u32, children: &[&str]) {
+        self.moves(id, IkeSaState::Established);
+        let ike_sa = self.ike_sa(id).clone();
+        self.reports_evidence(Evidence::IkeUpdown { ike_sa, up: true });
+        for child in children {
+            self.child_up(id, child);
+        }
+    }
+
+    pub fn child_up(&mut self, id: u32, child: &str) {
+        let tunnel = self.tunnel(id, child);
+        self.reports_evidence(Evidence::ChildUpdown {
+            ike_sa: id,
+            tunnel,
+            up: true,
+        });
+    }
+
+    pub fn child_down(&mut self, id: u32, child: &str) {
+        let tunnel = self.tunnel(id, child);
+        self.reports_evidence(Evidence::ChildUpdown {
+            ike_sa: id,
+            tunnel,
+            up: false,
+        });
+    }
+
+    /// The IKE_SA stays, but its CHILD_SA failed.
+    pub fn child_fails(&mut self, id: u32) -> Vec<Initiation> {
+        self.alerts(id, Alert::KeepOnChildSaFailure)
+    }
+
+    /// An authenticated message of the gateway.
+    pub fn receives(&mut self, id: u32) {
+        self.reports_evidence(Evidence::Received { ike_sa: id });
+    }
+
+    pub fn probed(&mut self, id: u32, heard: Option<Duration>) -> Vec<Initiation> {
+        let actions = self.manager.probed("net", id, heard, self.now);
+        self.carry_out(actions)
+    }
+
+    pub fn switches(&mut self, name: &str, gateway: Option<&str>) -> Vec<Initiation> {
+        let (_, actions) = self
+            .manager
+            .failover(name, gateway, self.now)
+            .expect("a known gateway");
+        self.carry_out(actions)
+    }
+
+    pub fn terminate(&mut self, name: &str) -> Vec<Initiation> {
+        let (_, actions) = self
+            .manager
+            .terminate(name, self.now)
+            .expect("a known connection");
+        self.carry_out(actions)
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        let actions = self
+            .manager
+            .remove(name, self.now)
+            .expect("a known connection");
+        assert_eq!(self.carry_out(actions), []);
+    }
+
+    /// No answer while connecting, keyingtries 1.
+    pub fn unreachable(&mut self, id: u32) -> Vec<Initiation> {
+        self.alerts(id, Alert::RetransmitSendTimeout);
+        self.alerts(id, Alert::PeerInitUnreachable);
+        self.destroys(id)
+    }
+
+    /// The peer's message ends the attempt.
+    pub fn refuses(&mut self, id: u32, alert: Option<Alert>) -> Vec<Initiation> {
+        if let Some(alert) = alert {
+            self.alerts(id, alert);
+        }
+        self.goes_down(id);
+        self.destroys(id)
+    }
+
+    /// DPD finds the connection's first established IKE_SA dead, dpd_action none.
+    pub fn dies(&mut self, connection: &str) -> Vec<Initiation> {
+        let id = self.established(connection);
+        self.alerts(id, Alert::RetransmitSendTimeout);
+        self.goes_down(id);
+        self.destroys(id)
+    }
+
+    pub fn peer_deletes(&mut self, connection: &str) -> Vec<Initiation> {
+        let id = self.established(connection);
+        self.ike_sa_mut(id).tasks.passive = vec![Task::IkeDelete];
+        self.moves(id, IkeSaState::Deleting);
+        self.goes_down(id);
+        self.destroys(id)
+    }
+
+    pub fn deletes_locally(&mut self, connection: &str) -> Vec<Initiation> {
+        let id = self.established(connection);
+        self.ike_sa_mut(id).tasks.active = vec![Task::IkeDelete];
+        self.moves(id, IkeSaState::Deleting);
+        self.goes_down(id);
+        self.destroys(id)
+    }
+
+    pub fn begins_rekeying(&mut self, connection: &str) -> u32 {
+        let old = self.established(connection);
+        self.ike_sa_mut(old).state = IkeSaState::Rekeying;
+        let name = self.ike_sa(old).name.clone();
+        self.adds(&name, true, Vec::new())
+    }
+
+    pub fn rekeys(&mut self, connection: &str) -> u32 {
+        let old = self.established(connection);
+        let new = self.begins_rekeying(connection);
+        self.moves(new, IkeSaState::Established);
+        let (old_sa, new_sa) = (self.ike_sa(old).clone(), self.ike_sa(new).clone());
+        self.reports_evidence(Evidence::IkeRekey {
+            old: old_sa,
+            new: new_sa,
+        });
+        self.moves(old, IkeSaState::Rekeyed);
+        self.ike_sa_mut(old).tasks.active = vec![Task::IkeRekey];
+        self.moves(old, IkeSaState::Deleting);
+        assert_eq!(self.destroys(old), []);
+        new
+    }
+
+    /// No answer while connecting, and charon, which tries for ever, is led to another gateway.
+    pub fn led_on(&mut self, id: u32, gateway: &str) -> Vec<Initiation> {
+        let ike_sa = self.ike_sa(id).clone();
+        let led = self.reports_evidence(Evidence::Steered {
+            ike_sa,
+            replaces: None,
+            gateway: gateway.into(),
+        });
+        self.alerts(id, Alert::PeerInitUnreachable);
+        self.ike_sa_mut(id).remote = gateway.parse().ok();
+        self.ike_sa_mut(id).state = IkeSaState::Created;
+        self.moves(id, IkeSaState::Connecting);
+        led
+    }
+
+    /// DPD finds the IKE_SA dead, dpd_action restart, and charon is led to another gateway.
+    pub fn led_from(&mut self, connection: &str, gateway: &str) -> u32 {
+        let old = self.established(connection);
+        self.alerts(old, Alert::RetransmitSendTimeout);
+        self.last_id += 1;
+        let new = self.last_id;
+        let mut new_sa = ike_sa(new, connection, true);
+        new_sa.remote = gateway.parse().ok();
+        new_sa.remote_addrs = gateway.into();
+        new_sa.tasks.active = vec![Task::Other];
+        self.ike_sas.push(new_sa.clone());
+        let led = self.reports_evidence(Evidence::Steered {
+            ike_sa: new_sa,
+            replaces: Some(old),
+            gateway: gateway.into(),
+        });
+        assert_eq!(led, []);
+        self.moves(new, IkeSaState::Connecting);
+        self.reports_evidence(Evidence::Reestablished { old });
+        self.goes_down(old);
+        assert_eq!(self.destroys(old), []);
+        new
+    }
+
+    /// As above, but charon cannot begin with the new IKE_SA.
+    pub fn led_from_in_vain(&mut self, connection: &str, gateway: &str) -> Vec<Initiation> {
+        let old = self.established(connection);
+        self.alerts(old, Alert::RetransmitSendTimeout);
+        self.last_id += 1;
+        let new = self.last_id;
+        let mut new_sa = ike_sa(new, connection, true);
+        new_sa.remote = gateway.parse().ok();
+        self.ike_sas.push(new_sa.clone());
+        self.reports_evidence(Evidence::Steered {
+            ike_sa: new_sa,
+            replaces: Some(old),
+            gateway: gateway.into(),
+        });
+        let mut initiations = self.destroys(new);
+        self.goes_down(old);
+        initiations.extend(self.destroys(old));
+        initiations
+    }
+
+    /// Break-before-make reauthentication.
+    pub fn reauthenticates(&mut self, connection: &str) -> u32 {
+        let old = self.established(connection);
+        self.ike_sa_mut(old).tasks.active = vec![Task::IkeReauth];
+        self.moves(old, IkeSaState::Deleting);
+        self.goes_down(old);
+        let new = self.begins(connection);
+        self.reports_evidence(Evidence::Reestablished { old });
+        assert_eq!(self.destroys(old), []);
+        new
+    }
+
+    /// DPD finds the IKE_SA dead, dpd_action restart: charon begins the new one itself.
+    pub fn reestablishes(&mut self, connection: &str) -> u32 {
+        let old = self.established(connection);
+        let name = self.ike_sa(old).name.clone();
+        self.alerts(old, Alert::RetransmitSendTimeout);
+        let new = self.begins(&name);
+        self.reports_evidence(Evidence::Reestablished { old });
+        self.goes_down(old);
+        assert_eq!(self.destroys(old), []);
+        new
+    }
+
+    pub fn destroys(&mut self, id: u32) -> Vec<Initiation> {
+        let position = self.position(id);
+        let ike_sa = self.ike_sas.remove(position);
+        self.reports_evidence(Evidence::State {
+            ike_sa,
+            to: IkeSaState::Destroying,
+        })
+    }
+
+    /// The attempt's address does not resolve.
+    pub fn unresolvable(&mut self, name: &str) -> Vec<Initiation> {
+        self.last_id += 1;
+        let id = self.last_id;
+        let ike_sa = ike_sa(id, name, true);
+        self.ike_sas.push(ike_sa);
+        self.alerts(id, Alert::PeerAddrFailed);
+        self.stale_attempt = self.last_attempt;
+        self.begun = None;
+        self.destroys(id)
+    }
+
+    pub fn cannot_begin(&mut self, name: &str) -> Vec<Initiation> {
+        self.begun = None;
+        self.reports_outcome(name, self.last_attempt, false, &[])
+    }
+
+    pub fn cannot_begin_stale(&mut self, name: &str) -> Vec<Initiation> {
+        self.reports_outcome(name, self.stale_attempt, false, &[])
+    }
+
+    /// The outcome of the initiation that was begun last.
+    pub fn begun(&mut self, name: &str) -> Vec<Initiation> {
+        let (attempt, children) = self.begun.take().expect("an initiation");
+        self.reports_outcome(name, attempt, true, &children)
+    }
+
+    fn reports_outcome(
+        &mut self,
+        name: &str,
+        attempt: u64,
+        begun: bool,
+        children: &[String],
+    ) -> Vec<Initiation> {
+        let actions = self
+            .manager
+            .initiated(name, attempt, begun, children, self.now);
+        self.carry_out(actions)
+    }
+
+    pub fn shuts_down(&mut self) {
+        self.reports_evidence(Evidence::Shutdown);
+    }
+
+    pub fn status(&self, name: &str) -> ConnectionStatus {
+        self.manager
+            .list(self.now)
+            .into_iter()
+            .find(|status| status.name == name)
+            .expect("a known connection")
+    }
+
+    /// Newest first.
+    pub fn history(&self) -> Vec<Entry> {
+        self.manager.history().latest(usize::MAX).cloned().collect()
+    }
+
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    pub fn reports(&self) -> &[&'static str] {
+        &self.reports
+    }
+
+    /// What was done besides initiating, telling and releasing clones.
+    pub fn take_done(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.done)
+    }
+
+    pub fn released(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.released)
+    }
+
+    fn adds(&mut self, name: &str, initiator: bool, active: Vec<Task>) -> u32 {
+        self.last_id += 1;
+        let mut new = ike_sa(self.last_id, name, initiator);
+        new.tasks.active = active;
+        self.ike_sas.push(new);
+        let id = self.last_id;
+        self.moves(id, IkeSaState::Connecting);
+        id
+    }
+
+    /// The change is reported while the IKE_SA is still in its previous state.
+    fn moves(&mut self, id: u32, to: IkeSaState) {
+        assert_eq!(self.moving(id, to), []);
+    }
+
+    fn moving(&mut self, id: u32, to: IkeSaState) -> Vec<Initiation> {
+        let before = self.ike_sa(id).clone();
+        self.ike_sa_mut(id).state = to;
+        if to == IkeSaState::Established {
+            self.ike_sa_mut(id).tasks = Tasks::default();
+        }
+        self.reports_evidence(Evidence::State { ike_sa: before, to })
+    }
+
+    fn goes_down(&mut self, id: u32) {
+        let ike_sa = self.ike_sa(id).clone();
+        self.reports_evidence(Evidence::IkeUpdown { ike_sa, up: false });
+    }
+
+    pub fn alerts(&mut self, id: u32, alert: Alert) -> Vec<Initiation> {
+        let ike_sa = self.ike_sa(id).clone();
+        self.reports_evidence(Evidence::Alert { ike_sa, alert })
+    }
+
+    fn reports_evidence(&mut self, evidence: Evidence) -> Vec<Initiation> {
+        let actions = self.manager.handle(evidence, self.now);
+        self.carry_out(actions)
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) -> Vec<Initiation> {
+        let mut initiations = Vec::new();
+        for action in actions {
+            match action {
+                Action::Initiate {
+                    connection,
+                    attempt,
+                } => {
+                    let Some(begin) = self.manager.begin(&connection, attempt) else {
+                        continue;
+                    };
+                    self.last_attempt = attempt;
+                    self.begun = Some((attempt, begin.children.clone()));
+                    initiations.push(Initiation {
+                        gateway: begin.gateway,
+                        own: begin.own,
+                        children: begin.children,
+                    });
+                }
+                Action::InitiateChildren {
+                    connection,
+                    ike_sa,
+                    children,
+                } => {
+                    assert!(self.manager.ike_sas(&connection).contains(&ike_sa));
+                    initiations.push(Initiation {
+                        gateway: self.ike_sa(ike_sa).remote.expect("known").to_string(),
+                        own: true,
+                        children,
+                    });
+                }
+                Action::Adopt { connection, ike_sa } => {
+                    self.ike_sa_mut(ike_sa).name.clone_from(&connection);
+                }
+                Action::ReleaseClone { gateway, .. } => self.released.push(gateway),
+                Action::Publish(event) => self.events.push(*event),
+                Action::Report { error, .. } => self.reports.push(error.code.name()),
+                Action::Unsteer { .. } => {}
+                action => self.done.push(action),
+            }
+        }
+        initiations
+    }
+
+    fn established(&self, connection: &str) -> u32 {
+        self.ike_sas
+            .iter()
+            .filter(|ike_sa| matches!(ike_sa.state, IkeSaState::Established | IkeSaState::Rekeying))
+            .find(|ike_sa| {
+                let rest = ike_sa.name.strip_prefix(connection);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("-failover-"))
+            })
+            .expect("an established IKE_SA")
+            .id
+    }
+
+    fn tunnel(&self, id: u32, child: &str) -> Tunnel {
+        Tunnel {
+            ike_sa_name: self.ike_sa(id).name.clone(),
+            connection: None,
+            child_sa_name: child.into(),
+            ike_sa_state: "2".into(),
+            child_sa_state: "3".into(),
+            spi: 1,
+            proto: "esp".into(),
+            mode: "tunnel".into(),
+            enc_alg: "AES_CBC-128".into(),
+            integ_alg: "HMAC_SHA2_256_128".into(),
+            src: "10.0.0.100".into(),
+            dst: "10.0.0.1".into(),
+            local_ts: "10.1.0.0/24".into(),
+            remote_ts: "10.2.0.0/24".into(),
+            direction: "out".into(),
+            policy_action: "protect".into(),
+        }
+    }
+
+    fn position(&self, id: u32) -> usize {
+        self.ike_sas
+            .iter()
+            .position(|ike_sa| ike_sa.id == id)
+            .expect("an IKE_SA of that id")
+    }
+
+    fn ike_sa(&self, id: u32) -> &IkeSa {
+        &self.ike_sas[self.position(id)]
+    }
+
+    fn ike_sa_mut(&mut self, id: u32) -> &mut IkeSa {
+        let position = self.position(id);
+        &mut self.ike_sas[position]
+    }
+}
+
+fn ike_sa(id: u32, name: &str, initiator: bool) -> IkeSa {
+    let remote = name
+        .rsplit("-failover-")
+        .next()
+        .and_then(|address| address.parse().ok());
+    IkeSa {
+        id,
+        name: name.into(),
+        remote_addrs: "10.0.0.1,10.0.0.2,10.0.0.3".into(),
+        remote: remote.or_else(|| "10.0.0.1".parse().ok()),
+        initiator,
+        state: IkeSaState::Created,
+        tasks: Tasks::default(),
+    }
+}

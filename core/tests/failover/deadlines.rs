@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Our own deadlines, and what follows from a cause.
+
+use super::*;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn with_policy(addresses: &str, policy: FailoverPolicy) -> Charon {
+    let mut charon = Charon::default();
+    charon.configure_with("net", addresses, &["data"], policy);
+    charon.initiate("net");
+    charon
+}
+
+fn listening() -> (Charon, u32) {
+    let policy = FailoverPolicy {
+        liveness_interval: seconds(2),
+        liveness_timeout: seconds(1),
+        ..FailoverPolicy::default()
+    };
+    let mut charon = with_policy("10.0.0.1,10.0.0.2", policy);
+    assert!(charon.manager.is_listening());
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    charon.take_done();
+    (charon, sa)
+}
+
+fn is_probe(action: &Action) -> bool {
+    matches!(action, Action::Probe { .. })
+}
+
+fn abandoned(gateway: &str, ike_sa: Option<u32>) -> Action {
+    Action::Abandon {
+        connection: "net".into(),
+        gateway: gateway.into(),
+        ike_sa,
+    }
+}
+
+#[test]
+fn an_attempt_takes_too_long() {
+    let mut charon = with_policy("10.0.0.1,10.0.0.2", FailoverPolicy::default());
+    let sa = charon.begins("net");
+    assert_eq!(charon.advance(Duration::from_millis(9999)), []);
+    charon.take_done();
+    assert_eq!(
+        charon.advance(Duration::from_millis(1)),
+        [to("10.0.0.2", &["data"])]
+    );
+    assert!(charon
+        .take_done()
+        .contains(&abandoned("10.0.0.1", Some(sa))));
+    assert_eq!(charon.history()[0].reason, Reason::ConnectTimeout);
+    assert_eq!(charon.destroys(sa), [], "as was asked for");
+}
+
+#[test]
+fn a_name_does_not_resolve_in_time() {
+    let mut charon = with_policy("segw.example.org,10.0.0.2", FailoverPolicy::default());
+    charon.begun("net");
+    assert_eq!(charon.advance(seconds(10))[0].gateway, "10.0.0.2");
+    assert!(charon
+        .take_done()
+        .contains(&abandoned("segw.example.org", None)));
+}
+
+#[test]
+fn charon_alone_limits_the_attempt() {
+    let policy = FailoverPolicy {
+        connect_timeout: Duration::ZERO,
+        ..FailoverPolicy::default()
+    };
+    let mut charon = with_policy("10.0.0.1,10.0.0.2", policy);
+    charon.begins("net");
+    assert_eq!(charon.manager.next_deadline(), None);
+}
+
+#[test]
+fn the_only_gateway_is_not_given_up() {
+    let charon = with_policy("10.0.0.1", FailoverPolicy::default());
+    assert_eq!(charon.manager.next_deadline(), None);
+}
+
+#[test]
+fn a_silent_gateway_is_asked_and_dies() {
+    let (mut charon, sa) = listening();
+    charon.advance(Duration::from_millis(1999));
+    assert!(!charon.take_done().iter().any(is_probe));
+    charon.advance(Duration::from_millis(1));
+    assert!(charon.take_done().iter().any(is_probe));
+    charon.probed(sa, None);
+    assert_eq!(charon.advance(Duration::from_millis(999)), []);
+    assert_eq!(
+        charon.advance(Duration::from_millis(1)),
+        [to("10.0.0.2", &["data"])]
+    );
+    assert!(charon
+        .take_done()
+        .contains(&abandoned("10.0.0.1", Some(sa))));
+    assert_eq!(charon.history()[0].reason, Reason::LivenessTimeout);
+    assert_eq!(charon.destroys(sa), []);
+}
+
+#[test]
+fn a_sign_of_life_puts_the_question_off() {
+    let (mut charon, sa) = listening();
+    charon.advance(seconds(1));
+    charon.receives(sa);
+    charon.advance(seconds(1));
+    assert!(!charon.take_done().iter().any(is_probe));
+    charon.advance(seconds(1));
+    assert!(charon.take_done().iter().any(is_probe));
+    charon.probed(sa, None);
+    charon.receives(sa);
+    assert_eq!(charon.advance(seconds(1)), [], "the answer came");
+    assert_eq!(
+        charon.manager.next_deadline(),
+        Some(charon.now.monotonic + seconds(1))
+    );
+}
+
+#[test]
+fn traffic_is_a_sign_of_life() {
+    let (mut charon, sa) = listening();
+    charon.advance(seconds(2));
+    let heard = charon.now.monotonic - seconds(1);
+    charon.probed(sa, Some(heard));
+    assert_eq!(charon.manager.next_deadline(), Some(heard + seconds(2)));
+}
+
+#[test]
+fn a_gateway_that_refuses_is_set_aside() {
+    let mut charon = with_policy("10.0.0.1,10.0.0.2,10.0.0.3", FailoverPolicy::default());
+    let sa = charon.begins("net");
+    charon.refuses(sa, Some(Alert::PeerAuthFailed));
+    assert_eq!(
+        charon.status("net").gateway_status[0].set_aside_ms,
+        Some(600_000)
+    );
+    let sa = charon.begins_to("net", "10.0.0.2");
+    charon.establishes(sa, &["data"]);
+    assert_eq!(charon.dies("net")[0].gateway, "10.0.0.3");
+    let sa = charon.begins_to("net", "10.0.0.3");
+    assert_eq!(
+        charon.unreachable(sa),
+        [],
+        "the next round: the first is not usable"
+    );
+    assert_eq!(charon.advance(seconds(1))[0].gateway, "10.0.0.2");
+    let sa = charon.begins_to("net", "10.0.0.2");
+    charon.establishes(sa, &["data"]);
+
+    charon.advance(seconds(600));
+    assert_eq!(charon.dies("net")[0].gateway, "10.0.0.3");
+    let sa = charon.begins_to("net", "10.0.0.3");
+    assert_eq!(charon.unreachable(sa)[0].gateway, "10.0.0.1");
+}
+
+#[test]
+fn our_own_credentials_are_missing() {
+    let mut charon = with_policy("10.0.0.1,10.0.0.2", FailoverPolicy::default());
+    let sa = charon.begins("net");
+    charon.alerts(sa, Alert::LocalAuthFailed);
+    assert_eq!(charon.destroys(sa), []);
+    assert_eq!(charon.reports(), ["INVALID_PARAMETER"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Down);
+}
+
+#[test]
+fn no_child_sa_is_a_failure_where_that_is_configured() {
+    for on_child_failure in [false, true] {
+        let policy = FailoverPolicy {
+            on_child_failure,
+            ..FailoverPolicy::default()
+        };
+        let mut charon = with_policy("10.0.0.1,10.0.0.2", policy);
+        let sa = charon.begins("net");
+        charon.establishes(sa, &[]);
+        let next = charon.child_fails(sa);
+        if on_child_failure {
+            assert_eq!(next, [to("10.0.0.2", &["data"])]);
+            assert_eq!(charon.history()[0].reason, Reason::ChildFailed);
+            assert!(charon.take_done().contains(&Action::Delete {
+                connection: "net".into(),
+                ike_sa: sa
+            }));
+            assert_eq!(charon.destroys(sa), []);
+        } else {
+            assert_eq!(next, []);
+        }
+    }
+}
+
+#[test]
+fn ike_sas_without_child_sa_are_no_endless_circle() {
+    let policy = FailoverPolicy {
+        on_child_failure: true,
+        ..FailoverPolicy::default()
+    };
+    let mut charon = with_policy("10.0.0.1,10.0.0.2", policy);
+    let mut gateway = "10.0.0.1".to_owned();
+    for _ in 0..5 {
+        let sa = charon.begins_to("net", &gateway);
+        charon.establishes(sa, &[]);
+        let mut next = charon.child_fails(sa);
+        charon.destroys(sa);
+        if next.is_empty() {
+            next = charon.advance(seconds(8));
+        }
+        gateway.clone_from(&next[0].gateway);
+    }
+    let sa = charon.begins_to("net", &gateway);
+    charon.establishes(sa, &[]);
+    assert_eq!(charon.child_fails(sa), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Exhausted);
+}
+
+#[test]
+fn the_outage_is_the_time_without_tunnel() {
+    let mut charon = established("10.0.0.1,10.0.0.2,10.0.0.3");
+    charon.dies("net");
+    let sa = charon.begins_to("net", "10.0.0.2");
+    charon.advance(Duration::from_millis(500));
+    charon.unreachable(sa);
+    let sa = charon.begins_to("net", "10.0.0.3");
+    charon.advance(Duration::from_millis(250));
+    charon.establishes(sa, &["data"]);
+    let history = charon.history();
+    assert_eq!(history[0].outage, Some(Duration::from_millis(750)));
+    assert_eq!(history[0].attempt, 2);
+    assert_eq!(history[0].result, Outcome::Established);
+    assert_eq!(history[1].outage, None);
+    assert_eq!(history[1].result, Outcome::Failed(Reason::PeerUnreachable));
+
+    let [first, second, third] = &charon.status("net").gateway_status[..] else {
+        panic!("three gateways")
+    };
+    assert_eq!(first.last_result, Some("dpd_timeout"));
+    assert_eq!(first.last_success, Some(0));
+    assert_eq!(second.last_result, Some("peer_unreachable"));
+    assert_eq!(second.failures_in_a_row, 1);
+    assert_eq!(third.last_result, Some("established"));
+}
+
+#[test]
+fn attempts_are_paced() {
+    let mut charon = Charon::new(Options {
+        max_concurrent: 2,
+        ..Options::default()
+    });
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        charon.configure(name, "10.0.0.1,10.0.0.2", &["data"]);
+        let sa = charon.begins_after(name);
+        charon.establishes(sa, &["data"]);
+    }
+    let begun: usize = names.iter().map(|name| charon.dies(name).len()).sum();
+    assert_eq!(begun, 2);
+    assert_eq!(charon.manager.half_open(), 2);
+    assert_eq!(charon.status("c").state, ConnectionState::Waiting);
+    let sa = charon.begins_to("a", "10.0.0.2");
+    assert_eq!(charon.establishing(sa), [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.status("c").state, ConnectionState::Connecting);
+    charon.remove("d");
+    let sa = charon.begins_to("b", "10.0.0.2");
+    assert_eq!(charon.establishing(sa), []);
+    assert_eq!(charon.manager.half_open(), 1);
+}

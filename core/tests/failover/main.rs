@@ -1,0 +1,572 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The failover manager in the situations of an operator's life, charon's part played by evidence.
+
+mod charon;
+mod deadlines;
+mod operator;
+mod others;
+mod steering;
+
+use std::time::Duration;
+
+use charon::{Charon, Initiation};
+use extsock_core::failover::action::Action;
+use extsock_core::failover::evidence::Alert;
+use extsock_core::failover::history::Outcome;
+use extsock_core::failover::manager::Options;
+use extsock_core::failover::policy::{FailoverPolicy, RetryPolicy};
+use extsock_core::failover::verdict::Reason;
+use extsock_core::protocol::{ConnectionState, Event};
+
+fn to(gateway: &str, children: &[&str]) -> Initiation {
+    Initiation {
+        gateway: gateway.into(),
+        own: gateway == "10.0.0.1",
+        children: children.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn slow() -> FailoverPolicy {
+    FailoverPolicy {
+        retry: RetryPolicy {
+            base_delay: Duration::from_secs(10),
+            ..RetryPolicy::default()
+        },
+        ..FailoverPolicy::default()
+    }
+}
+
+/// A connection `net` that waits for the next round.
+fn waiting() -> Charon {
+    let mut charon = Charon::default();
+    charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], slow());
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.unreachable(sa);
+    let sa = charon.begins_to("net", "10.0.0.2");
+    charon.unreachable(sa);
+    assert_eq!(charon.status("net").state, ConnectionState::Waiting);
+    charon
+}
+
+/// A connection `net` with one child, established to its first gateway.
+fn established(addresses: &str) -> Charon {
+    let mut charon = Charon::with("net", addresses, &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    charon.take_events();
+    charon
+}
+
+#[test]
+fn the_first_gateway_does_not_answer() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    assert_eq!(charon.initiate("net"), [to("10.0.0.1", &["data"])]);
+    let sa = charon.begins("net");
+    assert_eq!(charon.unreachable(sa), [to("10.0.0.2", &["data"])]);
+    assert_eq!(
+        charon.take_events(),
+        [Event::FailoverStarted {
+            connection: "net".into(),
+            from: "10.0.0.1".into(),
+            to: "10.0.0.2".into(),
+            reason: "peer_unreachable".into(),
+            attempt: 1,
+        }]
+    );
+
+    charon.advance(Duration::from_millis(70));
+    let sa = charon.begins("net-failover-10.0.0.2");
+    charon.establishes(sa, &["data"]);
+    assert!(charon.take_events().contains(&Event::FailoverEstablished {
+        connection: "net".into(),
+        gateway: "10.0.0.2".into(),
+        attempts: 1,
+        outage_ms: 70,
+    }));
+    let status = charon.status("net");
+    assert_eq!(status.state, ConnectionState::Established);
+    assert_eq!(status.active_gateway.as_deref(), Some("10.0.0.2"));
+    assert_eq!(
+        status.ike_sa_name.as_deref(),
+        Some("net"),
+        "it goes by the connection's own name"
+    );
+    assert_eq!(status.retries, 0);
+}
+
+#[test]
+fn from_the_first_to_the_second_and_back() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    assert_eq!(charon.dies("net"), [to("10.0.0.2", &["data"])]);
+    let sa = charon.begins("net-failover-10.0.0.2");
+    charon.establishes(sa, &["data"]);
+    assert_eq!(charon.released(), [] as [&str; 0]);
+
+    assert_eq!(charon.dies("net"), [to("10.0.0.1", &["data"])]);
+    assert_eq!(
+        charon.released(),
+        ["10.0.0.2"],
+        "nothing uses the clone any more"
+    );
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    assert_eq!(
+        charon.status("net").active_gateway.as_deref(),
+        Some("10.0.0.1")
+    );
+}
+
+#[test]
+fn three_gateways_in_a_circle() {
+    let mut charon = established("10.0.0.1,10.0.0.2,10.0.0.3");
+    for gateway in ["10.0.0.2", "10.0.0.3", "10.0.0.1", "10.0.0.2"] {
+        assert_eq!(charon.dies("net"), [to(gateway, &["data"])]);
+        let sa = charon.begins_to("net", gateway);
+        charon.establishes(sa, &["data"]);
+    }
+}
+
+#[test]
+fn one_gateway_has_no_alternative() {
+    let mut charon = established("10.0.0.1");
+    assert_eq!(charon.dies("net"), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Down);
+    assert_eq!(charon.reports(), ["NO_ALTERNATIVE_SEGW"]);
+}
+
+#[test]
+fn every_gateway_is_dead() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let mut initiations = charon.dies("net");
+    let mut attempts = 0;
+    while let [initiation] = &initiations[..] {
+        attempts += 1;
+        let sa = charon.begins_to("net", &initiation.gateway.clone());
+        initiations = charon.unreachable(sa);
+        if initiations.is_empty() {
+            initiations = charon.advance(Duration::from_secs(60));
+        }
+    }
+    assert_eq!(attempts, 5);
+    assert_eq!(charon.status("net").state, ConnectionState::Exhausted);
+    assert_eq!(charon.reports(), ["MAX_RETRY_EXCEEDED"]);
+    let exhausted = Event::FailoverExhausted {
+        connection: "net".into(),
+        retries: 5,
+    };
+    assert_eq!(
+        charon
+            .take_events()
+            .iter()
+            .filter(|event| **event == exhausted)
+            .count(),
+        1
+    );
+
+    assert_eq!(
+        charon.initiate("net"),
+        [to("10.0.0.1", &["data"])],
+        "starts afresh"
+    );
+    assert_eq!(charon.status("net").retries, 0);
+}
+
+#[test]
+fn an_established_sa_resets_the_count() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    for _ in 0..20 {
+        let [initiation] = &charon.dies("net")[..] else {
+            panic!("no failover")
+        };
+        let sa = charon.begins_to("net", &initiation.gateway.clone());
+        charon.establishes(sa, &["data"]);
+    }
+}
+
+#[test]
+fn the_reasons_reach_events_and_history() {
+    for (alert, reason) in [
+        (Some(Alert::LocalAuthFailed), Reason::AuthFailed),
+        (Some(Alert::PeerAuthFailed), Reason::AuthFailed),
+        (Some(Alert::ProposalMismatchIke), Reason::NoProposalChosen),
+        (None, Reason::Rejected),
+    ] {
+        let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+        charon.initiate("net");
+        let sa = charon.begins("net");
+        assert_eq!(charon.refuses(sa, alert), [to("10.0.0.2", &["data"])]);
+        let entry = charon.history().remove(0);
+        assert_eq!(entry.reason, reason);
+        assert_eq!(entry.result, Outcome::Pending);
+
+        let sa = charon.begins("net-failover-10.0.0.2");
+        charon.unreachable(sa);
+        let results: Vec<Outcome> = charon.history().iter().map(|entry| entry.result).collect();
+        assert_eq!(
+            results,
+            [Outcome::Pending, Outcome::Failed(Reason::PeerUnreachable)]
+        );
+    }
+}
+
+#[test]
+fn the_gateway_deletes_the_ike_sa() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    assert_eq!(charon.peer_deletes("net"), [to("10.0.0.2", &["data"])]);
+}
+
+#[test]
+fn terminated_over_the_socket() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.take_done();
+    assert_eq!(charon.terminate("net"), []);
+    assert_eq!(
+        charon.take_done(),
+        [Action::Terminate {
+            connection: "net".into()
+        }]
+    );
+    assert_eq!(
+        charon.manager.ike_sas("net").len(),
+        1,
+        "it is still there to be terminated"
+    );
+    assert_eq!(charon.deletes_locally("net"), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Down);
+}
+
+#[test]
+fn terminated_by_other_means() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    assert_eq!(charon.deletes_locally("net"), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Down);
+}
+
+#[test]
+fn terminated_while_connecting() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    assert_eq!(charon.destroys(sa), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Down);
+}
+
+#[test]
+fn terminated_by_the_name_of_its_ike_sa() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.dies("net");
+    let sa = charon.begins("net-failover-10.0.0.2");
+    charon.establishes(sa, &["data"]);
+    let terminated = charon
+        .manager
+        .terminate("net-failover-10.0.0.2", charon.now)
+        .unwrap();
+    assert_eq!(terminated.0, "net");
+}
+
+#[test]
+fn dpd_goes_to_the_ike_sa_that_is_up() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.dies("net");
+    let sa = charon.begins("net-failover-10.0.0.2");
+    assert!(charon.manager.start_dpd("net").is_err(), "not yet up");
+    charon.establishes(sa, &["data"]);
+    for name in ["net", "net-failover-10.0.0.2"] {
+        let (ike_sa_name, action) = charon.manager.start_dpd(name).unwrap();
+        assert_eq!(ike_sa_name, "net");
+        assert_eq!(
+            action,
+            Action::SendDpd {
+                connection: "net".into(),
+                ike_sa: sa
+            }
+        );
+    }
+    assert!(charon.manager.start_dpd("unknown").is_err());
+}
+
+#[test]
+fn rekeyed_by_either_side() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let successor = charon.rekeys("net");
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    assert_eq!(charon.manager.ike_sas("net"), [successor]);
+    assert_eq!(
+        charon.dies("net"),
+        [to("10.0.0.2", &["data"])],
+        "the successor counts"
+    );
+}
+
+#[test]
+fn the_gateway_dies_during_rekeying() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let successor = charon.begins_rekeying("net");
+    assert_eq!(charon.dies("net"), [to("10.0.0.2", &["data"])]);
+    assert_eq!(
+        charon.destroys(successor),
+        [],
+        "it never had anything to do"
+    );
+    let sa = charon.begins("net-failover-10.0.0.2");
+    charon.establishes(sa, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+}
+
+#[test]
+fn charon_replaces_the_sa_itself() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let new = charon.reestablishes("net");
+    assert_eq!(charon.status("net").state, ConnectionState::Connecting);
+    assert_eq!(
+        charon.unreachable(new),
+        [to("10.0.0.2", &["data"])],
+        "its own attempt failed"
+    );
+}
+
+#[test]
+fn another_sa_of_the_connection_is_up() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let second = charon.begins("net");
+    charon.establishes(second, &["data"]);
+    assert_eq!(charon.dies("net"), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    assert_eq!(charon.manager.ike_sas("net"), [second]);
+}
+
+#[test]
+fn all_children_that_were_up_come_back() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["a", "b", "c"]);
+    charon.initiate_child("net", "a");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["a"]);
+    assert_eq!(charon.initiate_child("net", "c"), [to("10.0.0.1", &["c"])]);
+    charon.child_up(sa, "c");
+    assert_eq!(charon.initiate_child("net", "c"), [], "it is up");
+    assert_eq!(charon.dies("net"), [to("10.0.0.2", &["a", "c"])]);
+}
+
+#[test]
+fn a_child_that_was_closed_does_not_come_back() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["a", "b"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["a", "b"]);
+    charon.child_down(sa, "b");
+    assert_eq!(charon.dies("net"), [to("10.0.0.2", &["a"])]);
+}
+
+#[test]
+fn a_child_that_was_asked_for_while_connecting_comes_back() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["a", "b"]);
+    charon.initiate_child("net", "a");
+    let sa = charon.begins("net");
+    assert_eq!(charon.initiate_child("net", "b"), [to("10.0.0.1", &["b"])]);
+    assert_eq!(charon.unreachable(sa), [to("10.0.0.2", &["a", "b"])]);
+}
+
+#[test]
+fn unknown_names_are_refused() {
+    let mut charon = Charon::with("net", "10.0.0.1", &["a"]);
+    let now = charon.now;
+    for (name, child, expected) in [
+        ("other", None, "other"),
+        ("net", Some("b"), "one of its children (a), found b"),
+    ] {
+        let error = charon.manager.initiate(name, child, now).unwrap_err();
+        assert!(error.message.contains(expected), "{error}");
+    }
+    assert!(charon.manager.terminate("other", now).is_err());
+    assert!(charon.manager.remove("other", now).is_err());
+}
+
+#[test]
+fn a_responders_connection_cannot_be_initiated() {
+    let mut charon = Charon::with("net", "%any", &["a"]);
+    let now = charon.now;
+    let error = charon.manager.initiate("net", None, now).unwrap_err();
+    assert!(
+        error.message.contains("connections.net.remote_addrs"),
+        "{error}"
+    );
+}
+
+#[test]
+fn delays_stand_between_rounds() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    assert_eq!(
+        charon.unreachable(sa),
+        [to("10.0.0.2", &["data"])],
+        "not yet tried: at once"
+    );
+    let sa = charon.begins_to("net", "10.0.0.2");
+    assert_eq!(charon.unreachable(sa), [], "all were");
+    let status = charon.status("net");
+    assert_eq!(status.state, ConnectionState::Waiting);
+    assert_eq!(status.next_retry_ms, Some(1000));
+    assert_eq!(charon.advance(Duration::from_millis(999)), []);
+    assert_eq!(
+        charon.advance(Duration::from_millis(1)),
+        [to("10.0.0.1", &["data"])]
+    );
+
+    let sa = charon.begins("net");
+    assert_eq!(charon.unreachable(sa), [to("10.0.0.2", &["data"])]);
+    let sa = charon.begins_to("net", "10.0.0.2");
+    assert_eq!(charon.unreachable(sa), []);
+    assert_eq!(charon.advance(Duration::from_millis(1999)), [], "doubled");
+    assert_eq!(
+        charon.initiate("net"),
+        [to("10.0.0.1", &["data"])],
+        "asked for: at once"
+    );
+    assert_eq!(
+        charon.advance(Duration::from_millis(1)),
+        [],
+        "the wait is over"
+    );
+}
+
+#[test]
+fn jitter_shortens_the_delay() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.now.random = 0.5;
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.unreachable(sa);
+    let sa = charon.begins_to("net", "10.0.0.2");
+    charon.unreachable(sa);
+    assert_eq!(charon.status("net").next_retry_ms, Some(950));
+}
+
+#[test]
+fn a_new_configuration_ends_a_wait() {
+    let mut charon = waiting();
+    assert_eq!(
+        charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], slow()),
+        [to("10.0.0.1", &["data"])]
+    );
+}
+
+#[test]
+fn a_removed_connection_is_forgotten() {
+    let mut charon = waiting();
+    charon.remove("net");
+    assert_eq!(charon.advance(Duration::from_secs(3600)), []);
+    assert_eq!(charon.manager.next_deadline(), None);
+    assert!(charon.manager.list(charon.now).is_empty());
+}
+
+#[test]
+fn removal_releases_the_clone_of_a_running_sa() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.dies("net");
+    let sa = charon.begins("net-failover-10.0.0.2");
+    charon.establishes(sa, &["data"]);
+    charon.remove("net");
+    assert_eq!(charon.released(), ["10.0.0.2"]);
+    assert_eq!(charon.destroys(sa), []);
+}
+
+#[test]
+fn new_gateways_under_a_running_sa() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.configure("net", "10.0.0.8,10.0.0.9", &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    let initiations = charon.dies("net");
+    assert_eq!(
+        initiations[0].gateway, "10.0.0.9",
+        "one that is not in the list counts as the first"
+    );
+}
+
+#[test]
+fn charon_cannot_begin_the_attempt() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    assert_eq!(charon.cannot_begin("net"), [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::InitiateFailed);
+}
+
+#[test]
+fn the_name_of_the_next_gateway_does_not_resolve() {
+    let mut charon = established("10.0.0.1,segw.example.org,10.0.0.3");
+    assert_eq!(charon.dies("net")[0].gateway, "segw.example.org");
+    assert_eq!(
+        charon.unresolvable("net-failover-segw.example.org")[0].gateway,
+        "10.0.0.3"
+    );
+    assert_eq!(
+        charon.cannot_begin_stale("net"),
+        [],
+        "the same failure is not counted twice"
+    );
+    assert_eq!(charon.history()[0].reason, Reason::AddressUnresolvable);
+}
+
+#[test]
+fn swanctl_initiates_the_connection() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    let sa = charon.begins("net");
+    assert_eq!(charon.status("net").state, ConnectionState::Connecting);
+    assert_eq!(charon.unreachable(sa), [to("10.0.0.2", &["data"])]);
+}
+
+#[test]
+fn other_peoples_sas_and_responders_are_left_alone() {
+    let mut charon = Charon::new(Options {
+        foreign: None,
+        ..Options::default()
+    });
+    charon.configure("net", "10.0.0.1,10.0.0.2", &["data"]);
+    let foreign = charon.begins("other");
+    assert_eq!(charon.unreachable(foreign), []);
+    let responder = charon.responds("net");
+    assert_eq!(charon.destroys(responder), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Down);
+}
+
+#[test]
+fn nothing_is_a_failure_after_the_shutdown_signal() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.shuts_down();
+    assert_eq!(charon.dies("net"), []);
+}
+
+#[test]
+fn names_that_stand_for_two_connections_are_refused() {
+    let charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    let list = "10.0.0.1,10.0.0.2".parse_list();
+    let clash = charon
+        .manager
+        .check_names([("net-failover-10.0.0.2", &list)])
+        .unwrap_err();
+    assert!(
+        clash.message.contains("stands for connection net"),
+        "{clash}"
+    );
+    let clash = charon
+        .manager
+        .check_names([("x", &list), ("x-failover-10.0.0.2", &list)]);
+    assert!(clash.is_err(), "within one document, too");
+    assert!(
+        charon.manager.check_names([("net", &list)]).is_ok(),
+        "a replacement"
+    );
+}
+
+trait ParseList {
+    fn parse_list(&self) -> extsock_core::failover::address::AddressList;
+}
+
+impl ParseList for str {
+    fn parse_list(&self) -> extsock_core::failover::address::AddressList {
+        extsock_core::failover::address::AddressList::parse(self)
+    }
+}

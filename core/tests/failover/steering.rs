@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! charon retries or re-establishes an IKE_SA by itself and is led to the next gateway.
+
+use super::*;
+
+fn steers(charon: &mut Charon) -> Vec<(u32, Option<String>)> {
+    charon
+        .take_done()
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::Steer {
+                ike_sa, gateway, ..
+            } => Some((ike_sa, gateway)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_connecting_ike_sa_goes_round_and_ends() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    assert_eq!(steers(&mut charon), [(sa, Some("10.0.0.2".into()))]);
+    assert_eq!(charon.led_on(sa, "10.0.0.2"), []);
+    assert_eq!(
+        steers(&mut charon),
+        [(sa, None)],
+        "the delay before the next round is ours"
+    );
+    let status = charon.status("net");
+    assert_eq!(status.state, ConnectionState::Connecting);
+    assert_eq!(status.active_gateway.as_deref(), Some("10.0.0.2"));
+    assert_eq!(status.retries, 1);
+    assert_eq!(charon.history()[0].reason, Reason::PeerUnreachable);
+
+    assert_eq!(charon.unreachable(sa), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Waiting);
+    assert_eq!(
+        charon.advance(Duration::from_secs(1)),
+        [to("10.0.0.1", &["data"])]
+    );
+}
+
+#[test]
+fn terminated_after_it_was_led_on() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.led_on(sa, "10.0.0.2");
+    assert_eq!(
+        charon.destroys(sa),
+        [],
+        "what failed before does not count any more"
+    );
+    assert_eq!(charon.status("net").state, ConnectionState::Down);
+}
+
+#[test]
+fn given_up_before_charon_went_on() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2,10.0.0.3", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    assert_eq!(
+        charon.advance(Duration::from_secs(10)),
+        [to("10.0.0.2", &["data"])]
+    );
+    assert_eq!(charon.led_on(sa, "10.0.0.2"), []);
+    assert_eq!(charon.status("net").retries, 1, "counted once");
+    assert_eq!(charon.destroys(sa), []);
+    let sa = charon.begins_to("net", "10.0.0.2");
+    charon.establishes(sa, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+}
+
+#[test]
+fn charon_replaces_a_dead_ike_sa() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.take_done();
+    let new = charon.led_from("net", "10.0.0.2");
+    let status = charon.status("net");
+    assert_eq!(status.state, ConnectionState::Connecting);
+    assert_eq!(status.active_gateway.as_deref(), Some("10.0.0.2"));
+    assert_eq!(charon.manager.ike_sas("net"), [new]);
+    assert_eq!(charon.history()[0].reason, Reason::DpdTimeout);
+    charon.advance(Duration::from_millis(30));
+    charon.establishes(new, &["data"]);
+    assert!(charon.take_events().contains(&Event::FailoverEstablished {
+        connection: "net".into(),
+        gateway: "10.0.0.2".into(),
+        attempts: 1,
+        outage_ms: 30,
+    }));
+    assert_eq!(charon.dies("net"), [to("10.0.0.1", &["data"])]);
+}
+
+#[test]
+fn its_replacement_fails_too() {
+    let mut charon = established("10.0.0.1,10.0.0.2,10.0.0.3");
+    let new = charon.led_from("net", "10.0.0.2");
+    assert_eq!(charon.unreachable(new), [to("10.0.0.3", &["data"])]);
+    assert_eq!(charon.status("net").retries, 2);
+}
+
+#[test]
+fn charon_cannot_begin_with_its_replacement() {
+    let mut charon = established("10.0.0.1,10.0.0.2,10.0.0.3");
+    assert_eq!(
+        charon.led_from_in_vain("net", "10.0.0.2"),
+        [to("10.0.0.3", &["data"])]
+    );
+}

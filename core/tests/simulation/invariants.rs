@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What has to hold after every step, and when everything is quiet.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use extsock_core::failover::policy::FailoverPolicy;
+use extsock_core::protocol::{ConnectionState, ConnectionStatus, Event};
+
+/// What is watched of one connection.
+#[derive(Default)]
+pub struct Watch {
+    tried: BTreeSet<String>,
+    /// An operator's switch began this outage: the round is not known from events.
+    by_hand: bool,
+    waiting: bool,
+}
+
+impl Watch {
+    /// Never the gateway that failed while another usable one is untried, and no retry too many.
+    pub fn event(&mut self, event: &Event, status: &ConnectionStatus, policy: &FailoverPolicy) {
+        let Event::FailoverStarted {
+            from,
+            to,
+            reason,
+            attempt,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let limit = policy.retry.max_retries;
+        assert!(limit == 0 || *attempt <= limit, "{event:?}");
+        if reason == "operator" {
+            self.by_hand = true;
+            return;
+        }
+        if *attempt == 1 {
+            self.tried.clear();
+            self.by_hand = false;
+        }
+        if self.by_hand {
+            return;
+        }
+        self.tried.insert(from.clone());
+        if self.tried.contains(to) {
+            let untried = status
+                .gateway_status
+                .iter()
+                .find(|known| known.set_aside_ms.is_none() && !self.tried.contains(&known.gateway));
+            assert!(untried.is_none(), "{event:?} instead of {untried:?}");
+            self.tried.clear();
+        }
+        self.tried.insert(to.clone());
+    }
+
+    /// Delays are as they are configured.
+    pub fn status(&mut self, status: &ConnectionStatus, policy: &FailoverPolicy) {
+        if let Some(wait) = status.next_retry_ms.map(Duration::from_millis) {
+            let retry = &policy.retry;
+            assert!(wait <= retry.max_delay, "{status:?}");
+            let shortest = retry.base_delay.mul_f64(1.0 - retry.jitter);
+            let rounding = Duration::from_millis(1);
+            assert!(
+                self.waiting || wait + rounding >= shortest.min(retry.max_delay),
+                "{status:?}"
+            );
+        }
+        self.waiting = status.next_retry_ms.is_some();
+    }
+}
+
+/// Nothing is under way, and what is up is up once.
+pub fn settled(status: &ConnectionStatus, ike_sas: usize) {
+    let expected = match status.state {
+        ConnectionState::Established => 1,
+        ConnectionState::Down | ConnectionState::Exhausted => 0,
+        ConnectionState::Connecting | ConnectionState::Waiting => {
+            panic!("waits for nothing: {status:?}")
+        }
+    };
+    assert_eq!(ike_sas, expected, "{status:?}");
+}

@@ -1,0 +1,982 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Gateways, operators and time, and between them the manager and its charon.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use extsock_core::error::ErrorCode;
+use extsock_core::failover::action::{Action, Settings};
+use extsock_core::failover::address::AddressList;
+use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
+use extsock_core::failover::failover_name;
+use extsock_core::failover::manager::{FailoverManager, Options};
+use extsock_core::failover::policy::{FailoverPolicy, RetryPolicy};
+use extsock_core::failover::Now;
+use extsock_core::protocol::{ConnectionState, Event};
+use fastrand::Rng;
+
+use crate::charon::Charon;
+use crate::invariants::{settled, Watch};
+
+const MAX_CONCURRENT: usize = 50;
+const HISTORY: usize = 500;
+/// Of a timer that got lost.
+const LATE: Duration = Duration::from_secs(30);
+/// charon's retransmission, where nobody ends it before.
+const RETRANSMISSION: Duration = Duration::from_secs(40);
+const GATEWAYS: usize = 60;
+
+/// How a gateway treats who initiates to it.
+#[derive(Clone, Copy, PartialEq)]
+enum Health {
+    Up,
+    Slow(Duration),
+    Refusing,
+    Dead,
+}
+
+struct Gateway {
+    health: Health,
+    /// Since when it is up and quick.
+    well_since: Option<Duration>,
+}
+
+struct Connection {
+    name: String,
+    gateways: Vec<usize>,
+    policy: FailoverPolicy,
+    /// Loaded by others.
+    foreign: bool,
+    loaded: bool,
+    /// keyingtries = 0, and dpd_action = restart.
+    persistent: bool,
+    /// Whether it is wanted, and since when nobody meddled with it.
+    wanted: Option<Duration>,
+    lane: VecDeque<Action>,
+    watch: Watch,
+}
+
+enum Happening {
+    /// The next action of the connection is carried out.
+    Lane(usize),
+    Drain,
+    Timer(Duration),
+    Answer(u32, u32),
+    Timeout(u32, u32),
+    DeadPeer(u32, u32),
+    Heard(u32),
+    Gone(u32),
+    Gateway(usize),
+    Operator,
+    Trap,
+    PeerDeletes,
+    Rekey(u32),
+    Reload(usize),
+    Audit,
+}
+
+pub struct World {
+    rng: Rng,
+    now: Duration,
+    manager: FailoverManager,
+    charon: Charon,
+    gateways: Vec<Gateway>,
+    connections: Vec<Connection>,
+    index: BTreeMap<String, usize>,
+    happenings: BTreeMap<u64, Happening>,
+    order: BinaryHeap<Reverse<(Duration, u64)>>,
+    last: u64,
+    timer: Option<Duration>,
+    /// Whether evidence is about to be looked at.
+    draining: bool,
+    /// Connections that charon or an operator initiates without asking how many there are.
+    exempt: BTreeSet<usize>,
+    quiet: bool,
+    failovers: usize,
+    /// Of which connection everything is printed.
+    traced: Option<String>,
+}
+
+impl World {
+    pub fn new(seed: u64, connections: usize) -> Self {
+        let mut world = Self {
+            rng: Rng::with_seed(seed),
+            now: Duration::ZERO,
+            manager: FailoverManager::new(Options {
+                max_concurrent: MAX_CONCURRENT,
+                history_size: HISTORY,
+                foreign: Some(FailoverPolicy::default()),
+            }),
+            charon: Charon::default(),
+            gateways: Vec::new(),
+            connections: Vec::new(),
+            index: BTreeMap::new(),
+            happenings: BTreeMap::new(),
+            order: BinaryHeap::new(),
+            last: 0,
+            timer: None,
+            draining: false,
+            exempt: BTreeSet::new(),
+            quiet: false,
+            failovers: 0,
+            traced: std::env::var("EXTSOCK_SIMULATION_TRACE").ok(),
+        };
+        for gateway in 0..GATEWAYS {
+            world.gateways.push(Gateway {
+                health: Health::Up,
+                well_since: Some(Duration::ZERO),
+            });
+            let at = world.up_to(Duration::from_secs(4 * 3600));
+            world.later(at, Happening::Gateway(gateway));
+        }
+        for index in 0..connections {
+            let connection = world.some_connection(index);
+            world.index.insert(connection.name.clone(), index);
+            world.connections.push(connection);
+            world.load(index);
+            world.initiate(index);
+        }
+        for happening in [
+            Happening::Operator,
+            Happening::Trap,
+            Happening::PeerDeletes,
+            Happening::Audit,
+        ] {
+            world.later(Duration::from_secs(60), happening);
+        }
+        world
+    }
+
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(Reverse((at, number))) = self.order.peek().copied() {
+            if at > end {
+                break;
+            }
+            self.order.pop();
+            let Some(happening) = self.happenings.remove(&number) else {
+                continue;
+            };
+            self.now = at;
+            self.happens(happening);
+        }
+        self.now = end;
+    }
+
+    /// All gateways come back, nobody meddles any more, and everything has to come to rest.
+    pub fn settle(&mut self, time: Duration) {
+        self.quiet = true;
+        for gateway in 0..GATEWAYS {
+            self.set_health(gateway, Health::Up);
+        }
+        self.run(time);
+        self.audit();
+        assert_eq!(self.manager.half_open(), 0);
+        for status in self.manager.list(self.time()) {
+            let connection = self.index[&status.name];
+            settled(&status, self.charon.of(connection).count());
+        }
+        for (index, connection) in self.connections.iter().enumerate() {
+            let known = self.manager.status(&connection.name, self.time()).is_some();
+            let left = self.charon.of(index).count();
+            assert!(
+                known || left == 0 || !connection.loaded,
+                "{}: {left} IKE_SAs that nobody cares for",
+                connection.name
+            );
+        }
+    }
+
+    pub fn failovers(&self) -> usize {
+        self.failovers
+    }
+
+    fn some_connection(&mut self, index: usize) -> Connection {
+        let seconds = Duration::from_secs;
+        let mut policy = FailoverPolicy::default();
+        let foreign = self.rng.u32(0..10) == 0;
+        if !foreign {
+            policy.connect_timeout = seconds(self.rng.u64(0..4) * 5);
+            policy.cool_down = seconds(self.rng.u64(0..3) * 300);
+            policy.on_child_failure = self.rng.bool();
+            policy.retry = RetryPolicy {
+                base_delay: Duration::from_millis(self.rng.u64(0..4) * 500),
+                max_delay: seconds(30),
+                multiplier: 1.0 + self.rng.f64(),
+                jitter: self.rng.f64(),
+                max_retries: self.rng.u32(0..12),
+            };
+            if self.rng.u32(0..50) == 0 {
+                policy.liveness_interval = seconds(60);
+                policy.liveness_timeout = seconds(2);
+            }
+        }
+        Connection {
+            name: format!("c{index}"),
+            gateways: self.some_gateways(foreign),
+            policy,
+            foreign,
+            loaded: false,
+            persistent: self.rng.bool(),
+            wanted: None,
+            lane: VecDeque::new(),
+            watch: Watch::default(),
+        }
+    }
+
+    fn some_gateways(&mut self, foreign: bool) -> Vec<usize> {
+        let count = self.rng.usize(if foreign { 2..5 } else { 1..5 });
+        let rng = &mut self.rng;
+        let mut gateways: Vec<usize> = Vec::new();
+        while gateways.len() < count {
+            let gateway = rng.usize(0..GATEWAYS);
+            if !gateways.contains(&gateway) {
+                gateways.push(gateway);
+            }
+        }
+        gateways
+    }
+
+    fn happens(&mut self, happening: Happening) {
+        match happening {
+            Happening::Lane(connection) => self.carry_out_next(connection),
+            Happening::Drain => {
+                self.draining = false;
+                self.step(|_, _| Vec::new());
+            }
+            Happening::Timer(at) => {
+                self.timer = self.timer.filter(|timer| *timer != at);
+                self.step(|_, _| Vec::new());
+            }
+            Happening::Answer(id, round) => self.answers(id, round),
+            Happening::Timeout(id, round) => self.times_out(id, round),
+            Happening::DeadPeer(id, round) => self.finds_dead(id, round),
+            Happening::Heard(id) => {
+                if self.charon.ike_sas.contains_key(&id) {
+                    self.tell(Evidence::Received { ike_sa: id });
+                }
+            }
+            Happening::Gone(id) => {
+                if self.charon.ike_sas.contains_key(&id) {
+                    self.charon.ends(id);
+                    self.told();
+                }
+            }
+            Happening::Gateway(gateway) => self.gateway_changes(gateway),
+            Happening::Operator => {
+                if !self.quiet {
+                    self.operator();
+                    let busy = 20_000 * 1000 / self.connections.len() as u64;
+                    let next = self.up_to(Duration::from_millis(busy));
+                    self.later(next, Happening::Operator);
+                }
+            }
+            Happening::Trap => {
+                if !self.quiet {
+                    let connection = self.rng.usize(0..self.connections.len());
+                    self.trap(connection);
+                    let next = self.up_to(Duration::from_secs(240));
+                    self.later(next, Happening::Trap);
+                }
+            }
+            Happening::PeerDeletes => {
+                if !self.quiet {
+                    self.peer_deletes();
+                    let next = self.up_to(Duration::from_secs(240));
+                    self.later(next, Happening::PeerDeletes);
+                }
+            }
+            Happening::Rekey(id) => self.rekeys(id),
+            Happening::Reload(connection) => {
+                self.load(connection);
+                self.initiate(connection);
+            }
+            Happening::Audit => {
+                self.audit();
+                self.later(Duration::from_secs(600), Happening::Audit);
+            }
+        }
+    }
+
+    // The manager's side.
+
+    /// As the plugin does it: all evidence, then what is due, then the step.
+    fn step(&mut self, step: impl FnOnce(&mut FailoverManager, Now) -> Vec<Action>) {
+        let now = self.time();
+        let mut touched = BTreeSet::new();
+        while let Some(evidence) = self.charon.told.pop_front() {
+            self.trace_evidence(&evidence);
+            let twice = matches!(
+                evidence,
+                Evidence::IkeUpdown { .. } | Evidence::Alert { .. }
+            ) && self.rng.u32(0..50) == 0;
+            if twice {
+                let actions = self.manager.handle(evidence.clone(), now);
+                self.dispatch(actions, &mut touched);
+            }
+            let actions = self.manager.handle(evidence, now);
+            self.dispatch(actions, &mut touched);
+        }
+        let actions = self.manager.expire(now);
+        self.dispatch(actions, &mut touched);
+        let actions = step(&mut self.manager, now);
+        self.dispatch(actions, &mut touched);
+        self.arm_timer();
+        for index in touched {
+            let connection = &mut self.connections[index];
+            if let Some(status) = self.manager.status(&connection.name, now) {
+                if status.state == ConnectionState::Established {
+                    self.exempt.remove(&index);
+                }
+                connection.watch.status(&status, &connection.policy);
+            }
+        }
+        let exempt = self.exempt.len();
+        assert!(self.manager.half_open() <= MAX_CONCURRENT + exempt);
+    }
+
+    fn dispatch(&mut self, actions: Vec<Action>, touched: &mut BTreeSet<usize>) {
+        let now = self.time();
+        for action in actions {
+            let name = match &action {
+                Action::Publish(event) => match &**event {
+                    Event::FailoverStarted { connection, .. }
+                    | Event::FailoverEstablished { connection, .. }
+                    | Event::FailoverExhausted { connection, .. } => connection.clone(),
+                    _ => continue,
+                },
+                other => connection_of(other).to_owned(),
+            };
+            self.trace(&name, || format!("{action:?}"));
+            let index = self.index[&name];
+            touched.insert(index);
+            let connection = &mut self.connections[index];
+            match action {
+                Action::Publish(event) => {
+                    assert!(connection.loaded, "after its removal: {event:?}");
+                    if let Some(status) = self.manager.status(&name, now) {
+                        connection.watch.event(&event, &status, &connection.policy);
+                    }
+                    match *event {
+                        Event::FailoverStarted { .. } => self.failovers += 1,
+                        Event::FailoverExhausted { .. } => connection.wanted = None,
+                        _ => {}
+                    }
+                }
+                // There is no other gateway, or none can help.
+                Action::Report { error, .. } => {
+                    if error.code != ErrorCode::ConnectionTimeout {
+                        connection.wanted = None;
+                    }
+                }
+                action => {
+                    connection.lane.push_back(action);
+                    let soon = self.up_to(Duration::from_millis(20));
+                    self.later(soon, Happening::Lane(index));
+                }
+            }
+        }
+    }
+
+    fn trace_evidence(&self, evidence: &Evidence) {
+        if let Some(name) = &self.traced {
+            let told = format!("{evidence:?}");
+            if told.contains(&format!("\"{name}\"")) || told.contains(&format!("\"{name}-")) {
+                eprintln!("{:?} {told}", self.now);
+            }
+        }
+    }
+
+    fn arm_timer(&mut self) {
+        let Some(next) = self.manager.next_deadline() else {
+            return;
+        };
+        if self.timer.is_some_and(|timer| timer <= next) {
+            return;
+        }
+        self.timer = Some(next);
+        let late = if self.rng.u32(0..200) == 0 {
+            LATE
+        } else {
+            Duration::from_millis(1)
+        };
+        self.later(next.saturating_sub(self.now) + late, Happening::Timer(next));
+    }
+
+    fn carry_out_next(&mut self, index: usize) {
+        let Some(action) = self.connections[index].lane.pop_front() else {
+            return;
+        };
+        match action {
+            Action::Initiate {
+                connection,
+                attempt,
+            } => self.make_attempt(index, &connection, attempt),
+            Action::InitiateChildren { ike_sa, .. } => {
+                let up = |state| state == IkeSaState::Established;
+                if self
+                    .charon
+                    .ike_sas
+                    .get(&ike_sa)
+                    .is_some_and(|sa| up(sa.state))
+                {
+                    self.charon.child(ike_sa, true);
+                    self.told();
+                }
+            }
+            Action::Adopt { connection, ike_sa } => {
+                let addresses = self.addresses(index);
+                if let Some(sa) = self.charon.ike_sas.get_mut(&ike_sa) {
+                    sa.name = connection;
+                    sa.remote_addrs = addresses;
+                }
+            }
+            Action::Steer {
+                ike_sa, gateway, ..
+            } => {
+                let persistent = self.connections[index].persistent;
+                if let Some(sa) = self.charon.ike_sas.get_mut(&ike_sa) {
+                    sa.steered = persistent.then_some(gateway);
+                }
+            }
+            Action::Unsteer { ike_sa, .. } => {
+                if let Some(sa) = self.charon.ike_sas.get_mut(&ike_sa) {
+                    sa.steered = None;
+                }
+            }
+            Action::Terminate { connection } => {
+                self.step(|_, _| Vec::new());
+                for ike_sa in self.manager.ike_sas(&connection) {
+                    self.terminates(ike_sa, false);
+                }
+            }
+            Action::Delete { ike_sa, .. } => self.terminates(ike_sa, false),
+            Action::Abandon { ike_sa, .. } => {
+                if let Some(ike_sa) = ike_sa {
+                    self.terminates(ike_sa, true);
+                }
+            }
+            Action::Probe { connection, ike_sa } => {
+                let Some(sa) = self.charon.ike_sas.get(&ike_sa) else {
+                    return;
+                };
+                if self.answering(&sa.gateway) {
+                    self.later(Duration::from_millis(20), Happening::Heard(ike_sa));
+                }
+                self.step(|manager, now| manager.probed(&connection, ike_sa, None, now));
+            }
+            Action::ReleaseClone { .. }
+            | Action::SendDpd { .. }
+            | Action::Publish(_)
+            | Action::Report { .. } => {}
+        }
+    }
+
+    fn make_attempt(&mut self, index: usize, name: &str, attempt: u64) {
+        if !self.connections[index].loaded {
+            self.step(|manager, now| manager.vanished(name, now));
+            return;
+        }
+        let list = AddressList::parse(&self.addresses(index));
+        if self.manager.is_foreign(name) && self.manager.gateways(name) != Some(&list) {
+            self.step(|manager, now| manager.gateways_changed(name, list, now));
+        }
+        let mut begin = None;
+        self.step(|manager, _| {
+            begin = manager.begin(name, attempt);
+            Vec::new()
+        });
+        let Some(begin) = begin else { return };
+
+        let config = match begin.own {
+            true => name.to_owned(),
+            false => failover_name(name, &begin.gateway),
+        };
+        if self.charon.with_config(index, &config).is_none() {
+            let competing = self
+                .charon
+                .of(index)
+                .find(|(_, sa)| sa.state == IkeSaState::Connecting)
+                .map(|(id, sa)| (id, sa.gateway.clone()));
+            assert!(
+                competing.is_none(),
+                "{name}: {competing:?} beside {}",
+                begin.gateway
+            );
+            let addresses = match begin.own {
+                true => self.addresses(index),
+                false => begin.gateway.clone(),
+            };
+            self.connects(index, &config, &addresses, &begin.gateway);
+        }
+        self.step(|manager, now| manager.initiated(name, attempt, true, &begin.children, now));
+    }
+
+    // charon's side.
+
+    fn connects(&mut self, index: usize, name: &str, addresses: &str, gateway: &str) -> u32 {
+        let id = self.charon.add(index, name, addresses, gateway);
+        self.tries(id);
+        id
+    }
+
+    fn tries(&mut self, id: u32) {
+        self.charon.moves(id, IkeSaState::Connecting);
+        self.told();
+        let sa = &self.charon.ike_sas[&id];
+        let round = sa.round;
+        let after = match self.gateways[gateway_index(&sa.gateway)].health {
+            Health::Slow(time) => time,
+            _ => Duration::from_millis(self.rng.u64(10..200)),
+        };
+        self.later(after, Happening::Answer(id, round));
+        self.later(RETRANSMISSION, Happening::Timeout(id, round));
+    }
+
+    fn connecting(&self, id: u32, round: u32) -> bool {
+        self.charon
+            .ike_sas
+            .get(&id)
+            .is_some_and(|sa| sa.state == IkeSaState::Connecting && sa.round == round)
+    }
+
+    fn answers(&mut self, id: u32, round: u32) {
+        if !self.connecting(id, round) {
+            return;
+        }
+        let sa = &self.charon.ike_sas[&id];
+        match self.gateways[gateway_index(&sa.gateway)].health {
+            Health::Dead => self.later(Duration::from_secs(4), Happening::Answer(id, round)),
+            Health::Refusing => {
+                let alert = [
+                    Some(Alert::LocalAuthFailed),
+                    Some(Alert::PeerAuthFailed),
+                    Some(Alert::ProposalMismatchIke),
+                    None,
+                ][self.rng.usize(0..4)];
+                if let Some(alert) = alert {
+                    self.charon.alerts(id, alert);
+                }
+                self.charon.ends(id);
+            }
+            Health::Up | Health::Slow(_) => {
+                self.charon.moves(id, IkeSaState::Established);
+                self.charon.updown(id, true);
+                if self.quiet || self.rng.u32(0..100) > 0 {
+                    self.charon.child(id, true);
+                } else {
+                    self.charon.alerts(id, Alert::KeepOnChildSaFailure);
+                    self.disturbed(self.charon.ike_sas[&id].connection);
+                }
+                let rekey = Duration::from_secs(self.rng.u64(3 * 3600..4 * 3600));
+                self.later(rekey, Happening::Rekey(id));
+            }
+        }
+        self.told();
+    }
+
+    fn times_out(&mut self, id: u32, round: u32) {
+        if !self.connecting(id, round) {
+            return;
+        }
+        let sa = &self.charon.ike_sas[&id];
+        let persistent = self.connections[sa.connection].persistent;
+        match sa.steered.clone() {
+            Some(Some(gateway)) => {
+                let ike_sa = self.charon.snapshot(id);
+                self.tell(Evidence::Steered {
+                    ike_sa,
+                    replaces: None,
+                    gateway: gateway.clone(),
+                });
+                self.tries_again(id, gateway);
+            }
+            None if persistent => {
+                let gateway = sa.gateway.clone();
+                self.charon.alerts(id, Alert::RetransmitSendTimeout);
+                self.tries_again(id, gateway);
+            }
+            _ => self.charon.unreachable(id),
+        }
+        self.told();
+    }
+
+    fn tries_again(&mut self, id: u32, gateway: String) {
+        self.charon.alerts(id, Alert::PeerInitUnreachable);
+        if let Some(sa) = self.charon.ike_sas.get_mut(&id) {
+            sa.round += 1;
+            sa.gateway = gateway;
+            sa.state = IkeSaState::Created;
+        }
+        self.tries(id);
+    }
+
+    fn finds_dead(&mut self, id: u32, round: u32) {
+        let Some(sa) = self.charon.ike_sas.get(&id).cloned() else {
+            return;
+        };
+        let up = sa.state == IkeSaState::Established && sa.round == round;
+        if !up || self.answering(&sa.gateway) {
+            return;
+        }
+        self.charon.alerts(id, Alert::RetransmitSendTimeout);
+        if self.connections[sa.connection].persistent {
+            let index = sa.connection;
+            let (name, addresses) = (sa.name.clone(), self.addresses(index));
+            let new = match sa.steered {
+                Some(Some(gateway)) => {
+                    let new = self.charon.add(index, &name, &gateway, &gateway);
+                    let ike_sa = self.charon.snapshot(new);
+                    self.tell(Evidence::Steered {
+                        ike_sa,
+                        replaces: Some(id),
+                        gateway,
+                    });
+                    new
+                }
+                _ => {
+                    let first = first_of(&sa.remote_addrs);
+                    self.charon.add(index, &name, &addresses, &first)
+                }
+            };
+            self.exempt.insert(index);
+            self.tries(new);
+            self.charon
+                .told
+                .push_back(Evidence::Reestablished { old: id });
+        }
+        self.charon.ends(id);
+        self.told();
+    }
+
+    fn terminates(&mut self, id: u32, force: bool) {
+        let Some(sa) = self.charon.ike_sas.get(&id) else {
+            return;
+        };
+        match sa.state {
+            IkeSaState::Established => {
+                let alive = self.answering(&sa.gateway);
+                self.charon.begins_deleting(id, false);
+                if force {
+                    self.charon.ends(id);
+                } else {
+                    let after = if alive { 50 } else { 20_000 };
+                    self.later(Duration::from_millis(after), Happening::Gone(id));
+                }
+            }
+            IkeSaState::Deleting if force => self.charon.ends(id),
+            IkeSaState::Deleting => {}
+            _ => self.charon.moves(id, IkeSaState::Destroying),
+        }
+        self.told();
+    }
+
+    fn rekeys(&mut self, id: u32) {
+        let Some(sa) = self.charon.ike_sas.get(&id) else {
+            return;
+        };
+        if sa.state == IkeSaState::Established && self.answering(&sa.gateway) {
+            let new = self.charon.rekeys(id);
+            self.later(Duration::from_secs(4 * 3600), Happening::Rekey(new));
+            self.told();
+        }
+    }
+
+    fn peer_deletes(&mut self) {
+        let established: Vec<u32> = self
+            .charon
+            .ike_sas
+            .iter()
+            .filter(|(_, sa)| sa.state == IkeSaState::Established && self.answering(&sa.gateway))
+            .map(|(id, _)| *id)
+            .collect();
+        if let Some(id) = self.rng.choice(established) {
+            self.disturbed(self.charon.ike_sas[&id].connection);
+            self.charon.begins_deleting(id, true);
+            self.charon.ends(id);
+            self.told();
+        }
+    }
+
+    /// charon's part of a trap's acquire, or of `swanctl --initiate`.
+    fn trap(&mut self, index: usize) {
+        let connection = &self.connections[index];
+        if !connection.loaded {
+            return;
+        }
+        let name = connection.name.clone();
+        if self.charon.with_config(index, &name).is_none() {
+            let addresses = self.addresses(index);
+            let first = first_of(&addresses);
+            self.exempt.insert(index);
+            self.connections[index].wanted = Some(self.now);
+            self.connects(index, &name, &addresses, &first);
+        }
+    }
+
+    // The operators and the gateways.
+
+    fn operator(&mut self) {
+        let index = self.rng.usize(0..self.connections.len());
+        let name = self.connections[index].name.clone();
+        if !self.connections[index].loaded {
+            return;
+        }
+        let command = self.rng.u32(0..20);
+        self.trace(&name, || format!("command {command}"));
+        match command {
+            0..=5 => self.initiate(index),
+            6..=8 => {
+                self.connections[index].wanted = None;
+                self.attempt(|manager, now| manager.terminate(&name, now).map(|(_, a)| a));
+            }
+            9..=12 => {
+                let gateway = self.rng.choice(&self.connections[index].gateways);
+                let gateway = gateway.copied().filter(|_| self.rng.bool()).map(address);
+                self.exempt.insert(index);
+                if self.attempt(|manager, now| {
+                    manager
+                        .failover(&name, gateway.as_deref(), now)
+                        .map(|(_, actions)| actions)
+                }) {
+                    self.connections[index].wanted = Some(self.now);
+                }
+            }
+            13..=15 => {
+                let foreign = self.connections[index].foreign;
+                self.connections[index].gateways = self.some_gateways(foreign);
+                self.disturbed(index);
+                self.load(index);
+            }
+            16 => self.unload(index),
+            _ => {
+                let ids: Vec<u32> = self.charon.of(index).map(|(id, _)| id).collect();
+                self.connections[index].wanted = None;
+                for id in ids {
+                    self.terminates(id, false);
+                }
+            }
+        }
+    }
+
+    /// What it takes to come up begins anew.
+    fn disturbed(&mut self, index: usize) {
+        if let Some(wanted) = &mut self.connections[index].wanted {
+            *wanted = self.now;
+        }
+    }
+
+    fn load(&mut self, index: usize) {
+        let list = AddressList::parse(&self.addresses(index));
+        let connection = &mut self.connections[index];
+        connection.loaded = true;
+        connection.watch = Watch::default();
+        if connection.foreign {
+            return;
+        }
+        let name = connection.name.clone();
+        let settings = Settings {
+            gateways: list,
+            children: vec!["data".into()],
+            policy: connection.policy,
+        };
+        self.step(|manager, now| manager.configure(&name, settings, now));
+    }
+
+    fn unload(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        let name = connection.name.clone();
+        connection.wanted = None;
+        if !connection.foreign {
+            self.attempt(|manager, now| manager.remove(&name, now));
+            self.connections[index].loaded = false;
+            let again = self.up_to(Duration::from_secs(600));
+            self.later(again, Happening::Reload(index));
+        }
+    }
+
+    fn initiate(&mut self, index: usize) {
+        let name = self.connections[index].name.clone();
+        self.connections[index].wanted = Some(self.now);
+        if !self.attempt(|manager, now| manager.initiate(&name, None, now).map(|(_, a)| a)) {
+            self.trap(index);
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        command: impl FnOnce(&mut FailoverManager, Now) -> extsock_core::error::Result<Vec<Action>>,
+    ) -> bool {
+        let mut done = false;
+        self.step(|manager, now| match command(manager, now) {
+            Ok(actions) => {
+                done = true;
+                actions
+            }
+            Err(_) => Vec::new(),
+        });
+        done
+    }
+
+    fn gateway_changes(&mut self, gateway: usize) {
+        if self.quiet {
+            return;
+        }
+        let well = self.gateways[gateway].health == Health::Up;
+        let (health, lasts) = match self.rng.u32(0..6) {
+            _ if !well => (Health::Up, Duration::from_secs(4 * 3600)),
+            0..=3 => (Health::Dead, Duration::from_secs(1200)),
+            4 => (Health::Refusing, Duration::from_secs(1200)),
+            _ => {
+                let time = Duration::from_secs(self.rng.u64(3..30));
+                (Health::Slow(time), Duration::from_secs(1200))
+            }
+        };
+        self.set_health(gateway, health);
+        let next = self.up_to(lasts);
+        self.later(next, Happening::Gateway(gateway));
+    }
+
+    fn set_health(&mut self, gateway: usize, health: Health) {
+        let known = &mut self.gateways[gateway];
+        known.health = health;
+        if health != Health::Up {
+            known.well_since = None;
+        } else if known.well_since.is_none() {
+            known.well_since = Some(self.now);
+        }
+        if health == Health::Dead {
+            let name = address(gateway);
+            let established: Vec<(u32, u32)> = self
+                .charon
+                .ike_sas
+                .iter()
+                .filter(|(_, sa)| sa.gateway == name && sa.state == IkeSaState::Established)
+                .map(|(id, sa)| (*id, sa.round))
+                .collect();
+            for (id, round) in established {
+                let found = Duration::from_millis(self.rng.u64(20_000..60_000));
+                self.later(found, Happening::DeadPeer(id, round));
+            }
+        }
+    }
+
+    /// What takes too long to be looked at in every step.
+    fn audit(&mut self) {
+        let live = self.charon.ike_sas.len();
+        let bound = 16 * self.connections.len() + 8 * live;
+        assert!(
+            self.manager.tracked() <= bound,
+            "{}",
+            self.manager.tracked()
+        );
+        assert!(self.manager.history().latest(usize::MAX).count() <= HISTORY);
+
+        for connection in &self.connections {
+            let Some(wanted) = connection.wanted.filter(|_| connection.gateways.len() >= 2) else {
+                continue;
+            };
+            let well = connection
+                .gateways
+                .iter()
+                .map(|gateway| self.gateways[*gateway].well_since)
+                .collect::<Option<Vec<Duration>>>();
+            let Some(since) = well.and_then(|well| well.into_iter().max()) else {
+                continue;
+            };
+            // The longest delay, a dead attempt that began before, a lost timer, and the queue.
+            let round = connection.policy.retry.max_delay + RETRANSMISSION + LATE * 4;
+            if self.now.saturating_sub(since.max(wanted)) > round {
+                let status = self.manager.status(&connection.name, self.time());
+                assert!(
+                    status
+                        .as_ref()
+                        .is_some_and(|status| status.state == ConnectionState::Established),
+                    "{}: its gateways answer since {since:?}, it is {:?} now: {status:?}",
+                    connection.name,
+                    self.now
+                );
+            }
+        }
+    }
+
+    fn trace(&self, name: &str, what: impl FnOnce() -> String) {
+        if self.traced.as_deref() == Some(name) {
+            eprintln!("{:?} {}", self.now, what());
+        }
+    }
+
+    fn tell(&mut self, evidence: Evidence) {
+        self.charon.told.push_back(evidence);
+        self.told();
+    }
+
+    fn told(&mut self) {
+        if std::mem::replace(&mut self.draining, true) {
+            return;
+        }
+        let soon = self.up_to(Duration::from_millis(5));
+        self.later(soon, Happening::Drain);
+    }
+
+    fn later(&mut self, after: Duration, happening: Happening) {
+        self.last += 1;
+        self.happenings.insert(self.last, happening);
+        self.order.push(Reverse((self.now + after, self.last)));
+    }
+
+    fn up_to(&mut self, time: Duration) -> Duration {
+        Duration::from_nanos(self.rng.u64(0..=time.as_nanos() as u64))
+    }
+
+    fn time(&self) -> Now {
+        Now {
+            monotonic: self.now,
+            unix: self.now,
+            random: (self.last % 1000) as f64 / 1000.0,
+        }
+    }
+
+    fn answering(&self, gateway: &str) -> bool {
+        self.gateways[gateway_index(gateway)].health != Health::Dead
+    }
+
+    fn addresses(&self, index: usize) -> String {
+        let gateways = &self.connections[index].gateways;
+        let addresses: Vec<String> = gateways.iter().copied().map(address).collect();
+        addresses.join(",")
+    }
+}
+
+fn address(gateway: usize) -> String {
+    format!("10.0.0.{}", gateway + 1)
+}
+
+fn gateway_index(address: &str) -> usize {
+    let last = address.rsplit('.').next().expect("an address");
+    last.parse::<usize>().expect("an address") - 1
+}
+
+fn first_of(addresses: &str) -> String {
+    addresses.split(',').next().unwrap_or(addresses).to_owned()
+}
+
+fn connection_of(action: &Action) -> &str {
+    match action {
+        Action::Initiate { connection, .. }
+        | Action::InitiateChildren { connection, .. }
+        | Action::Adopt { connection, .. }
+        | Action::Steer { connection, .. }
+        | Action::Unsteer { connection, .. }
+        | Action::ReleaseClone { connection, .. }
+        | Action::Terminate { connection }
+        | Action::Delete { connection, .. }
+        | Action::Abandon { connection, .. }
+        | Action::Probe { connection, .. }
+        | Action::SendDpd { connection, .. }
+        | Action::Report { connection, .. } => connection,
+        Action::Publish(_) => "",
+    }
+}
