@@ -201,7 +201,7 @@ const TYPES: [&str; 24] = [
     "traffic_selector_t",
 ];
 
-const FUNCTIONS: [&str; 28] = [
+const FUNCTIONS: [&str; 29] = [
     "auth_cfg_create",
     "callback_job_create_with_prio",
     "child_cfg_create",
@@ -225,6 +225,7 @@ const FUNCTIONS: [&str; 28] = [
     "proposal_create_from_string",
     "shared_key_create",
     "stream_create_from_fd",
+    "time_monotonic",
     "traffic_selector_create_dynamic",
     "traffic_selector_create_from_cidr",
     "traffic_selector_create_from_string",

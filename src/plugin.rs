@@ -5,11 +5,14 @@
 use std::sync::Arc;
 
 use extsock_core::error::{Error, ErrorCode};
-use extsock_core::failover::policy::RetryPolicy;
+use extsock_core::failover::manager::Options;
+use extsock_core::failover::policy::{FailoverPolicy, RetryPolicy};
 use extsock_core::protocol::Reply;
 
 use crate::adapter::{Connections, Driver, EventListener};
-use crate::charon::{setting_number, setting_string, setting_time, Feature, Registration};
+use crate::charon::{
+    setting_bool, setting_duration, setting_number, setting_string, Feature, Registration,
+};
 use crate::control::{Listening, Server};
 
 /// The running plugin. The order of the fields is the order in which it is taken apart: first no
@@ -25,10 +28,12 @@ impl Feature for Extsock {}
 /// Sets everything up.
 pub fn start() -> Result<Box<dyn Feature>, String> {
     let server = Arc::new(Server::default());
+    let policy = failover_policy();
     let driver = Driver::new(
         Connections::register(),
         Box::new(Arc::clone(&server)),
-        retry_policy(),
+        policy,
+        options(policy),
     );
     // Weak: the driver publishes to the server.
     let handler = Arc::downgrade(&driver);
@@ -59,12 +64,37 @@ fn unloading() -> Error {
 /// In the directory of charon's own sockets.
 const DEFAULT_SOCKET: &str = concat!("unix://", env!("EXTSOCK_PIDDIR"), "/charon.extsock");
 
-fn retry_policy() -> RetryPolicy {
-    let default = RetryPolicy::default();
-    RetryPolicy {
-        base_delay: setting_time("failover.base_delay", default.base_delay),
-        max_delay: setting_time("failover.max_delay", default.max_delay),
-        multiplier: setting_number("failover.multiplier", default.multiplier),
-        max_retries: setting_number("failover.max_retries", default.max_retries.into()) as u32,
+/// `charon.plugins.extsock.failover.*`: the defaults of a connection's `failover`.
+fn failover_policy() -> FailoverPolicy {
+    let default = FailoverPolicy::default();
+    let retry = default.retry;
+    FailoverPolicy {
+        connect_timeout: setting_duration("failover.connect_timeout", default.connect_timeout),
+        liveness_interval: setting_duration(
+            "failover.liveness_interval",
+            default.liveness_interval,
+        ),
+        liveness_timeout: setting_duration("failover.liveness_timeout", default.liveness_timeout),
+        cool_down: setting_duration("failover.cool_down", default.cool_down),
+        on_child_failure: setting_bool("failover.on_child_failure", default.on_child_failure),
+        retry: RetryPolicy {
+            base_delay: setting_duration("failover.base_delay", retry.base_delay),
+            max_delay: setting_duration("failover.max_delay", retry.max_delay),
+            multiplier: setting_number("failover.multiplier", retry.multiplier),
+            jitter: setting_number("failover.jitter", retry.jitter),
+            max_retries: setting_number("failover.max_retries", retry.max_retries.into()) as u32,
+        },
+    }
+}
+
+/// What holds for all connections.
+fn options(policy: FailoverPolicy) -> Options {
+    let default = Options::default();
+    let all = setting_string("failover.scope", "all") != "extsock";
+    let number = |option, default: usize| setting_number(option, default as f64) as usize;
+    Options {
+        foreign: all.then_some(policy),
+        max_concurrent: number("failover.max_concurrent", default.max_concurrent).max(1),
+        history_size: number("failover.history_size", default.history_size),
     }
 }

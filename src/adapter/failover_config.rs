@@ -4,7 +4,7 @@
 
 use extsock_core::failover::failover_name;
 
-use crate::charon::{IkeCfg, IkeCfgFields, PeerCfg};
+use crate::charon::{IkeCfg, PeerCfg, PeerCfgFields};
 
 /// A new configuration `<connection>-failover-<gateway>`: equal to `peer_cfg` in everything but the
 /// remote address.
@@ -13,23 +13,41 @@ use crate::charon::{IkeCfg, IkeCfgFields, PeerCfg};
 /// shared.
 pub fn create_failover_config(peer_cfg: &PeerCfg, gateway: &str) -> PeerCfg {
     let name = failover_name(&peer_cfg.name(), gateway);
-    let ike_cfg = peer_cfg.ike_cfg();
-    let fields = IkeCfgFields {
-        remote: gateway.to_owned(),
-        ..ike_cfg.fields()
-    };
-
-    let jitter = jitter_time(peer_cfg);
-    copy(
-        peer_cfg,
-        &name,
-        IkeCfg::new(&fields, ike_cfg.proposals()),
-        jitter,
-    )
+    copy(peer_cfg, &name, Some(gateway), None)
 }
 
-fn copy(peer_cfg: &PeerCfg, name: &str, ike_cfg: IkeCfg, jitter: u32) -> PeerCfg {
-    let mut copy = PeerCfg::new(name, ike_cfg, &peer_cfg.fields(jitter));
+/// What charon is given when it retries by itself: leads to the gateway for as many tries as it
+/// likes, or, without one, ends its tries. Everything else, the name too, is that of `peer_cfg`.
+pub fn create_retry_config(peer_cfg: &PeerCfg, gateway: Option<&str>) -> PeerCfg {
+    let keyingtries = if gateway.is_some() { 0 } else { 1 };
+    copy(peer_cfg, &peer_cfg.name(), gateway, Some(keyingtries))
+}
+
+/// Whether charon tries again, or brings an IKE_SA up again, without being told to.
+pub fn retries_by_itself(peer_cfg: &PeerCfg) -> bool {
+    peer_cfg.fields(0).keyingtries != 1
+        || peer_cfg
+            .child_cfgs()
+            .iter()
+            .any(|child| child.restarts_by_itself())
+}
+
+fn copy(peer_cfg: &PeerCfg, name: &str, remote: Option<&str>, keyingtries: Option<u32>) -> PeerCfg {
+    let ike_cfg = peer_cfg.ike_cfg();
+    let mut addresses = ike_cfg.fields();
+    if let Some(remote) = remote {
+        addresses.remote = remote.to_owned();
+    }
+    let mut fields = peer_cfg.fields(jitter_time(peer_cfg));
+    if let Some(keyingtries) = keyingtries {
+        fields.keyingtries = keyingtries;
+    }
+    let ike_cfg = IkeCfg::new(&addresses, ike_cfg.proposals());
+    assemble(peer_cfg, name, ike_cfg, &fields)
+}
+
+fn assemble(peer_cfg: &PeerCfg, name: &str, ike_cfg: IkeCfg, fields: &PeerCfgFields) -> PeerCfg {
+    let mut copy = PeerCfg::new(name, ike_cfg, fields);
     for local in [true, false] {
         for auth in peer_cfg.auth_cfgs(local) {
             copy.add_auth_cfg(auth, local);
@@ -58,8 +76,10 @@ fn jitter_time(peer_cfg: &PeerCfg) -> u32 {
 
     let fields = peer_cfg.fields(0);
     let longest = fields.rekey_time.max(fields.reauth_time);
-    let fits =
-        |jitter: u32| copy(peer_cfg, &peer_cfg.name(), peer_cfg.ike_cfg(), jitter) == *peer_cfg;
+    let fits = |jitter: u32| {
+        let fields = peer_cfg.fields(jitter);
+        assemble(peer_cfg, &peer_cfg.name(), peer_cfg.ike_cfg(), &fields) == *peer_cfg
+    };
 
     let usual = [fields.over_time, fields.over_time.min(longest / 2), 0];
     if let Some(jitter) = usual.into_iter().find(|jitter| fits(*jitter)) {

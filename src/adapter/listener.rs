@@ -43,6 +43,10 @@ impl Listener for EventListener {
     }
 
     fn alert(&self, ike_sa: &IkeSa<'_>, alert: Alert) {
+        let unanswered = alert == Alert::RetransmitSendTimeout;
+        if unanswered && ike_sa.state() == IkeSaState::Connecting && self.lead_on(ike_sa) {
+            return;
+        }
         self.driver.observe(Evidence::Alert {
             ike_sa: ike_sa.snapshot(),
             alert,
@@ -68,6 +72,32 @@ impl Listener for EventListener {
         });
     }
 
+    fn ike_reestablish_pre(&self, old: &IkeSa<'_>, new: &IkeSa<'_>) {
+        // Those lead where they have to already.
+        if old.is_reauthenticating() || new.is_redirected() {
+            return;
+        }
+        let Some(prepared) = self.driver.prepared(old.id()) else {
+            return;
+        };
+        if let Some(gateway) = prepared.gateway {
+            new.set_peer_cfg(&prepared.peer_cfg);
+            self.driver.observe(Evidence::Steered {
+                ike_sa: new.snapshot(),
+                replaces: Some(old.id().0),
+                gateway,
+            });
+        }
+    }
+
+    fn received(&self, ike_sa: &IkeSa<'_>) {
+        if self.driver.is_listening() {
+            self.driver.observe(Evidence::Received {
+                ike_sa: ike_sa.id().0,
+            });
+        }
+    }
+
     fn ike_reestablish_post(&self, old: &IkeSa<'_>, _: &IkeSa<'_>, initiated: bool) {
         if initiated {
             self.driver
@@ -90,6 +120,26 @@ impl Listener for EventListener {
             old: old.name(),
             new: tunnel(ike_sa, new),
         });
+    }
+}
+
+impl EventListener {
+    /// charon is about to try the same gateway again, or to give up: leads it to the next one, or
+    /// makes it give up. Whether it was led to another gateway.
+    fn lead_on(&self, ike_sa: &IkeSa<'_>) -> bool {
+        let Some(prepared) = self.driver.prepared(ike_sa.id()) else {
+            return false;
+        };
+        ike_sa.set_peer_cfg(&prepared.peer_cfg);
+        let Some(gateway) = prepared.gateway else {
+            return false;
+        };
+        self.driver.observe(Evidence::Steered {
+            ike_sa: ike_sa.snapshot(),
+            replaces: None,
+            gateway,
+        });
+        true
     }
 }
 

@@ -2,11 +2,14 @@
 
 //! Between charon and the failover core: evidence in, actions out.
 
+mod carry_out;
 mod connections;
 mod driver;
 mod failover_config;
 mod lanes;
 mod listener;
+mod requests;
+mod steering;
 
 pub use connections::{build, Connections};
 pub use driver::{Driver, Publisher};

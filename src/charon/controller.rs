@@ -5,8 +5,11 @@
 
 use std::ptr;
 
+use extsock_core::failover::evidence::IkeSaState;
+
 use super::child_cfg::ChildCfg;
-use super::ike_sa::{CheckedOutIkeSa, IkeSaId};
+use super::enumerate::Enumerator;
+use super::ike_sa::{CheckedOutIkeSa, IkeSa, IkeSaId};
 use super::peer_cfg::PeerCfg;
 use super::sys;
 
@@ -34,15 +37,16 @@ pub fn initiate(peer_cfg: PeerCfg, child_cfg: Option<ChildCfg>) -> bool {
     status == sys::status_t::SUCCESS
 }
 
-/// Deletes the IKE_SA, as `swanctl --terminate` does; false if it is gone.
-pub fn terminate(id: IkeSaId) -> bool {
+/// Deletes the IKE_SA, as `swanctl --terminate` does, with `force` without waiting for its peer; false
+/// if it is gone.
+pub fn terminate(id: IkeSaId, force: bool) -> bool {
     // SAFETY: as in initiate().
     let status = unsafe {
         call!(
             (*sys::charon).controller,
             terminate_ike,
             id.0,
-            false,
+            force,
             None,
             ptr::null_mut(),
             #[cfg(strongswan_5_9_11)]
@@ -51,6 +55,24 @@ pub fn terminate(id: IkeSaId) -> bool {
         )
     };
     status == sys::status_t::SUCCESS
+}
+
+/// The IKE_SAs of that configuration name that wait for their peer's name to resolve: charon tells of
+/// them by no event (sa/ike_sa.c, retry_initiate_interval).
+pub fn unresolved(name: &str) -> Vec<IkeSaId> {
+    // SAFETY: charon lives as long as the plugin; an item is checked out while the enumerator stands
+    // on it.
+    unsafe {
+        Enumerator::<sys::ike_sa_t>::new(call!(
+            (*sys::charon).controller,
+            create_ike_sa_enumerator,
+            true
+        ))
+        .filter_map(|raw| IkeSa::lend(raw))
+        .filter(|ike_sa| ike_sa.state() == IkeSaState::Created && ike_sa.name() == name)
+        .map(|ike_sa| ike_sa.id())
+        .collect()
+    }
 }
 
 /// Sends a DPD request on an established IKE_SA; false if there is none of that id.

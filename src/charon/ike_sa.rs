@@ -5,11 +5,14 @@
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use extsock_core::failover::evidence::{self, IkeSaState, Task, Tasks};
 
+use super::child_cfg::ChildCfg;
 use super::enumerate::{string, Enumerator};
 use super::host::ip;
+use super::peer_cfg::PeerCfg;
 use super::sys;
 
 /// What may be kept of an IKE_SA: its unique id. It names at most one IKE_SA for as long as charon
@@ -76,6 +79,7 @@ impl IkeSa<'_> {
         evidence::IkeSa {
             id: self.id().0,
             name: self.name(),
+            remote_addrs: self.remote_addrs(),
             remote: self
                 .addresses()
                 .1
@@ -87,6 +91,49 @@ impl IkeSa<'_> {
                 passive: self.tasks(sys::task_queue_t::TASK_QUEUE_PASSIVE),
                 queued: self.tasks(sys::task_queue_t::TASK_QUEUE_QUEUED),
             },
+        }
+    }
+
+    /// Replaces its configuration; its addresses change when it resolves them the next time.
+    ///
+    /// In a callback only where charon reads the configuration after it: in
+    /// ALERT_RETRANSMIT_SEND_TIMEOUT while connecting, and on the new IKE_SA in `ike_reestablish_pre`.
+    pub fn set_peer_cfg(&self, peer_cfg: &PeerCfg) {
+        // SAFETY: valid for the callback; charon takes a reference of its own. The configuration that
+        // is replaced is not used by the callers up the stack (sa/ike_sa.c, retransmit, reestablish).
+        unsafe { call!(self.as_ptr(), set_peer_cfg, peer_cfg.as_ptr()) }
+    }
+
+    /// Whether it replaces itself to reauthenticate, which leads to the same gateway.
+    pub fn is_reauthenticating(&self) -> bool {
+        // SAFETY: valid for the callback.
+        unsafe {
+            call!(
+                self.as_ptr(),
+                has_condition,
+                sys::ike_condition_t::COND_REAUTHENTICATING
+            )
+        }
+    }
+
+    /// Whether its gateway redirected it here.
+    pub fn is_redirected(&self) -> bool {
+        // SAFETY: valid for the callback; the host belongs to the IKE_SA.
+        !unsafe { call!(self.as_ptr(), get_redirected_from) }.is_null()
+    }
+
+    /// The remote addresses of its configuration, told while it is created: that is when it matters.
+    fn remote_addrs(&self) -> String {
+        if self.state() != IkeSaState::Created {
+            return String::new();
+        }
+        // SAFETY: valid for the callback; the configuration, which may be missing, belongs to it.
+        unsafe {
+            let ike_cfg = call!(self.as_ptr(), get_ike_cfg);
+            if ike_cfg.is_null() {
+                return String::new();
+            }
+            string(call!(ike_cfg, get_other_addr))
         }
     }
 
@@ -134,6 +181,56 @@ impl CheckedOutIkeSa {
         NonNull::new(raw).map(|raw| Self { raw })
     }
 
+    /// The name of its configuration.
+    pub fn name(&self) -> String {
+        // SAFETY: checked out, so valid; the name that it lends is copied at once.
+        unsafe { string(call!(self.raw.as_ptr(), get_name)) }
+    }
+
+    /// Replaces its configuration.
+    pub fn set_peer_cfg(&self, peer_cfg: &PeerCfg) {
+        // SAFETY: checked out, so valid; charon takes a reference of its own.
+        unsafe { call!(self.raw.as_ptr(), set_peer_cfg, peer_cfg.as_ptr()) }
+    }
+
+    /// When one of its CHILD_SAs last received a packet, as an age in charon's whole seconds; None if
+    /// none ever did.
+    pub fn last_traffic(&self) -> Option<Duration> {
+        // SAFETY: checked out, so valid; the CHILD_SAs belong to it; unwanted statistics may be NULL.
+        // time_monotonic is the clock of the use times (libstrongswan utils/utils/time.h).
+        unsafe {
+            let now = sys::time_monotonic(std::ptr::null_mut());
+            Enumerator::<sys::child_sa_t>::new(call!(self.raw.as_ptr(), create_child_sa_enumerator))
+                .filter_map(|child| {
+                    let mut time = 0;
+                    call!(
+                        child,
+                        get_usestats,
+                        true,
+                        &mut time,
+                        std::ptr::null_mut(),
+                        std::ptr::null_mut()
+                    );
+                    (time > 0).then(|| Duration::from_secs((now - time).max(0).unsigned_abs()))
+                })
+                .min()
+        }
+    }
+
+    /// Brings up a CHILD_SA.
+    pub fn initiate(self, child_cfg: ChildCfg) {
+        // SAFETY: checked out, so valid; the configuration is given away.
+        let status = unsafe {
+            call!(
+                self.raw.as_ptr(),
+                initiate,
+                child_cfg.into_raw(),
+                std::ptr::null_mut()
+            )
+        };
+        self.done(status);
+    }
+
     /// Whether it is up.
     pub fn is_established(&self) -> bool {
         // SAFETY: checked out, so valid.
@@ -166,15 +263,21 @@ impl CheckedOutIkeSa {
                 sys::status_t::SUCCESS
             }
         };
-        if status == sys::status_t::DESTROY_ME {
-            // SAFETY: checked out by by_id(); the manager takes it back for good, and forgetting
-            // self keeps Drop from checking it in again.
-            unsafe {
-                let manager = (*sys::charon).ike_sa_manager;
-                call!(manager, checkin_and_destroy, self.raw.as_ptr());
-            }
-            std::mem::forget(self);
+        self.done(status);
+    }
+
+    /// Gives it back after a step of its own, which may have been its last.
+    fn done(self, status: sys::status_t::Type) {
+        if status != sys::status_t::DESTROY_ME {
+            return;
         }
+        // SAFETY: checked out by by_id(); the manager takes it back for good, and forgetting self
+        // keeps Drop from checking it in again.
+        unsafe {
+            let manager = (*sys::charon).ike_sa_manager;
+            call!(manager, checkin_and_destroy, self.raw.as_ptr());
+        }
+        std::mem::forget(self);
     }
 }
 

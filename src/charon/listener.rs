@@ -24,8 +24,13 @@ pub trait Listener: Send + Sync + 'static {
     fn ike_updown(&self, ike_sa: &IkeSa<'_>, up: bool);
     /// An IKE_SA was replaced by rekeying.
     fn ike_rekey(&self, old: &IkeSa<'_>, new: &IkeSa<'_>);
+    /// charon itself is about to replace an IKE_SA by a new one, whose addresses it has yet to
+    /// resolve.
+    fn ike_reestablish_pre(&self, old: &IkeSa<'_>, new: &IkeSa<'_>);
     /// charon itself replaced an IKE_SA by a new one, whose initiation is under way if `initiated`.
     fn ike_reestablish_post(&self, old: &IkeSa<'_>, new: &IkeSa<'_>, initiated: bool);
+    /// An authenticated message of the peer's came.
+    fn received(&self, ike_sa: &IkeSa<'_>);
     /// A CHILD_SA came up or went down.
     fn child_updown(&self, ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>, up: bool);
     /// A CHILD_SA was replaced by rekeying.
@@ -52,7 +57,9 @@ impl Registration {
             ike_state_change: Some(ike_state_change),
             ike_updown: Some(ike_updown),
             ike_rekey: Some(ike_rekey),
+            ike_reestablish_pre: Some(ike_reestablish_pre),
             ike_reestablish_post: Some(ike_reestablish_post),
+            message: Some(message),
             child_updown: Some(child_updown),
             child_rekey: Some(child_rekey),
             ..Default::default()
@@ -131,6 +138,7 @@ unsafe extern "C" fn extsock_on_alert(
         a::ALERT_LOCAL_AUTH_FAILED => Some(Alert::LocalAuthFailed),
         a::ALERT_PEER_AUTH_FAILED => Some(Alert::PeerAuthFailed),
         a::ALERT_PROPOSAL_MISMATCH_IKE => Some(Alert::ProposalMismatchIke),
+        a::ALERT_KEEP_ON_CHILD_SA_FAILURE => Some(Alert::KeepOnChildSaFailure),
         _ => None,
     };
     // SAFETY: by this function's contract.
@@ -168,6 +176,42 @@ unsafe extern "C" fn ike_rekey(
         with(this, |listener| {
             if let (Some(old), Some(new)) = (IkeSa::lend(old), IkeSa::lend(new)) {
                 listener.ike_rekey(&old, &new);
+            }
+        })
+    }
+}
+
+unsafe extern "C" fn ike_reestablish_pre(
+    this: *mut sys::listener_t,
+    old: *mut sys::ike_sa_t,
+    new: *mut sys::ike_sa_t,
+) -> bool {
+    // SAFETY: charon passes our table and IKE_SAs that this thread holds.
+    unsafe {
+        with(this, |listener| {
+            if let (Some(old), Some(new)) = (IkeSa::lend(old), IkeSa::lend(new)) {
+                listener.ike_reestablish_pre(&old, &new);
+            }
+        })
+    }
+}
+
+unsafe extern "C" fn message(
+    this: *mut sys::listener_t,
+    ike_sa: *mut sys::ike_sa_t,
+    _: *mut sys::message_t,
+    incoming: bool,
+    plain: bool,
+) -> bool {
+    if !(incoming && plain) {
+        // Ours, or not yet decrypted and verified.
+        return true;
+    }
+    // SAFETY: charon passes our table and an IKE_SA that this thread holds.
+    unsafe {
+        with(this, |listener| {
+            if let Some(ike_sa) = IkeSa::lend(ike_sa) {
+                listener.received(&ike_sa);
             }
         })
     }

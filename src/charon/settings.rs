@@ -43,8 +43,30 @@ pub fn setting_number(option: &str, default: f64) -> f64 {
     }
 }
 
-/// A time, as `30s`, `5m`, `1h` or `1d`.
-pub fn setting_time(option: &str, default: Duration) -> Duration {
+/// A switch: `yes` or `no`.
+pub fn setting_bool(option: &str, default: bool) -> bool {
+    let key = key(option);
+    // SAFETY: as in setting_string().
+    unsafe {
+        call!(
+            (*sys::lib).settings,
+            get_bool,
+            key.as_ptr().cast_mut(),
+            default.into(),
+            (*sys::lib).ns
+        )
+    }
+}
+
+/// A time: seconds, also `0.5`, or charon's `30s`, `5m`, `1h`, `1d`.
+pub fn setting_duration(option: &str, default: Duration) -> Duration {
+    let text = setting_string(option, "");
+    if let Ok(seconds) = text.trim().parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).unwrap_or(default);
+    }
+    if text.is_empty() {
+        return default;
+    }
     let key = key(option);
     let seconds = u32::try_from(default.as_secs()).unwrap_or(u32::MAX);
     // SAFETY: as in setting_string().

@@ -5,7 +5,7 @@
 use std::ffi::CString;
 use std::time::Duration;
 
-use extsock::charon::{setting_number, setting_string, setting_time, sys};
+use extsock::charon::{setting_bool, setting_duration, setting_number, setting_string, sys};
 
 use super::harness::init;
 
@@ -32,14 +32,11 @@ fn an_absent_option_has_its_default() {
     assert_eq!(setting_string("absent", ""), "");
     assert_eq!(setting_number("absent", 2.5), 2.5);
     assert_eq!(
-        setting_time("absent", Duration::from_secs(60)),
+        setting_duration("absent", Duration::from_secs(60)),
         Duration::from_secs(60)
     );
-    assert_eq!(
-        setting_time("absent", Duration::MAX),
-        Duration::from_secs(u32::MAX.into()),
-        "charon's times have 32 bits"
-    );
+    assert!(setting_bool("absent", true));
+    assert!(!setting_bool("absent", false));
 }
 
 #[test]
@@ -84,9 +81,29 @@ fn a_time_is_read_in_all_units() {
     ] {
         set(option, value);
         assert_eq!(
-            setting_time(option, Duration::ZERO),
+            setting_duration(option, Duration::ZERO),
             Duration::from_secs(seconds),
             "{value}"
         );
     }
+}
+
+#[test]
+fn a_time_may_have_a_fraction() {
+    for (option, value, millis) in [("fraction", "0.25", 250), ("whole_fraction", "2.0", 2000)] {
+        set(option, value);
+        assert_eq!(
+            setting_duration(option, Duration::ZERO),
+            Duration::from_millis(millis),
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn a_switch_is_read() {
+    set("on", "yes");
+    set("off", "no");
+    assert!(setting_bool("on", false));
+    assert!(!setting_bool("off", true));
 }

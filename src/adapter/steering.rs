@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Where charon is led when it retries or re-establishes an IKE_SA by itself.
+//!
+//! charon asks nobody then: it resolves the addresses of the IKE_SA's configuration in the middle of
+//! a callback. So the configuration that leads to the next gateway is made before it is needed, and
+//! only exchanged in the callback.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::charon::{IkeSaId, PeerCfg};
+
+/// The prepared configurations, by IKE_SA.
+#[derive(Default)]
+pub(super) struct Steering {
+    prepared: Mutex<HashMap<IkeSaId, Prepared>>,
+}
+
+/// A configuration to exchange.
+#[derive(Clone)]
+pub(super) struct Prepared {
+    /// The gateway it leads to; None if it ends charon's retries.
+    pub gateway: Option<String>,
+    pub peer_cfg: PeerCfg,
+}
+
+impl Steering {
+    pub fn prepare(&self, ike_sa: IkeSaId, prepared: Prepared) {
+        let replaced = self.lock().insert(ike_sa, prepared);
+        // Freed without the lock.
+        drop(replaced);
+    }
+
+    pub fn forget(&self, ike_sa: IkeSaId) {
+        let forgotten = self.lock().remove(&ike_sa);
+        drop(forgotten);
+    }
+
+    /// What was prepared. Safe in a listener callback: the lock is only ever held for one step on
+    /// the table, and who meets it held goes on without.
+    pub fn try_get(&self, ike_sa: IkeSaId) -> Option<Prepared> {
+        self.prepared.try_lock().ok()?.get(&ike_sa).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IkeSaId, Prepared>> {
+        // A table that no panic can leave half-changed.
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
