@@ -8,6 +8,7 @@ mod lab;
 mod loading;
 mod logs;
 mod no_failover;
+mod policy;
 mod shutdown;
 mod socket;
 
