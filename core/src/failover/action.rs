@@ -120,12 +120,6 @@ pub enum Action {
     },
 }
 
-impl Action {
-    pub(super) fn publish(event: Event) -> Self {
-        Self::Publish(Box::new(event))
-    }
-}
-
 /// One attempt as it is to be made: with the connection's own configuration, or with a clone for the
 /// gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The failover manager: every connection, driven by evidence, commands and time.
+
+mod attempts;
+mod commands;
+mod configuration;
+mod ike_sas;
+mod liveness;
+mod outages;
+mod steering;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use self::commands::unknown_connection;
+use self::steering::steer;
+use self::step::Step;
+use super::action::Action;
+use super::address::AddressList;
+use super::connection::{Connection, Sa, State};
+use super::deadlines::{Deadlines, Timer};
+use super::evidence::{Evidence, IkeSa};
+use super::history::History;
+use super::policy::FailoverPolicy;
+use super::verdict::Reason;
+use super::Now;
+use crate::error::Result;
+use crate::protocol::{ConnectionStatus, Event, Tunnel};
+
+/// What holds for all connections.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// The policy of connections that others loaded; None leaves them alone.
+    pub foreign: Option<FailoverPolicy>,
+    /// How many attempts may be under way at a time.
+    pub max_concurrent: usize,
+    /// How many failovers are remembered.
+    pub history_size: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            foreign: Some(FailoverPolicy::default()),
+            max_concurrent: 100,
+            history_size: super::history::DEFAULT_SIZE,
+        }
+    }
+}
+
+/// Every connection's failover state.
+#[derive(Debug, Default)]
+pub struct FailoverManager {
+    options: Options,
+    connections: BTreeMap<String, Connection>,
+    /// Which connection, and which gateway of it, a configuration's name stands for.
+    names: HashMap<String, Target>,
+    /// Which connection an IKE_SA belongs to, by unique id.
+    ike_sas: HashMap<u32, String>,
+    /// IKE_SAs that live on although their connection was removed.
+    orphans: HashMap<u32, Orphan>,
+    deadlines: Deadlines,
+    /// Connections with an attempt under way.
+    half_open: BTreeSet<String>,
+    /// Connections that wait for fewer of them.
+    queue: VecDeque<String>,
+    history: History,
+    last_attempt: u64,
+    /// Some connection has its liveness checked.
+    listening: bool,
+    shutting_down: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Target {
+    connection: String,
+    /// None for the connection's own configuration.
+    clone_for: Option<String>,
+}
+
+/// Nobody's business, unless its connection is loaded again.
+#[derive(Debug)]
+struct Orphan {
+    connection: String,
+    sa: Sa,
+}
+
+impl FailoverManager {
+    /// Without connections.
+    pub fn new(options: Options) -> Self {
+        Self {
+            history: History::new(options.history_size),
+            options,
+            ..Self::default()
+        }
+    }
+
+    /// Takes note of what charon did.
+    pub fn handle(&mut self, evidence: Evidence, now: Now) -> Vec<Action> {
+        let mut step = Step::new(now);
+        match evidence {
+            Evidence::State { ike_sa, to } => self.state_changed(&ike_sa, to, &mut step),
+            Evidence::Alert { ike_sa, alert } => self.alerted(&ike_sa, alert, &mut step),
+            Evidence::IkeUpdown { ike_sa, up } => self.ike_updown(&ike_sa, up, &mut step),
+            Evidence::IkeRekey { old, new } => self.rekeyed(&old, &new, &mut step),
+            Evidence::Reestablished { old } => {
+                if let Some(sa) = self.sa(old) {
+                    sa.seen.superseded();
+                }
+            }
+            Evidence::Steered {
+                ike_sa,
+                replaces,
+                gateway,
+            } => match replaces {
+                None => self.led_on(&ike_sa, gateway, &mut step),
+                Some(old) => self.led_from(old, &ike_sa, gateway, &mut step),
+            },
+            Evidence::Received { ike_sa } => self.heard(ike_sa, &mut step),
+            Evidence::ChildUpdown { ike_sa, tunnel, up } => {
+                self.child_updown(ike_sa, tunnel, up, &mut step);
+            }
+            Evidence::ChildRekey { ike_sa, old, new } => {
+                step.publish(Event::ChildRekey {
+                    ike_sa_name: new.ike_sa_name.clone(),
+                    old_child_sa_name: old,
+                    new_child_sa_name: new.child_sa_name.clone(),
+                });
+                let tunnel = self.with_connection(ike_sa, new);
+                step.publish(Event::TunnelUp(tunnel));
+            }
+            Evidence::Shutdown => {
+                self.shutting_down = true;
+                self.deadlines.clear();
+            }
+        }
+        step.into_actions()
+    }
+
+    /// When [`Self::expire`] has to be called next (monotonic).
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.deadlines.next()
+    }
+
+    /// Carries on what waited for a time that has come.
+    pub fn expire(&mut self, now: Now) -> Vec<Action> {
+        let mut step = Step::new(now);
+        while let Some((name, timer)) = self.deadlines.take_due(step.now.monotonic) {
+            self.expired(&name, timer, &mut step);
+            self.conclude_step(&name, &mut step);
+        }
+        step.into_actions()
+    }
+
+    /// Unique ids of the connection's IKE_SAs that we initiated.
+    pub fn ike_sas(&self, name: &str) -> Vec<u32> {
+        self.connections
+            .get(name)
+            .map_or_else(Vec::new, |c| c.ike_sas.keys().copied().collect())
+    }
+
+    /// Whether the connection was loaded by others.
+    pub fn is_foreign(&self, name: &str) -> bool {
+        self.connections.get(name).is_some_and(|c| c.foreign)
+    }
+
+    /// The remote addresses that are known of the connection.
+    pub fn gateways(&self, name: &str) -> Option<&AddressList> {
+        self.connections.get(name).map(|c| c.gateways.list())
+    }
+
+    /// The policy in force.
+    pub fn policy(&self, name: &str) -> Option<&FailoverPolicy> {
+        self.connections.get(name).map(|c| &c.policy)
+    }
+
+    /// How many things are remembered of connections and IKE_SAs, the history excepted.
+    pub fn tracked(&self) -> usize {
+        let of_connections: usize = self
+            .connections
+            .values()
+            .map(|connection| connection.ike_sas.len() + connection.clones.len())
+            .sum();
+        of_connections
+            + self.connections.len()
+            + self.names.len()
+            + self.ike_sas.len()
+            + self.orphans.len()
+            + self.deadlines.len()
+            + self.half_open.len()
+            + self.queue.len()
+    }
+
+    /// How many attempts are under way.
+    pub fn half_open(&self) -> usize {
+        self.half_open.len()
+    }
+
+    /// Whether [`Evidence::Received`] is wanted.
+    pub fn is_listening(&self) -> bool {
+        self.listening
+    }
+
+    /// Every connection, by name.
+    pub fn list(&self, now: Now) -> Vec<ConnectionStatus> {
+        self.connections
+            .iter()
+            .map(|(name, connection)| connection.status(name, now.monotonic))
+            .collect()
+    }
+
+    /// One connection.
+    pub fn status(&self, name: &str, now: Now) -> Option<ConnectionStatus> {
+        let connection = self.connections.get(name)?;
+        Some(connection.status(name, now.monotonic))
+    }
+
+    /// The last failovers.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    fn expired(&mut self, name: &str, timer: Timer, step: &mut Step) {
+        let Some(connection) = self.connections.get_mut(name) else {
+            return;
+        };
+        match (timer, connection.state.clone()) {
+            (Timer::Retry, State::Waiting { gateway, .. }) => {
+                self.start_attempt(name, gateway, step);
+            }
+            (Timer::Connect, State::Connecting(attempt)) => {
+                connection.give_up(attempt.ike_sa);
+                step.abandon(name, &attempt);
+                self.failed(name, &attempt.gateway, Reason::ConnectTimeout, step);
+            }
+            (Timer::Switch, _) => {
+                if let Some(attempt) = connection.switch.clone() {
+                    connection.give_up(attempt.ike_sa);
+                    step.abandon(name, &attempt);
+                    self.switch_failed(name, Reason::ConnectTimeout, step);
+                }
+            }
+            (Timer::Probe, State::Established(ike_sa)) => {
+                if let Some(sa) = connection.ike_sas.get_mut(&ike_sa) {
+                    // The answer may be a long time coming; until then it is not asked again.
+                    sa.asked = Some(step.now.monotonic);
+                    step.probe(name, ike_sa);
+                }
+            }
+            (Timer::Dead, State::Established(id)) => {
+                let Some(gateway) = connection.ike_sas.get(&id).map(|sa| sa.gateway.clone()) else {
+                    return;
+                };
+                connection.give_up(Some(id));
+                step.abandon_ike_sa(name, &gateway, Some(id));
+                self.lost(name, &gateway, Reason::LivenessTimeout, step);
+            }
+            _ => {}
+        }
+    }
+
+    /// What follows from the state that a step left the connection in.
+    fn conclude_step(&mut self, name: &str, step: &mut Step) {
+        if let Some(connection) = self.connections.get_mut(name) {
+            for gateway in connection.take_unused_clones() {
+                step.release_clone(name, gateway);
+            }
+            if self.shutting_down {
+                return;
+            }
+            self.deadlines.set(name, connection.deadlines());
+            if connection.is_half_open() {
+                self.half_open.insert(name.to_owned());
+            } else {
+                self.half_open.remove(name);
+            }
+            steer(name, connection, step);
+            let idle = connection.state == State::Down && connection.ike_sas.is_empty();
+            if connection.foreign && idle {
+                // Taken in again when charon initiates it.
+                self.connections.remove(name);
+                self.names.retain(|_, target| target.connection != name);
+            }
+        }
+        while self.half_open.len() < self.options.max_concurrent {
+            let Some(queued) = self.queue.pop_front() else {
+                break;
+            };
+            let state = self.connections.get(&queued).map(|c| c.state.clone());
+            if let Some(State::Queued { gateway }) = state {
+                self.start_attempt(&queued, gateway, step);
+                if let Some(connection) = self.connections.get(&queued) {
+                    self.deadlines.set(&queued, connection.deadlines());
+                }
+            }
+        }
+    }
+
+    /// The connection of that name, which the caller has seen.
+    fn connection(&mut self, name: &str) -> &mut Connection {
+        self.connections
+            .get_mut(name)
+            .expect("callers looked it up")
+    }
+
+    fn sa(&mut self, id: u32) -> Option<&mut Sa> {
+        let owner = self.ike_sas.get(&id)?;
+        self.connections.get_mut(owner)?.ike_sas.get_mut(&id)
+    }
+
+    fn connection_of(&self, ike_sa: &IkeSa) -> Option<String> {
+        self.ike_sas
+            .get(&ike_sa.id)
+            .or_else(|| {
+                self.names
+                    .get(&ike_sa.name)
+                    .map(|target| &target.connection)
+            })
+            .cloned()
+    }
+
+    fn with_connection(&self, ike_sa: u32, mut tunnel: Tunnel) -> Tunnel {
+        tunnel.connection = self
+            .ike_sas
+            .get(&ike_sa)
+            .or_else(|| {
+                self.names
+                    .get(&tunnel.ike_sa_name)
+                    .map(|target| &target.connection)
+            })
+            .cloned();
+        tunnel
+    }
+
+    /// The connection of that name, or the one that an IKE_SA of that name belongs to.
+    fn resolve(&self, name: &str) -> Result<&str> {
+        self.names
+            .get(name)
+            .map(|target| target.connection.as_str())
+            .ok_or_else(|| unknown_connection(name))
+    }
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! A connection loses its gateway, goes to the next one, and recovers.
+
+use std::time::Duration;
+
+use super::{FailoverManager, Step};
+use crate::error::ErrorCode;
+use crate::failover::connection::{millis, Phase, State};
+use crate::failover::history::{Entry, Outcome};
+use crate::failover::verdict::Reason;
+use crate::protocol::Event;
+
+impl FailoverManager {
+    /// The connection's tunnel is this IKE_SA now, which is up or coming up.
+    pub(super) fn settle(&mut self, name: &str, id: u32, step: &mut Step) {
+        let Some(connection) = self.connections.get_mut(name) else {
+            return;
+        };
+        let Some(sa) = connection.ike_sas.get(&id) else {
+            return;
+        };
+        let gateway = sa.gateway.clone();
+        let up = sa.phase == Phase::Up;
+        let switched = connection
+            .switch
+            .as_ref()
+            .is_some_and(|attempt| attempt.ike_sa == Some(id));
+        if let (State::Established(old), false) = (&connection.state, switched) {
+            if *old != id {
+                // A second one, of a make-before-break reauthentication for example.
+                return;
+            }
+        }
+        if !up {
+            match connection.switch.take_if(|_| switched) {
+                Some(attempt) => connection.carry_on_with(attempt),
+                None => self.connecting_to(name, gateway, id, step),
+            }
+            return;
+        }
+
+        let before = std::mem::replace(&mut connection.state, State::Established(id));
+        connection.active = Some(gateway);
+        match before {
+            State::Established(old) if switched => {
+                connection.give_up(Some(old));
+                step.delete(name, old);
+            }
+            // Another one came up before the attempt did.
+            State::Connecting(attempt) if attempt.ike_sa != Some(id) => {
+                connection.give_up(attempt.ike_sa);
+                if attempt.own.is_some() || attempt.ike_sa.is_some() {
+                    step.abandon(name, &attempt);
+                }
+            }
+            _ => {}
+        }
+        if switched {
+            connection.switch = None;
+            connection.retries = 1;
+        }
+        if !connection.needs_child() {
+            self.recovered(name, id, step);
+        }
+    }
+
+    /// The outage ends with this IKE_SA.
+    pub(super) fn recovered(&mut self, name: &str, id: u32, step: &mut Step) {
+        let connection = self.connection(name);
+        let Some(gateway) = connection.ike_sas.get(&id).map(|sa| sa.gateway.clone()) else {
+            return;
+        };
+        let attempts = std::mem::take(&mut connection.retries);
+        let outage = connection
+            .outage_since
+            .take()
+            .map_or(Duration::ZERO, |since| {
+                step.now.monotonic.saturating_sub(since)
+            });
+        connection.gateways.succeeded(&gateway, step.now.unix);
+        if attempts > 0 {
+            step.publish(Event::FailoverEstablished {
+                connection: name.to_owned(),
+                gateway,
+                attempts,
+                outage_ms: millis(outage),
+            });
+            self.history
+                .conclude(name, Outcome::Established, Some(outage));
+        }
+    }
+
+    /// The IKE_SA that carried the connection, or its attempt, is lost to a failure.
+    pub(super) fn lost(&mut self, name: &str, gateway: &str, reason: Reason, step: &mut Step) {
+        let connection = self.connection(name);
+        connection.outage_since.get_or_insert(step.now.monotonic);
+        let switch = connection.switch.take();
+        if let Some(id) = connection.sa_in(Phase::Up) {
+            connection.switch = switch;
+            connection.state = State::Down;
+            connection.gateways.failed(gateway, reason, None);
+            self.settle(name, id, step);
+        } else if let Some(attempt) = switch {
+            // An operator's switch is on its way already.
+            connection.gateways.failed(gateway, reason, None);
+            connection.carry_on_with(attempt);
+        } else if let Some(id) = connection.sa_in(Phase::Connecting) {
+            // charon is.
+            connection.state = State::Down;
+            connection.gateways.failed(gateway, reason, None);
+            self.settle(name, id, step);
+        } else {
+            self.failed(name, gateway, reason, step);
+        }
+    }
+
+    /// The IKE_SA that carried the connection, or its attempt, ended for another reason.
+    pub(super) fn ended(&mut self, name: &str, step: &mut Step) {
+        let connection = self.connection(name);
+        if let Some(id) = connection.live_sa() {
+            connection.state = State::Down;
+            self.settle(name, id, step);
+        } else {
+            self.end_attempts(name, step);
+        }
+    }
+
+    pub(super) fn attempt_failed(
+        &mut self,
+        name: &str,
+        attempt: u64,
+        gateway: &str,
+        reason: Reason,
+        step: &mut Step,
+    ) {
+        let connection = self.connection(name);
+        let switching = connection
+            .switch
+            .as_ref()
+            .is_some_and(|switch| switch.number == attempt);
+        if switching {
+            self.switch_failed(name, reason, step);
+        } else {
+            self.failed(name, gateway, reason, step);
+        }
+    }
+
+    /// The gateway failed: the next one, unless there is none or it failed too often.
+    pub(super) fn failed(&mut self, name: &str, from: &str, reason: Reason, step: &mut Step) {
+        self.history.conclude(name, Outcome::Failed(reason), None);
+        let connection = self.connection(name);
+        let aside = reason.is_refusal().then(|| {
+            step.now
+                .monotonic
+                .saturating_add(connection.policy.cool_down)
+        });
+        connection.gateways.failed(from, reason, aside);
+        connection.outage_since.get_or_insert(step.now.monotonic);
+        if !connection.policy.retry.allows(connection.retries) {
+            let retries = connection.retries;
+            connection.state = State::Exhausted;
+            step.report(
+                name,
+                ErrorCode::MaxRetryExceeded,
+                format!(
+                    "gateway {from} failed ({}), given up after {retries} failovers",
+                    reason.as_str()
+                ),
+            );
+            step.publish(Event::FailoverExhausted {
+                connection: name.to_owned(),
+                retries,
+            });
+            return;
+        }
+        let Some(next) = connection.gateways.next_after(from, step.now.monotonic) else {
+            step.report(
+                name,
+                ErrorCode::NoAlternativeSegw,
+                format!(
+                    "gateway {from} failed ({}), there is no other",
+                    reason.as_str()
+                ),
+            );
+            connection.rest();
+            return;
+        };
+
+        connection.retries += 1;
+        let retries = connection.retries;
+        let delay = next.repetition.map_or(Duration::ZERO, |repetition| {
+            connection.policy.retry.delay(repetition, step.now.random)
+        });
+        self.record(name, from, &next.gateway, reason, retries, step);
+        if delay.is_zero() {
+            self.start_attempt(name, next.gateway, step);
+        } else {
+            let connection = self.connection(name);
+            connection.state = State::Waiting {
+                until: step.now.monotonic.saturating_add(delay),
+                gateway: next.gateway,
+            };
+        }
+    }
+
+    /// The gateway that an operator asked for failed: the present one stays.
+    pub(super) fn switch_failed(&mut self, name: &str, reason: Reason, step: &mut Step) {
+        let connection = self.connection(name);
+        if let Some(attempt) = connection.switch.take() {
+            connection.gateways.failed(&attempt.gateway, reason, None);
+            if connection.outage_since.is_none() {
+                // In an outage to come it counts as any other.
+                connection.gateways.outage_ended();
+            }
+            self.history.conclude(name, Outcome::Failed(reason), None);
+            step.report(
+                name,
+                ErrorCode::ConnectionTimeout,
+                format!(
+                    "gateway {} failed ({}), the present one stays",
+                    attempt.gateway,
+                    reason.as_str()
+                ),
+            );
+        }
+    }
+
+    /// Tells of a failover.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn record(
+        &mut self,
+        name: &str,
+        from: &str,
+        to: &str,
+        reason: Reason,
+        attempt: u32,
+        step: &mut Step,
+    ) {
+        step.publish(Event::FailoverStarted {
+            connection: name.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            reason: reason.as_str().into(),
+            attempt,
+        });
+        self.history.add(Entry {
+            time: step.now.unix,
+            connection: name.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            reason,
+            result: Outcome::Pending,
+            attempt,
+            outage: None,
+        });
+    }
+}
