@@ -45,6 +45,7 @@ fn main() {
     headers.export();
     generate_bindings(&headers);
     compile_shim(&headers);
+    stay_mapped();
     link_tests();
 }
 
@@ -250,6 +251,11 @@ fn compile_shim(headers: &Headers) {
     if let Err(problem) = build.try_compile("extsock_shim") {
         fail(&format!("cannot compile ffi/shim.c: {problem}"));
     }
+}
+
+/// A thread may still wait for a name server when charon unloads the plugin (src/adapter/resolver.rs).
+fn stay_mapped() {
+    println!("cargo::rustc-link-arg-cdylib=-Wl,-z,nodelete");
 }
 
 /// The plugin resolves charon's symbols from the daemon that loads it; a test binary is its own

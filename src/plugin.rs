@@ -11,7 +11,8 @@ use extsock_core::protocol::Reply;
 
 use crate::adapter::{Connections, Driver, EventListener};
 use crate::charon::{
-    setting_bool, setting_duration, setting_number, setting_string, Feature, Registration,
+    charon_seconds, setting_bool, setting_duration, setting_number, setting_string, Feature,
+    Registration,
 };
 use crate::control::{Listening, Server};
 
@@ -96,5 +97,6 @@ fn options(policy: FailoverPolicy) -> Options {
         foreign: all.then_some(policy),
         max_concurrent: number("failover.max_concurrent", default.max_concurrent).max(1),
         history_size: number("failover.history_size", default.history_size),
+        retransmission: charon_seconds("retransmit_timeout", default.retransmission),
     }
 }

@@ -6,19 +6,29 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use extsock_core::error::{Error, ErrorCode, Result};
-use extsock_core::failover::action::Action;
+use extsock_core::failover::action::{Action, Lead, Probed};
 use extsock_core::failover::address::AddressList;
 use extsock_core::failover::failover_name;
 
 use super::driver::Driver;
-use super::failover_config::{create_failover_config, create_retry_config, retries_by_itself};
+use super::failover_config::{
+    create_dpd_config, create_failover_config, create_retry_config, retries_by_itself,
+};
 use super::steering::Prepared;
-use crate::charon::{self, CheckedOutIkeSa, IkeSaId, PeerCfg};
+use crate::charon::{self, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
 
 impl Driver {
     /// Carries out what may wait.
     pub(super) fn carry_out(self: &Arc<Self>, action: Action) {
         match action {
+            Action::Resolve {
+                connection,
+                attempt,
+                gateway,
+            } => self.resolve(connection, attempt, &gateway),
+            Action::Check { connection } => {
+                self.check(&connection);
+            }
             Action::Initiate {
                 connection,
                 attempt,
@@ -32,8 +42,8 @@ impl Driver {
             Action::Steer {
                 connection,
                 ike_sa,
-                gateway,
-            } => self.steer(&connection, IkeSaId(ike_sa), gateway),
+                to,
+            } => self.steer(&connection, IkeSaId(ike_sa), to),
             Action::Unsteer { ike_sa, .. } => self.steering.forget(IkeSaId(ike_sa)),
             Action::ReleaseClone {
                 connection,
@@ -54,10 +64,18 @@ impl Driver {
                 gateway,
                 ike_sa,
             } => abandon(&connection, &gateway, ike_sa),
-            Action::Probe { connection, ike_sa } => self.probe(&connection, IkeSaId(ike_sa)),
+            Action::Probe {
+                connection,
+                ike_sa,
+                again,
+            } => self.probe(&connection, IkeSaId(ike_sa), again),
             Action::SendDpd { connection, ike_sa } => {
-                if !charon::send_dpd(IkeSaId(ike_sa)) {
-                    log::info!("{connection}: no DPD, the IKE_SA is gone");
+                let up = CheckedOutIkeSa::by_id(IkeSaId(ike_sa)).filter(CheckedOutIkeSa::is_up);
+                match up {
+                    Some(ike_sa) => {
+                        send_dpd(ike_sa, false);
+                    }
+                    None => log::info!("{connection}: no DPD, the IKE_SA is gone"),
                 }
             }
             Action::Publish(_) | Action::Report { .. } => {
@@ -66,13 +84,23 @@ impl Driver {
         }
     }
 
+    fn resolve(self: &Arc<Self>, connection: String, attempt: u64, gateway: &str) {
+        let driver = Arc::downgrade(self);
+        self.resolver.resolve(gateway, move |addresses| {
+            charon::queue(Priority::High, move || {
+                if let Some(driver) = driver.upgrade() {
+                    driver.with_core(|manager, now| {
+                        manager.resolved(&connection, attempt, addresses, now)
+                    });
+                }
+            });
+        });
+    }
+
     fn make_attempt(self: &Arc<Self>, connection: &str, attempt: u64) {
-        let Some(peer_cfg) = self.config_of(connection) else {
-            log::info!("{connection}: its configuration is gone, and its failover ends");
-            self.with_core(|manager, now| manager.vanished(connection, now));
+        let Some(peer_cfg) = self.check(connection) else {
             return;
         };
-        self.follow_changes(connection, &peer_cfg);
         let mut begin = None;
         self.with_core(|manager, _| {
             begin = manager.begin(connection, attempt);
@@ -83,13 +111,17 @@ impl Driver {
         let begun = if begin.own {
             initiate(&peer_cfg, &begin.children)
         } else {
-            let clone = create_failover_config(&peer_cfg, &begin.gateway);
+            if begin.lead.address.is_some() {
+                // charon may wait for the name itself (retry_initiate_interval).
+                terminate_unresolved(connection);
+            }
+            let clone = create_failover_config(&peer_cfg, &begin.lead);
             self.add_peer_config_and_initiate(clone, &begin.children)
         };
         if let Err(error) = &begun {
             log::error!(
                 "{connection}: initiating to {} failed: {error}",
-                begin.gateway
+                begin.lead.remote()
             );
         }
         self.with_core(|manager, now| {
@@ -104,20 +136,17 @@ impl Driver {
             .or_else(|| charon::peer_cfg_by_name(connection))
     }
 
-    /// Others load their connections without telling.
-    fn follow_changes(self: &Arc<Self>, connection: &str, peer_cfg: &PeerCfg) {
-        let gateways = AddressList::parse(&peer_cfg.ike_cfg().fields().remote);
-        self.with_core(|manager, now| {
-            let changed = manager.is_foreign(connection)
-                && manager
-                    .gateways(connection)
-                    .is_some_and(|known| *known != gateways);
-            if changed {
-                manager.gateways_changed(connection, gateways, now)
-            } else {
-                Vec::new()
-            }
-        });
+    /// The configuration, which others change without telling: the manager is told here.
+    fn check(self: &Arc<Self>, connection: &str) -> Option<PeerCfg> {
+        let peer_cfg = self.config_of(connection);
+        if peer_cfg.is_none() {
+            log::info!("{connection}: its configuration is gone, and its failover ends");
+        }
+        let gateways = peer_cfg
+            .as_ref()
+            .map(|peer_cfg| AddressList::parse(&peer_cfg.ike_cfg().fields().remote));
+        self.with_core(|manager, now| manager.checked(connection, gateways, now));
+        peer_cfg
     }
 
     /// Registers a clone, in place of an earlier one of its name, and initiates it.
@@ -155,31 +184,28 @@ impl Driver {
         }
     }
 
-    fn steer(&self, connection: &str, ike_sa: IkeSaId, gateway: Option<String>) {
+    fn steer(&self, connection: &str, ike_sa: IkeSaId, to: Option<Lead>) {
         let Some(peer_cfg) = self.config_of(connection).filter(retries_by_itself) else {
             self.steering.forget(ike_sa);
             return;
         };
-        let peer_cfg = create_retry_config(&peer_cfg, gateway.as_deref());
-        self.steering
-            .prepare(ike_sa, Prepared { gateway, peer_cfg });
+        let peer_cfg = create_retry_config(&peer_cfg, to.as_ref());
+        self.steering.prepare(ike_sa, Prepared { to, peer_cfg });
     }
 
-    fn probe(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId) {
-        let heard = match CheckedOutIkeSa::by_id(ike_sa) {
-            Some(checked_out) if checked_out.is_established() => {
-                let interval = self.liveness_interval(connection);
-                match checked_out.last_traffic().filter(|age| *age < interval) {
-                    Some(age) => Some(self.now().monotonic.saturating_sub(age)),
-                    None => {
-                        checked_out.send_dpd();
-                        None
-                    }
-                }
-            }
-            _ => return,
+    fn probe(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, again: bool) {
+        let Some(checked_out) = CheckedOutIkeSa::by_id(ike_sa).filter(CheckedOutIkeSa::is_up)
+        else {
+            return;
         };
-        self.with_core(|manager, now| manager.probed(connection, ike_sa.0, heard, now));
+        let interval = self.liveness_interval(connection);
+        let now = self.now().monotonic;
+        let probed = match checked_out.last_traffic().filter(|age| *age < interval) {
+            Some(age) => Probed::Heard(now.saturating_sub(age)),
+            None if send_dpd(checked_out, again) => Probed::Asked(now),
+            None => Probed::Impossible,
+        };
+        self.with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
     }
 
     pub(super) fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {
@@ -243,15 +269,33 @@ fn initiate(peer_cfg: &PeerCfg, children: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn abandon(connection: &str, gateway: &str, ike_sa: Option<u32>) {
-    let ike_sas = match ike_sa {
-        Some(id) => vec![IkeSaId(id)],
-        None => [connection, &failover_name(connection, gateway)]
-            .into_iter()
-            .flat_map(charon::unresolved)
-            .collect(),
-    };
-    for ike_sa in ike_sas {
+/// Whether the gateway is asked for a sign of life: now, or by an exchange that is under way.
+fn send_dpd(ike_sa: CheckedOutIkeSa, again: bool) -> bool {
+    if !ike_sa.is_ikev1() {
+        ike_sa.send_dpd(again);
+        return true;
+    }
+    match ike_sa.peer_cfg().filter(|_| ike_sa.supports_dpd()) {
+        Some(peer_cfg) if peer_cfg.has_unique_if_id() => false,
+        Some(peer_cfg) => ike_sa.send_dpd_with(&create_dpd_config(&peer_cfg)),
+        None => false,
+    }
+}
+
+fn terminate_unresolved(name: &str) {
+    for ike_sa in charon::unresolved(name) {
         charon::terminate(ike_sa, true);
+    }
+}
+
+fn abandon(connection: &str, gateway: &str, ike_sa: Option<u32>) {
+    match ike_sa {
+        Some(id) => {
+            charon::terminate(IkeSaId(id), true);
+        }
+        None => {
+            terminate_unresolved(connection);
+            terminate_unresolved(&failover_name(connection, gateway));
+        }
     }
 }

@@ -18,6 +18,7 @@ use extsock_core::protocol::Event;
 
 use super::connections::Connections;
 use super::lanes::Lanes;
+use super::resolver::Resolver;
 use super::steering::{Prepared, Steering};
 use crate::charon::{self, IkeSaId, Priority};
 
@@ -38,6 +39,7 @@ pub struct Driver {
     listening: AtomicBool,
     pub(super) connections: Connections,
     pub(super) steering: Steering,
+    pub(super) resolver: Resolver,
     lanes: Arc<Lanes>,
     publisher: Box<dyn Publisher>,
     /// The default of connections that are loaded through the socket.
@@ -73,6 +75,7 @@ impl Driver {
             listening: AtomicBool::new(false),
             connections,
             steering: Steering::default(),
+            resolver: Resolver::default(),
             lanes: Arc::default(),
             publisher,
             policy,
@@ -230,7 +233,9 @@ impl Driver {
 
 fn connection_of(action: &Action) -> &str {
     match action {
-        Action::Initiate { connection, .. }
+        Action::Resolve { connection, .. }
+        | Action::Check { connection }
+        | Action::Initiate { connection, .. }
         | Action::InitiateChildren { connection, .. }
         | Action::Adopt { connection, .. }
         | Action::Steer { connection, .. }

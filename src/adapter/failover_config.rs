@@ -2,6 +2,7 @@
 
 //! Clones a connection's configuration for another gateway.
 
+use extsock_core::failover::action::Lead;
 use extsock_core::failover::failover_name;
 
 use crate::charon::{IkeCfg, PeerCfg, PeerCfgFields};
@@ -11,16 +12,22 @@ use crate::charon::{IkeCfg, PeerCfg, PeerCfgFields};
 ///
 /// Proposals, authentication rounds, virtual IPs and identities are copied, CHILD_SA configurations
 /// shared.
-pub fn create_failover_config(peer_cfg: &PeerCfg, gateway: &str) -> PeerCfg {
-    let name = failover_name(&peer_cfg.name(), gateway);
-    copy(peer_cfg, &name, Some(gateway), None)
+pub fn create_failover_config(peer_cfg: &PeerCfg, to: &Lead) -> PeerCfg {
+    let name = failover_name(&peer_cfg.name(), &to.gateway);
+    copy(peer_cfg, &name, Some(to), |_| ())
 }
 
 /// What charon is given when it retries by itself: leads to the gateway for as many tries as it
 /// likes, or, without one, ends its tries. Everything else, the name too, is that of `peer_cfg`.
-pub fn create_retry_config(peer_cfg: &PeerCfg, gateway: Option<&str>) -> PeerCfg {
-    let keyingtries = if gateway.is_some() { 0 } else { 1 };
-    copy(peer_cfg, &peer_cfg.name(), gateway, Some(keyingtries))
+pub fn create_retry_config(peer_cfg: &PeerCfg, to: Option<&Lead>) -> PeerCfg {
+    copy(peer_cfg, &peer_cfg.name(), to, |fields| {
+        fields.keyingtries = if to.is_some() { 0 } else { 1 };
+    })
+}
+
+/// `peer_cfg` without regular DPD, with which charon sends a DPD request when it is told to.
+pub fn create_dpd_config(peer_cfg: &PeerCfg) -> PeerCfg {
+    copy(peer_cfg, &peer_cfg.name(), None, |fields| fields.dpd = 0)
 }
 
 /// Whether charon tries again, or brings an IKE_SA up again, without being told to.
@@ -32,16 +39,19 @@ pub fn retries_by_itself(peer_cfg: &PeerCfg) -> bool {
             .any(|child| child.restarts_by_itself())
 }
 
-fn copy(peer_cfg: &PeerCfg, name: &str, remote: Option<&str>, keyingtries: Option<u32>) -> PeerCfg {
+fn copy(
+    peer_cfg: &PeerCfg,
+    name: &str,
+    to: Option<&Lead>,
+    change: impl FnOnce(&mut PeerCfgFields),
+) -> PeerCfg {
     let ike_cfg = peer_cfg.ike_cfg();
     let mut addresses = ike_cfg.fields();
-    if let Some(remote) = remote {
-        addresses.remote = remote.to_owned();
+    if let Some(to) = to {
+        addresses.remote = to.remote();
     }
     let mut fields = peer_cfg.fields(jitter_time(peer_cfg));
-    if let Some(keyingtries) = keyingtries {
-        fields.keyingtries = keyingtries;
-    }
+    change(&mut fields);
     let ike_cfg = IkeCfg::new(&addresses, ike_cfg.proposals());
     assemble(peer_cfg, name, ike_cfg, &fields)
 }

@@ -2,6 +2,7 @@
 
 //! charon's callbacks as evidence. Nothing in here waits: see [`Listener`].
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
@@ -13,12 +14,17 @@ use crate::charon::{ChildSa, IkeSa, Listener};
 /// Hands what charon tells to the driver.
 pub struct EventListener {
     driver: Arc<Driver>,
+    /// Unique id of the IKE_SA whose request was last given up without an answer.
+    unanswered: AtomicU32,
 }
 
 impl EventListener {
     /// For that driver.
     pub fn new(driver: Arc<Driver>) -> Self {
-        Self { driver }
+        Self {
+            driver,
+            unanswered: AtomicU32::new(0),
+        }
     }
 }
 
@@ -43,9 +49,11 @@ impl Listener for EventListener {
     }
 
     fn alert(&self, ike_sa: &IkeSa<'_>, alert: Alert) {
-        let unanswered = alert == Alert::RetransmitSendTimeout;
-        if unanswered && ike_sa.state() == IkeSaState::Connecting && self.lead_on(ike_sa) {
-            return;
+        if alert == Alert::RetransmitSendTimeout {
+            self.unanswered.store(ike_sa.id().0, Ordering::Relaxed);
+            if ike_sa.state() == IkeSaState::Connecting && self.lead_on(ike_sa) {
+                return;
+            }
         }
         self.driver.observe(Evidence::Alert {
             ike_sa: ike_sa.snapshot(),
@@ -73,21 +81,28 @@ impl Listener for EventListener {
     }
 
     fn ike_reestablish_pre(&self, old: &IkeSa<'_>, new: &IkeSa<'_>) {
-        // Those lead where they have to already.
-        if old.is_reauthenticating() || new.is_redirected() {
+        // The flag of a reauthentication stays when it has failed, or its deletion is not answered; this
+        // thread has told of that just now.
+        let reauthenticating = old.is_reauthenticating();
+        let unanswered = self.unanswered.load(Ordering::Relaxed) == old.id().0;
+        if new.is_redirected() || reauthenticating && !unanswered {
+            // It leads where it has to already.
             return;
         }
         let Some(prepared) = self.driver.prepared(old.id()) else {
             return;
         };
-        if let Some(gateway) = prepared.gateway {
-            new.set_peer_cfg(&prepared.peer_cfg);
-            self.driver.observe(Evidence::Steered {
-                ike_sa: new.snapshot(),
-                replaces: Some(old.id().0),
-                gateway,
-            });
+        let Some(to) = prepared.to else { return };
+        new.set_peer_cfg(&prepared.peer_cfg);
+        if reauthenticating {
+            // charon would keep the old address.
+            new.forget_other_host();
         }
+        self.driver.observe(Evidence::Steered {
+            ike_sa: new.snapshot(),
+            replaces: Some(old.id().0),
+            gateway: to.gateway,
+        });
     }
 
     fn received(&self, ike_sa: &IkeSa<'_>) {
@@ -131,13 +146,13 @@ impl EventListener {
             return false;
         };
         ike_sa.set_peer_cfg(&prepared.peer_cfg);
-        let Some(gateway) = prepared.gateway else {
+        let Some(to) = prepared.to else {
             return false;
         };
         self.driver.observe(Evidence::Steered {
             ike_sa: ike_sa.snapshot(),
             replaces: None,
-            gateway,
+            gateway: to.gateway,
         });
         true
     }

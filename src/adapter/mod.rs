@@ -9,6 +9,7 @@ mod failover_config;
 mod lanes;
 mod listener;
 mod requests;
+mod resolver;
 mod steering;
 
 pub use connections::{build, Connections};

@@ -9,6 +9,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use extsock_core::failover::action::Lead;
+
 use crate::charon::{IkeSaId, PeerCfg};
 
 /// The prepared configurations, by IKE_SA.
@@ -20,8 +22,8 @@ pub(super) struct Steering {
 /// A configuration to exchange.
 #[derive(Clone)]
 pub(super) struct Prepared {
-    /// The gateway it leads to; None if it ends charon's retries.
-    pub gateway: Option<String>,
+    /// Where it leads; None if it ends charon's retries.
+    pub to: Option<Lead>,
     pub peer_cfg: PeerCfg,
 }
 

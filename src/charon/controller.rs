@@ -9,7 +9,7 @@ use extsock_core::failover::evidence::IkeSaState;
 
 use super::child_cfg::ChildCfg;
 use super::enumerate::Enumerator;
-use super::ike_sa::{CheckedOutIkeSa, IkeSa, IkeSaId};
+use super::ike_sa::{IkeSa, IkeSaId};
 use super::peer_cfg::PeerCfg;
 use super::sys;
 
@@ -72,16 +72,5 @@ pub fn unresolved(name: &str) -> Vec<IkeSaId> {
         .filter(|ike_sa| ike_sa.state() == IkeSaState::Created && ike_sa.name() == name)
         .map(|ike_sa| ike_sa.id())
         .collect()
-    }
-}
-
-/// Sends a DPD request on an established IKE_SA; false if there is none of that id.
-pub fn send_dpd(id: IkeSaId) -> bool {
-    match CheckedOutIkeSa::by_id(id) {
-        Some(ike_sa) if ike_sa.is_established() => {
-            ike_sa.send_dpd();
-            true
-        }
-        _ => false,
     }
 }

@@ -4,14 +4,14 @@
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::time::Duration;
 
 use extsock_core::failover::evidence::{self, IkeSaState, Task, Tasks};
 
 use super::child_cfg::ChildCfg;
 use super::enumerate::{string, Enumerator};
-use super::host::ip;
+use super::host::{ip, Host};
 use super::peer_cfg::PeerCfg;
 use super::sys;
 
@@ -102,6 +102,18 @@ impl IkeSa<'_> {
         // SAFETY: valid for the callback; charon takes a reference of its own. The configuration that
         // is replaced is not used by the callers up the stack (sa/ike_sa.c, retransmit, reestablish).
         unsafe { call!(self.as_ptr(), set_peer_cfg, peer_cfg.as_ptr()) }
+    }
+
+    /// Has it resolve the addresses of its configuration when it is initiated, instead of keeping the one
+    /// that it has.
+    ///
+    /// In a callback only on the new IKE_SA in `ike_reestablish_pre`.
+    pub fn forget_other_host(&self) {
+        if let Some(any) = Host::from_string("%any", 0) {
+            // SAFETY: valid for the callback, and adopts the host; the caller up the stack has no use
+            // for the one that is replaced (sa/ike_sa.c, reestablish).
+            unsafe { call!(self.as_ptr(), set_other_host, any.into_raw()) }
+        }
     }
 
     /// Whether it replaces itself to reauthenticate, which leads to the same gateway.
@@ -199,7 +211,7 @@ impl CheckedOutIkeSa {
         // SAFETY: checked out, so valid; the CHILD_SAs belong to it; unwanted statistics may be NULL.
         // time_monotonic is the clock of the use times (libstrongswan utils/utils/time.h).
         unsafe {
-            let now = sys::time_monotonic(std::ptr::null_mut());
+            let now = sys::time_monotonic(ptr::null_mut());
             Enumerator::<sys::child_sa_t>::new(call!(self.raw.as_ptr(), create_child_sa_enumerator))
                 .filter_map(|child| {
                     let mut time = 0;
@@ -208,8 +220,8 @@ impl CheckedOutIkeSa {
                         get_usestats,
                         true,
                         &mut time,
-                        std::ptr::null_mut(),
-                        std::ptr::null_mut()
+                        ptr::null_mut(),
+                        ptr::null_mut()
                     );
                     (time > 0).then(|| Duration::from_secs((now - time).max(0).unsigned_abs()))
                 })
@@ -225,45 +237,89 @@ impl CheckedOutIkeSa {
                 self.raw.as_ptr(),
                 initiate,
                 child_cfg.into_raw(),
-                std::ptr::null_mut()
+                ptr::null_mut()
             )
         };
         self.done(status);
     }
 
-    /// Whether it is up.
-    pub fn is_established(&self) -> bool {
+    /// Whether it is up, also while it is being rekeyed.
+    pub fn is_up(&self) -> bool {
         // SAFETY: checked out, so valid.
-        state(unsafe { call!(self.raw.as_ptr(), get_state) }) == IkeSaState::Established
+        let state = state(unsafe { call!(self.raw.as_ptr(), get_state) });
+        matches!(state, IkeSaState::Established | IkeSaState::Rekeying)
     }
 
-    /// Sends a DPD request now, unless another exchange is in flight, which is as good a probe.
-    pub fn send_dpd(self) {
-        // SAFETY: checked out, so valid; the IKEv2 task is adopted; no child is initiated.
-        //
-        // send_dpd() starts an endless chain of DPD jobs where there is an interval: a second one.
-        // So IKEv2 gets the task itself; IKEv1 has no such task, and with an interval its next
-        // regular request has to do (sa/ike_sa.c, sa/ikev1/task_manager_v1.c).
+    /// Whether it is one of IKEv1.
+    pub fn is_ikev1(&self) -> bool {
+        // SAFETY: checked out, so valid.
+        unsafe { call!(self.raw.as_ptr(), get_version) == sys::ike_version_t::IKEV1 }
+    }
+
+    /// Whether its peer answers DPD requests, which in IKEv1 is an extension (RFC 3706).
+    pub fn supports_dpd(&self) -> bool {
+        // SAFETY: checked out, so valid.
+        unsafe {
+            call!(
+                self.raw.as_ptr(),
+                supports_extension,
+                sys::ike_extension_t::EXT_DPD
+            )
+        }
+    }
+
+    /// Its configuration.
+    pub fn peer_cfg(&self) -> Option<PeerCfg> {
+        // SAFETY: checked out, so valid; it lends its configuration, which may be missing.
+        unsafe { PeerCfg::borrow(call!(self.raw.as_ptr(), get_peer_cfg)) }
+    }
+
+    /// IKEv2: sends a DPD request. An exchange that is in flight is as good; its request is sent again
+    /// if `again`.
+    ///
+    /// charon's own send_dpd() starts an endless chain of DPD jobs where the configuration has an
+    /// interval, a second one (sa/ike_sa.c).
+    pub fn send_dpd(self, again: bool) {
+        let this = self.raw.as_ptr();
+        // SAFETY: checked out, so valid; the task is adopted; no child is initiated.
         let status = unsafe {
-            let this = self.raw.as_ptr();
             let active = sys::task_queue_t::TASK_QUEUE_ACTIVE;
             let busy = Enumerator::<sys::task_t>::new(call!(this, create_task_enumerator, active))
                 .next()
                 .is_some();
-            let peer_cfg = call!(this, get_peer_cfg);
-            if busy || peer_cfg.is_null() {
+            if busy && again {
+                let message_id = call!(this, get_message_id, true);
+                call!(this, retransmit, message_id)
+            } else if busy {
                 sys::status_t::SUCCESS
-            } else if call!(this, get_version) == sys::ike_version_t::IKEV2 {
+            } else {
                 let task = sys::ike_dpd_create(true);
                 call!(this, queue_task, task.cast::<sys::task_t>());
-                call!(this, initiate, std::ptr::null_mut(), std::ptr::null_mut())
-            } else if call!(peer_cfg, get_dpd) == 0 {
-                call!(this, send_dpd)
-            } else {
-                sys::status_t::SUCCESS
+                call!(this, initiate, ptr::null_mut(), ptr::null_mut())
             }
         };
         self.done(status);
+    }
+
+    /// IKEv1: sends a DPD request; false while it is being replaced, when charon sends none.
+    ///
+    /// Only charon itself can number it, and it continues its chain of DPD jobs by the interval of the
+    /// configuration: for the duration of the call that is `without_interval`.
+    pub fn send_dpd_with(self, without_interval: &PeerCfg) -> bool {
+        let this = self.raw.as_ptr();
+        let Some(peer_cfg) = self.peer_cfg() else {
+            return false;
+        };
+        // SAFETY: checked out, so valid.
+        if state(unsafe { call!(this, get_state) }) != IkeSaState::Established {
+            return false;
+        }
+        self.set_peer_cfg(without_interval);
+        // SAFETY: as above.
+        let status = unsafe { call!(this, send_dpd) };
+        self.set_peer_cfg(&peer_cfg);
+        self.done(status);
+        true
     }
 
     /// Gives it back after a step of its own, which may have been its last.

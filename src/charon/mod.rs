@@ -49,7 +49,7 @@ pub use auth_cfg::{AuthCfg, AuthClass};
 pub use backend::{peer_cfg_by_name, Backend};
 pub use child_cfg::{ChildCfg, ChildCfgFields};
 pub use child_sa::{ChildSa, ChildSaInfo};
-pub use controller::{initiate, send_dpd, terminate, unresolved};
+pub use controller::{initiate, terminate, unresolved};
 pub use credentials::Credentials;
 pub use host::Host;
 pub use identification::Identification;
@@ -62,7 +62,9 @@ pub use log::install as install_log;
 pub use peer_cfg::{PeerCfg, PeerCfgFields};
 pub use plugin::{create as create_plugin, Feature};
 pub use proposal::{Proposal, Protocol};
-pub use settings::{setting_bool, setting_duration, setting_number, setting_string};
+pub use settings::{
+    charon_seconds, setting_bool, setting_duration, setting_number, setting_string,
+};
 pub use stream::{Handler, Reader, Stream, StreamService};
 #[cfg(strongswan_5_9_14)]
 pub use sys::ocsp_policy_t;

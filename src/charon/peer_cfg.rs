@@ -190,6 +190,13 @@ impl PeerCfg {
         }
     }
 
+    /// Whether every IKE_SA that is given it gets interface IDs of its own (%unique, %unique-dir).
+    pub fn has_unique_if_id(&self) -> bool {
+        let fields = self.fields(0);
+        // The two highest numbers stand for those (libstrongswan ipsec/ipsec_types.h).
+        fields.if_id_in.max(fields.if_id_out) >= u32::MAX - 1
+    }
+
     /// A rekey and a reauthentication time as charon draws them, with the jitter subtracted.
     pub fn drawn_times(&self) -> (u32, u32) {
         // SAFETY: self holds the object; the getters only read.

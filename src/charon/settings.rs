@@ -2,6 +2,7 @@
 
 //! strongswan.conf: the options under `charon.plugins.extsock`.
 
+use std::ffi::{CStr, CString};
 use std::time::Duration;
 
 use super::enumerate::{c_string, string};
@@ -25,7 +26,16 @@ pub fn setting_string(option: &str, default: &str) -> String {
 
 /// A number; what is negative, infinite or no number counts as absent.
 pub fn setting_number(option: &str, default: f64) -> f64 {
-    let key = key(option);
+    number(&key(option), default)
+}
+
+/// A time in seconds of charon's own, `charon.retransmit_timeout` for example.
+pub fn charon_seconds(option: &str, default: Duration) -> Duration {
+    let seconds = number(&c_string(&format!("%s.{option}")), default.as_secs_f64());
+    Duration::try_from_secs_f64(seconds).unwrap_or(default)
+}
+
+fn number(key: &CStr, default: f64) -> f64 {
     // SAFETY: as in setting_string().
     let value = unsafe {
         call!(
@@ -82,6 +92,6 @@ pub fn setting_duration(option: &str, default: Duration) -> Duration {
     Duration::from_secs(value.into())
 }
 
-fn key(option: &str) -> std::ffi::CString {
+fn key(option: &str) -> CString {
     c_string(&format!("%s.plugins.extsock.{option}"))
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use extsock::adapter::create_failover_config;
 use extsock::charon::PeerCfg;
+use extsock_core::failover::action::Lead;
 
 use super::harness::{alone, raw};
 use super::ledger;
@@ -16,13 +17,20 @@ fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
+fn to(gateway: &str) -> Lead {
+    Lead {
+        gateway: gateway.into(),
+        address: None,
+    }
+}
+
 #[test]
 fn the_clone_differs_in_name_and_remote_address_only() {
     let parts = Parts::original();
     let original = parts.build();
     let before = snapshot(&original);
 
-    let clone = create_failover_config(&original, "10.0.0.2");
+    let clone = create_failover_config(&original, &to("10.0.0.2"));
 
     assert_eq!(
         differences(&original, &clone),
@@ -45,7 +53,7 @@ fn the_clone_differs_in_name_and_remote_address_only() {
 fn the_wrappers_read_back_what_the_clone_has() {
     let parts = Parts::original();
     let original = parts.build();
-    let clone = create_failover_config(&original, "10.0.0.2");
+    let clone = create_failover_config(&original, &to("10.0.0.2"));
 
     let ike = extsock::charon::IkeCfgFields {
         remote: "10.0.0.2".into(),
@@ -77,7 +85,7 @@ fn a_clone_of_every_changed_original_is_equal_to_it() {
         let mut parts = Parts::original();
         change(&mut parts);
         let original = parts.build();
-        let clone = create_failover_config(&original, "10.0.0.2");
+        let clone = create_failover_config(&original, &to("10.0.0.2"));
         assert_eq!(
             differences(&original, &clone),
             names(["name", "ike.remote", IKE_EQUALS]),
@@ -97,7 +105,7 @@ fn a_connection_without_mediator_stays_without() {
     ) = (None, None, false);
     let original = parts.build();
 
-    let clone = create_failover_config(&original, "10.0.0.2");
+    let clone = create_failover_config(&original, &to("10.0.0.2"));
 
     assert_eq!(
         differences(&original, &clone),
@@ -135,7 +143,7 @@ fn every_jitter_gives_an_equal_clone() {
         parts.peer.over_time = over_time;
         parts.peer.jitter_time = jitter_time;
         let original = parts.build();
-        let clone = create_failover_config(&original, "10.0.0.2");
+        let clone = create_failover_config(&original, &to("10.0.0.2"));
         assert!(
             clone == original,
             "rekey {rekey_time}, reauth {reauth_time}, over {over_time}, jitter {jitter_time}"
@@ -155,8 +163,8 @@ fn every_jitter_gives_an_equal_clone() {
 #[test]
 fn clones_for_one_gateway_are_equal_and_have_one_name() {
     let original = Parts::original().build();
-    let first = create_failover_config(&original, "10.0.0.2");
-    let second = create_failover_config(&original, "10.0.0.2");
+    let first = create_failover_config(&original, &to("10.0.0.2"));
+    let second = create_failover_config(&original, &to("10.0.0.2"));
 
     assert_eq!(differences(&first, &second), names([]));
     assert_eq!(first.name(), "site-failover-10.0.0.2");
@@ -167,11 +175,23 @@ fn clones_for_one_gateway_are_equal_and_have_one_name() {
 fn a_gateway_is_an_address_of_either_family_or_a_name() {
     let original = Parts::original().build();
     for gateway in ["10.0.0.2", "2001:db8::2", "gw2.example.org"] {
-        let clone = create_failover_config(&original, gateway);
+        let clone = create_failover_config(&original, &to(gateway));
         assert_eq!(clone.name(), format!("site-failover-{gateway}"));
         assert_eq!(clone.ike_cfg().fields().remote, gateway);
         assert!(clone == original, "{gateway}");
     }
+}
+
+#[test]
+fn a_name_that_was_looked_up_leads_to_its_address() {
+    let original = Parts::original().build();
+    let to = Lead {
+        gateway: "gw2.example.org".into(),
+        address: Some([10, 0, 0, 7].into()),
+    };
+    let clone = create_failover_config(&original, &to);
+    assert_eq!(clone.name(), "site-failover-gw2.example.org");
+    assert_eq!(clone.ike_cfg().fields().remote, "10.0.0.7");
 }
 
 #[test]
@@ -195,14 +215,14 @@ fn the_clone_holds_what_it_shares_and_gives_it_back() {
             .collect::<Vec<_>>()
     };
 
-    let clone = create_failover_config(&original, "10.0.0.2");
+    let clone = create_failover_config(&original, &to("10.0.0.2"));
     assert_eq!((peer.balance(), ike.balance(), held()), (0, 0, vec![1, 1]));
     drop(clone);
     assert_eq!((peer.balance(), ike.balance(), held()), (0, 0, vec![0, 0]));
     assert_eq!(original.name(), "site");
 
     // The clone outlives its original.
-    let clone = create_failover_config(&original, "10.0.0.3");
+    let clone = create_failover_config(&original, &to("10.0.0.3"));
     drop(original);
     assert_eq!(
         (peer.balance(), ike.balance(), held()),
@@ -222,7 +242,7 @@ fn building_and_cloning_leaks_nothing() {
             let parts = Parts::original();
             let round = || {
                 let original = parts.build();
-                drop(create_failover_config(&original, "2001:db8::2"));
+                drop(create_failover_config(&original, &to("2001:db8::2")));
                 drop::<PeerCfg>(original);
             };
             const ROUNDS: usize = 1000;
@@ -250,7 +270,7 @@ fn the_comparison_of_clones_can_fail() {
     let mut parts = Parts::original();
     let original = parts.build();
     parts.peer.jitter_time += 1;
-    let clone = create_failover_config(&parts.build(), "10.0.0.2");
+    let clone = create_failover_config(&parts.build(), &to("10.0.0.2"));
 
     assert!(differences(&original, &clone).contains(EQUALS));
 }

@@ -2,6 +2,9 @@
 
 //! What the failover manager is told to care for, and what it wants done.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use super::address::AddressList;
 use super::policy::FailoverPolicy;
 use crate::error::Error;
@@ -21,6 +24,22 @@ pub struct Settings {
 /// What is to be done. Actions of one connection are carried out in their order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Look up the gateway's addresses for the attempt of that number, and report them by
+    /// [`FailoverManager::resolved`](super::manager::FailoverManager::resolved).
+    Resolve {
+        /// The connection.
+        connection: String,
+        /// The attempt.
+        attempt: u64,
+        /// The gateway's name.
+        gateway: String,
+    },
+    /// Look at the configuration, which others may have changed or removed without telling, and report
+    /// it by [`FailoverManager::checked`](super::manager::FailoverManager::checked).
+    Check {
+        /// The connection.
+        connection: String,
+    },
     /// Make the attempt of that number, if
     /// [`FailoverManager::begin`](super::manager::FailoverManager::begin) still wants it, and report
     /// its outcome by [`FailoverManager::initiated`](super::manager::FailoverManager::initiated).
@@ -53,8 +72,8 @@ pub enum Action {
         connection: String,
         /// Unique id of the IKE_SA.
         ike_sa: u32,
-        /// The gateway; None to end charon's own retries.
-        gateway: Option<String>,
+        /// Where to; None to end charon's own retries.
+        to: Option<Lead>,
     },
     /// Forget what was prepared for the IKE_SA.
     Unsteer {
@@ -94,13 +113,15 @@ pub enum Action {
         /// does not resolve yet.
         ike_sa: Option<u32>,
     },
-    /// Ask the gateway for a sign of life, unless its traffic gives one; either is to be reported by
-    /// [`FailoverManager::probed`](super::manager::FailoverManager::probed).
+    /// Ask the gateway for a sign of life, unless its traffic gives one; what came of it is to be
+    /// reported by [`FailoverManager::probed`](super::manager::FailoverManager::probed).
     Probe {
         /// The connection.
         connection: String,
         /// Unique id of the IKE_SA.
         ike_sa: u32,
+        /// It was asked already: repeat the request that was not answered.
+        again: bool,
     },
     /// Send a DPD request.
     SendDpd {
@@ -120,12 +141,42 @@ pub enum Action {
     },
 }
 
+/// What came of an [`Action::Probe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// Nothing is to be asked: traffic came at that time (monotonic).
+    Heard(Duration),
+    /// It was asked at that time (monotonic).
+    Asked(Duration),
+    /// It cannot be asked: an IKEv1 peer without DPD.
+    Impossible,
+}
+
+/// Where an attempt is led.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// The gateway, as it is written in the connection's list.
+    pub gateway: String,
+    /// Its address; None leaves it to charon to look up a name.
+    pub address: Option<IpAddr>,
+}
+
+impl Lead {
+    /// The remote address of a configuration that leads there.
+    pub fn remote(&self) -> String {
+        match self.address {
+            Some(address) => address.to_string(),
+            None => self.gateway.clone(),
+        }
+    }
+}
+
 /// One attempt as it is to be made: with the connection's own configuration, or with a clone for the
 /// gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begin {
-    /// The gateway.
-    pub gateway: String,
+    /// Where to.
+    pub lead: Lead,
     /// Whether the connection's own configuration leads there.
     pub own: bool,
     /// The CHILD_SA configurations; all that there are if it is empty.

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::action::Settings;
+use super::action::{Lead, Settings};
 use super::address::Gateway;
 use super::deadlines::Timer;
-use super::gateways::{Gateways, Next};
+use super::gateways::Gateways;
 use super::policy::FailoverPolicy;
-use super::verdict::Seen;
+use super::verdict::{Reason, Seen};
 use super::Now;
 use crate::protocol::{ConnectionState, ConnectionStatus, GatewayStatus};
 
@@ -48,6 +48,8 @@ pub(super) enum State {
     Down,
     /// Too many attempts are under way for this gateway to be tried now.
     Queued { gateway: String },
+    /// The gateway failed, and whether the configuration is still what it was is being looked up.
+    Checking(Failure),
     /// An attempt is under way, from the decision to initiate on.
     Connecting(Attempt),
     /// The IKE_SA of this unique id is up.
@@ -58,11 +60,22 @@ pub(super) enum State {
     Exhausted,
 }
 
+/// A gateway that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub gateway: String,
+    pub reason: Reason,
+    /// When (monotonic).
+    pub at: Duration,
+}
+
 /// One attempt to bring the connection up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
     pub number: u64,
     pub gateway: String,
+    /// The address of a gateway that is a name, once it was looked up.
+    pub address: Option<IpAddr>,
     /// Since when (monotonic).
     pub since: Duration,
     /// Once charon was told to: whether with the connection's own configuration.
@@ -71,11 +84,38 @@ pub(super) struct Attempt {
     pub ike_sa: Option<u32>,
 }
 
+impl Attempt {
+    pub fn new(number: u64, gateway: String, now: Duration) -> Self {
+        Self {
+            number,
+            gateway,
+            address: None,
+            since: now,
+            own: None,
+            ike_sa: None,
+        }
+    }
+
+    pub fn lead(&self) -> Lead {
+        Lead {
+            gateway: self.gateway.clone(),
+            address: self.address,
+        }
+    }
+
+    /// Whether charon may have an IKE_SA for it.
+    pub fn is_begun(&self) -> bool {
+        self.own.is_some() || self.ike_sa.is_some()
+    }
+}
+
 /// One IKE_SA of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Sa {
     pub name: String,
     pub gateway: String,
+    /// The address of the gateway, once it is known.
+    pub remote: Option<IpAddr>,
     pub phase: Phase,
     /// Prepared to replace another one, and not yet initiated.
     pub created: bool,
@@ -86,10 +126,19 @@ pub(super) struct Sa {
     pub seen: Seen,
     /// When its gateway last gave a sign of life (monotonic).
     pub heard: Duration,
-    /// Since when it is asked for one.
-    pub asked: Option<Duration>,
+    /// Whether it is being asked for one.
+    pub asked: Option<Asked>,
     /// Where charon was prepared to be led, once it was.
-    pub steered_to: Option<Option<String>>,
+    pub steered_to: Option<Option<Lead>>,
+}
+
+/// A request for a sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Is about to be made.
+    Soon,
+    /// Was sent first at that time (monotonic), and so many times again.
+    Since { first: Duration, again: u32 },
 }
 
 /// How far an IKE_SA is.
@@ -108,6 +157,7 @@ impl Sa {
         Self {
             name: name.to_owned(),
             gateway,
+            remote: None,
             phase: Phase::Connecting,
             created: false,
             down: false,
@@ -229,7 +279,7 @@ impl Connection {
     }
 
     /// The gateway of an IKE_SA with the connection's own configuration. charon itself takes the first
-    /// address that resolves; which name that was is only known where we asked for it.
+    /// address that resolves; which name that was is only known where we looked it up or asked for it.
     pub fn gateway_at(&self, remote: Option<IpAddr>) -> Option<String> {
         let list = self.gateways.list();
         let known = remote
@@ -237,6 +287,9 @@ impl Connection {
             .and_then(|position| list.get(position));
         if let Some(gateway) = known {
             return Some(gateway.to_string());
+        }
+        if let Some(gateway) = remote.and_then(|remote| self.gateways.name_of(remote)) {
+            return Some(gateway);
         }
         let asked = match &self.state {
             State::Connecting(attempt) => Some(&attempt.gateway),
@@ -256,13 +309,19 @@ impl Connection {
     /// as charon may try that for ever.
     pub fn is_half_open(&self) -> bool {
         let attempted = matches!(self.state, State::Connecting(_)) || self.switch.is_some();
-        attempted && self.gateways.list().len() >= 2
+        attempted && self.has_alternative()
     }
 
-    /// When it has to be looked at again. A connection without another gateway gains nothing from
+    /// Whether there is another gateway, or another address of a gateway's name.
+    pub fn has_alternative(&self) -> bool {
+        self.gateways.has_alternative(self.active.as_deref())
+    }
+
+    /// When it has to be looked at again; `retransmission` is the time after which charon repeats a
+    /// request by itself. A connection without another gateway gains nothing from
     /// giving up the one that it has.
-    pub fn deadlines(&self) -> Vec<(Timer, Duration)> {
-        if self.gateways.list().len() < 2 {
+    pub fn deadlines(&self, retransmission: Duration) -> Vec<(Timer, Duration)> {
+        if !self.has_alternative() {
             return Vec::new();
         }
         let timeout = self.policy.connect_timeout;
@@ -270,16 +329,16 @@ impl Connection {
         let mut deadlines = Vec::new();
         match &self.state {
             State::Waiting { until, .. } => deadlines.push((Timer::Retry, *until)),
+            State::Checking(failure) if !timeout.is_zero() => {
+                deadlines.push((Timer::Check, failure.at.saturating_add(timeout)));
+            }
             State::Connecting(attempt) if !timeout.is_zero() => {
                 deadlines.push((Timer::Connect, limit(attempt)));
             }
             State::Established(id) => {
                 let sa = self.ike_sas.get(id).filter(|sa| sa.phase == Phase::Up);
                 if let (Some(sa), Some((interval, timeout))) = (sa, self.policy.liveness()) {
-                    deadlines.push(match sa.asked {
-                        None => (Timer::Probe, sa.heard.saturating_add(interval)),
-                        Some(asked) => (Timer::Dead, asked.saturating_add(timeout)),
-                    });
+                    deadlines.extend(liveness_deadlines(sa, interval, timeout, retransmission));
                 }
             }
             _ => {}
@@ -291,17 +350,26 @@ impl Connection {
     }
 
     /// Where charon is to be led if the gateway of that IKE_SA fails and charon goes on by itself;
-    /// None if it is to stop.
-    pub fn steer(&self, sa: &Sa, now: Duration) -> Option<String> {
+    /// None if it is to stop, where it can be stopped: while connecting.
+    pub fn steer(&self, sa: &Sa, now: Duration) -> Option<Lead> {
         let mut gateways = self.gateways.clone();
         gateways.trying(&sa.gateway);
-        match gateways.next_after(&sa.gateway, now)? {
-            Next {
-                gateway,
-                repetition: None,
-            } if self.policy.retry.allows(self.retries) => Some(gateway),
-            _ => None,
+        gateways.failed_at(&sa.gateway, sa.remote);
+        if let Some(address) = gateways.untried_address(&sa.gateway) {
+            return Some(Lead {
+                gateway: sa.gateway.clone(),
+                address: Some(address),
+            })
+            .filter(|_| sa.phase == Phase::Up);
         }
+        let next = gateways.next_after(&sa.gateway, now)?;
+        let allowed = next.repetition.is_none() && self.policy.retry.allows(self.retries);
+        // What has to be looked up is tried by us.
+        let stop = sa.phase != Phase::Up && gateways.is_name(&next.gateway);
+        (allowed && !stop).then_some(Lead {
+            gateway: next.gateway,
+            address: None,
+        })
     }
 
     /// Gateways whose clone nothing uses any more; they are forgotten.
@@ -309,7 +377,7 @@ impl Connection {
         let planned = match &self.state {
             State::Connecting(attempt) => Some(&attempt.gateway),
             State::Waiting { gateway, .. } | State::Queued { gateway } => Some(gateway),
-            State::Down | State::Established(_) | State::Exhausted => None,
+            State::Down | State::Checking(_) | State::Established(_) | State::Exhausted => None,
         };
         let switch = self.switch.as_ref().map(|attempt| &attempt.gateway);
         let unused: Vec<String> = self
@@ -340,7 +408,9 @@ impl Connection {
                 State::Down => ConnectionState::Down,
                 State::Connecting(_) => ConnectionState::Connecting,
                 State::Established(_) => ConnectionState::Established,
-                State::Waiting { .. } | State::Queued { .. } => ConnectionState::Waiting,
+                State::Waiting { .. } | State::Queued { .. } | State::Checking(_) => {
+                    ConnectionState::Waiting
+                }
                 State::Exhausted => ConnectionState::Exhausted,
             },
             retries: self.retries,
@@ -373,6 +443,28 @@ impl Connection {
                     }
                 })
                 .collect(),
+        }
+    }
+}
+
+/// When a gateway is asked for a sign of life, is asked again, and counts as dead. It is asked again at
+/// thirds of the timeout, so that a lost packet is not its death, unless charon does that earlier.
+fn liveness_deadlines(
+    sa: &Sa,
+    interval: Duration,
+    timeout: Duration,
+    retransmission: Duration,
+) -> Vec<(Timer, Duration)> {
+    match sa.asked {
+        None => vec![(Timer::Probe, sa.heard.saturating_add(interval))],
+        Some(Asked::Soon) => Vec::new(),
+        Some(Asked::Since { first, again }) => {
+            let mut deadlines = vec![(Timer::Dead, first.saturating_add(timeout))];
+            let next = timeout / 3 * (again + 1);
+            if again < 2 && next < retransmission {
+                deadlines.push((Timer::Probe, first.saturating_add(next)));
+            }
+            deadlines
         }
     }
 }

@@ -10,11 +10,13 @@ use std::time::Duration;
 pub(super) enum Timer {
     /// The wait before the next attempt is over.
     Retry,
+    /// Looking at the configuration took too long.
+    Check,
     /// The attempt took too long.
     Connect,
     /// The operator's switch to another gateway took too long.
     Switch,
-    /// The gateway was silent for long enough to be asked for a sign of life.
+    /// The gateway was silent for long enough to be asked for a sign of life, or to be asked again.
     Probe,
     /// The gateway did not give one.
     Dead,

@@ -3,9 +3,10 @@
 //! Which gateway is next: what became of each in this outage, and before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::address::{AddressList, Gateway};
+use super::address::{AddressList, Gateway, GatewayKind};
 use super::verdict::Reason;
 
 /// The gateways of a connection.
@@ -17,6 +18,31 @@ pub(super) struct Gateways {
     /// Whole rounds that failed in this outage.
     rounds: u32,
     health: BTreeMap<String, Health>,
+    /// The addresses of names.
+    lookups: BTreeMap<String, Lookup>,
+}
+
+/// How many addresses of one name are tried before the next gateway, should its answers never end.
+const MAX_ADDRESSES: usize = 16;
+
+/// What is known of a name's addresses.
+#[derive(Clone, Debug, Default)]
+struct Lookup {
+    /// As they were looked up last.
+    found: Vec<IpAddr>,
+    /// Tried in this round of this outage.
+    tried: BTreeSet<IpAddr>,
+}
+
+impl Lookup {
+    fn untried(&self) -> Option<IpAddr> {
+        let untried = |address: &&IpAddr| !self.tried.contains(*address);
+        self.found
+            .iter()
+            .find(untried)
+            .copied()
+            .filter(|_| self.tried.len() < MAX_ADDRESSES)
+    }
 }
 
 /// What became of a gateway.
@@ -51,6 +77,7 @@ impl Gateways {
         self.list = list;
         let names: BTreeSet<String> = self.names().collect();
         self.health.retain(|gateway, _| names.contains(gateway));
+        self.lookups.retain(|gateway, _| names.contains(gateway));
         self.outage_ended();
     }
 
@@ -82,6 +109,38 @@ impl Gateways {
         self.list.get(next).map(Gateway::to_string)
     }
 
+    /// Whether it is a name, which has to be looked up.
+    pub fn is_name(&self, gateway: &str) -> bool {
+        Gateway::parse(gateway).kind() == GatewayKind::Name
+    }
+
+    /// The addresses of a name, as they were looked up; returns the one to try.
+    pub fn found(&mut self, gateway: &str, addresses: Vec<IpAddr>) -> Option<IpAddr> {
+        let lookup = self.lookups.entry(gateway.to_owned()).or_default();
+        lookup.found = addresses;
+        let address = lookup.untried()?;
+        lookup.tried.insert(address);
+        Some(address)
+    }
+
+    /// An address of the gateway that was not tried yet, where it has several.
+    pub fn untried_address(&self, gateway: &str) -> Option<IpAddr> {
+        self.lookups.get(gateway)?.untried()
+    }
+
+    /// The name that led to the address when it was looked up last.
+    pub fn name_of(&self, address: IpAddr) -> Option<String> {
+        self.lookups
+            .iter()
+            .find(|(_, lookup)| lookup.found.contains(&address))
+            .map(|(gateway, _)| gateway.clone())
+    }
+
+    /// Whether there is anything else to try when that gateway fails.
+    pub fn has_alternative(&self, gateway: Option<&str>) -> bool {
+        self.list.len() >= 2 || gateway.is_some_and(|known| self.untried_address(known).is_some())
+    }
+
     pub fn health(&self, gateway: &str) -> Health {
         self.health.get(gateway).cloned().unwrap_or_default()
     }
@@ -100,6 +159,14 @@ impl Gateways {
         self.outage_ended();
     }
 
+    /// An address of it failed, if it is a name.
+    pub fn failed_at(&mut self, gateway: &str, address: Option<IpAddr>) {
+        if let (Some(address), true) = (address, self.is_name(gateway)) {
+            let lookup = self.lookups.entry(gateway.to_owned()).or_default();
+            lookup.tried.insert(address);
+        }
+    }
+
     /// It failed; until when it is set aside for that, if it is.
     pub fn failed(&mut self, gateway: &str, reason: Reason, set_aside_until: Option<Duration>) {
         self.tried.insert(gateway.to_owned());
@@ -113,8 +180,15 @@ impl Gateways {
 
     /// The next outage begins with the first round.
     pub fn outage_ended(&mut self) {
-        self.tried.clear();
+        self.begin_round();
         self.rounds = 0;
+    }
+
+    fn begin_round(&mut self) {
+        self.tried.clear();
+        for lookup in self.lookups.values_mut() {
+            lookup.tried.clear();
+        }
     }
 
     /// All gateways may be tried again.
@@ -130,8 +204,8 @@ impl Gateways {
     ///
     /// A gateway that is not in the list counts as the first.
     pub fn next_after(&mut self, gateway: &str, now: Duration) -> Option<Next> {
-        let position = self.list.position_of_name(gateway).unwrap_or(0);
         let mut circle = Vec::new();
+        let position = self.list.position_of_name(gateway).unwrap_or(0);
         let mut at = self.list.next_after(position)?;
         while circle.len() < self.list.len() {
             circle.extend(self.list.get(at).map(Gateway::to_string));
@@ -147,7 +221,7 @@ impl Gateways {
             });
         }
         let gateway = circle.iter().find(usable).or(circle.first())?.clone();
-        self.tried.clear();
+        self.begin_round();
         let repetition = self.rounds;
         self.rounds = self.rounds.saturating_add(1);
         Some(Next {
@@ -241,6 +315,41 @@ mod tests {
         gateways.failed("10.0.0.2", Reason::AuthFailed, Some(NOW));
         gateways.outage_ended();
         assert_eq!(next(&mut gateways, "10.0.0.1"), ("10.0.0.2".into(), None));
+    }
+
+    #[test]
+    fn one_that_left_the_list_counts_as_the_first() {
+        assert_eq!(
+            next(&mut gateways(), "192.0.2.1"),
+            ("10.0.0.2".into(), None)
+        );
+    }
+
+    #[test]
+    fn the_addresses_of_a_name_are_tried_in_turn_and_again_in_the_next_round() {
+        let [one, two]: [IpAddr; 2] = [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
+        let mut gateways = Gateways::new(AddressList::parse("segw.example,10.0.0.1"));
+        assert!(gateways.is_name("segw.example") && !gateways.is_name("10.0.0.1"));
+        assert_eq!(gateways.found("segw.example", vec![one, two]), Some(one));
+        assert_eq!(gateways.untried_address("segw.example"), Some(two));
+        assert_eq!(gateways.name_of(two).as_deref(), Some("segw.example"));
+        assert_eq!(gateways.found("segw.example", vec![one, two]), Some(two));
+        assert_eq!(gateways.untried_address("segw.example"), None);
+        assert_eq!(gateways.found("segw.example", vec![two, one]), None);
+
+        gateways.trying("segw.example");
+        gateways.trying("10.0.0.1");
+        assert!(gateways.next_after("10.0.0.1", NOW).is_some());
+        assert_eq!(gateways.found("segw.example", vec![two, one]), Some(two));
+    }
+
+    #[test]
+    fn a_name_whose_answers_never_end_is_left_at_last() {
+        let mut gateways = Gateways::new(AddressList::parse("segw.example,10.0.0.1"));
+        let tried = (0..=u8::MAX)
+            .filter_map(|n| gateways.found("segw.example", vec![[192, 0, 2, n].into()]))
+            .count();
+        assert_eq!(tried, MAX_ADDRESSES);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! charon's side of the failover manager: what it would report in each situation
 //! (libcharon sa/ike_sa.c, sa/ikev2/), in its order.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use extsock_core::failover::action::{Action, Settings};
+use extsock_core::failover::action::{Action, Probed, Settings};
 use extsock_core::failover::address::AddressList;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task, Tasks};
 use extsock_core::failover::history::Entry;
@@ -17,11 +19,15 @@ use extsock_core::protocol::{ConnectionStatus, Event, Tunnel};
 /// What the manager asked charon to initiate: CHILD_SAs on an IKE_SA that is there, or a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Initiation {
+    /// Its address.
     pub gateway: String,
     /// With the connection's own configuration.
     pub own: bool,
     pub children: Vec<String>,
 }
+
+/// Of the connections that others loaded.
+pub const ADDRESSES: &str = "10.0.0.1,10.0.0.2,10.0.0.3";
 
 #[derive(Default)]
 pub struct Charon {
@@ -36,6 +42,11 @@ pub struct Charon {
     released: Vec<String>,
     /// All other actions.
     done: Vec<Action>,
+    /// The remote addresses of a connection of others, where they are not [`ADDRESSES`]; None if it is
+    /// gone.
+    pub edited: Option<Option<&'static str>>,
+    /// The addresses of names; None does not answer.
+    pub names: BTreeMap<&'static str, Option<Vec<IpAddr>>>,
     /// The initiation that was begun last, and the CHILD_SAs asked for.
     begun: Option<(u64, Vec<String>)>,
 }
@@ -116,6 +127,18 @@ impl Charon {
         self.begins(name)
     }
 
+    /// As [`Self::begins`], with the gateway at that address.
+    pub fn begins_at(&mut self, name: &str, address: &str) -> u32 {
+        self.last_id += 1;
+        let mut new = ike_sa(self.last_id, name, true);
+        new.remote = address.parse().ok();
+        new.tasks.active = vec![Task::Other];
+        self.ike_sas.push(new);
+        let id = self.last_id;
+        self.moves(id, IkeSaState::Connecting);
+        id
+    }
+
     /// As [`Self::begins`], with other remote addresses.
     pub fn begins_with(&mut self, name: &str, addresses: &str) -> u32 {
         self.last_id += 1;
@@ -126,11 +149,6 @@ impl Charon {
         let id = self.last_id;
         self.moves(id, IkeSaState::Connecting);
         id
-    }
-
-    pub fn gateways_changed(&mut self, name: &str, gateways: AddressList) -> Vec<Initiation> {
-        let actions = self.manager.gateways_changed(name, gateways, self.now);
-        self.carry_out(actions)
     }
 
     /// As [`Self::establishes`], with what is initiated then.
@@ -180,9 +198,15 @@ impl Charon {
         self.reports_evidence(Evidence::Received { ike_sa: id });
     }
 
-    pub fn probed(&mut self, id: u32, heard: Option<Duration>) -> Vec<Initiation> {
-        let actions = self.manager.probed("net", id, heard, self.now);
+    pub fn probed(&mut self, id: u32, probed: Probed) -> Vec<Initiation> {
+        let actions = self.manager.probed("net", id, probed, self.now);
         self.carry_out(actions)
+    }
+
+    /// The gateway is asked for a sign of life now.
+    pub fn asks(&mut self, id: u32) {
+        let asked = Probed::Asked(self.now.monotonic);
+        assert_eq!(self.probed(id, asked), []);
     }
 
     pub fn switches(&mut self, name: &str, gateway: Option<&str>) -> Vec<Initiation> {
@@ -243,6 +267,10 @@ impl Charon {
 
     pub fn deletes_locally(&mut self, connection: &str) -> Vec<Initiation> {
         let id = self.established(connection);
+        self.deletes(id)
+    }
+
+    pub fn deletes(&mut self, id: u32) -> Vec<Initiation> {
         self.ike_sa_mut(id).tasks.active = vec![Task::IkeDelete];
         self.moves(id, IkeSaState::Deleting);
         self.goes_down(id);
@@ -366,9 +394,16 @@ impl Charon {
 
     /// The attempt's address does not resolve.
     pub fn unresolvable(&mut self, name: &str) -> Vec<Initiation> {
+        self.unresolvable_with(name, ADDRESSES)
+    }
+
+    /// No address of the connection resolves.
+    pub fn unresolvable_with(&mut self, name: &str, addresses: &str) -> Vec<Initiation> {
         self.last_id += 1;
         let id = self.last_id;
-        let ike_sa = ike_sa(id, name, true);
+        let mut ike_sa = ike_sa(id, name, true);
+        ike_sa.remote_addrs = addresses.into();
+        ike_sa.remote = None;
         self.ike_sas.push(ike_sa);
         self.alerts(id, Alert::PeerAddrFailed);
         self.stale_attempt = self.last_attempt;
@@ -491,10 +526,28 @@ impl Charon {
                     self.last_attempt = attempt;
                     self.begun = Some((attempt, begin.children.clone()));
                     initiations.push(Initiation {
-                        gateway: begin.gateway,
+                        gateway: begin.lead.remote(),
                         own: begin.own,
                         children: begin.children,
                     });
+                }
+                Action::Resolve {
+                    connection,
+                    attempt,
+                    gateway,
+                } => {
+                    let found = self.names.get(gateway.as_str()).cloned();
+                    if let Some(addresses) = found.unwrap_or_default() {
+                        let now = self.now;
+                        let more = self.manager.resolved(&connection, attempt, addresses, now);
+                        initiations.extend(self.carry_out(more));
+                    }
+                }
+                Action::Check { connection } => {
+                    let list = self.edited.unwrap_or(Some(ADDRESSES));
+                    let list = list.map(AddressList::parse);
+                    let more = self.manager.checked(&connection, list, self.now);
+                    initiations.extend(self.carry_out(more));
                 }
                 Action::InitiateChildren {
                     connection,
@@ -579,7 +632,7 @@ fn ike_sa(id: u32, name: &str, initiator: bool) -> IkeSa {
     IkeSa {
         id,
         name: name.into(),
-        remote_addrs: "10.0.0.1,10.0.0.2,10.0.0.3".into(),
+        remote_addrs: ADDRESSES.into(),
         remote: remote.or_else(|| "10.0.0.1".parse().ok()),
         initiator,
         state: IkeSaState::Created,

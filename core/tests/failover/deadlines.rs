@@ -2,6 +2,8 @@
 
 //! Our own deadlines, and what follows from a cause.
 
+use extsock_core::failover::action::Probed;
+
 use super::*;
 
 fn seconds(seconds: u64) -> Duration {
@@ -60,12 +62,13 @@ fn an_attempt_takes_too_long() {
 
 #[test]
 fn a_name_does_not_resolve_in_time() {
-    let mut charon = with_policy("segw.example.org,10.0.0.2", FailoverPolicy::default());
-    charon.begun("net");
+    let mut charon = Charon::default();
+    charon.names.insert("segw.example", None);
+    charon.configure("net", "segw.example,10.0.0.2", &["data"]);
+    assert_eq!(charon.initiate("net"), [], "the name server is silent");
     assert_eq!(charon.advance(seconds(10))[0].gateway, "10.0.0.2");
-    assert!(charon
-        .take_done()
-        .contains(&abandoned("segw.example.org", None)));
+    assert_eq!(charon.history()[0].reason, Reason::AddressUnresolvable);
+    assert_eq!(charon.take_done(), [], "charon has nothing to give up");
 }
 
 #[test]
@@ -92,7 +95,7 @@ fn a_silent_gateway_is_asked_and_dies() {
     assert!(!charon.take_done().iter().any(is_probe));
     charon.advance(Duration::from_millis(1));
     assert!(charon.take_done().iter().any(is_probe));
-    charon.probed(sa, None);
+    charon.asks(sa);
     assert_eq!(charon.advance(Duration::from_millis(999)), []);
     assert_eq!(
         charon.advance(Duration::from_millis(1)),
@@ -114,7 +117,7 @@ fn a_sign_of_life_puts_the_question_off() {
     assert!(!charon.take_done().iter().any(is_probe));
     charon.advance(seconds(1));
     assert!(charon.take_done().iter().any(is_probe));
-    charon.probed(sa, None);
+    charon.asks(sa);
     charon.receives(sa);
     assert_eq!(charon.advance(seconds(1)), [], "the answer came");
     assert_eq!(
@@ -124,11 +127,82 @@ fn a_sign_of_life_puts_the_question_off() {
 }
 
 #[test]
+fn an_answer_before_the_report_of_the_question_counts() {
+    let (mut charon, sa) = listening();
+    charon.advance(seconds(2));
+    let asked = Probed::Asked(charon.now.monotonic);
+    charon.advance(Duration::from_millis(3));
+    charon.receives(sa);
+    let heard = charon.now.monotonic;
+    charon.probed(sa, asked);
+    assert_eq!(charon.manager.next_deadline(), Some(heard + seconds(2)));
+}
+
+#[test]
+fn the_time_to_answer_begins_with_the_question_however_late_it_is() {
+    let (mut charon, sa) = listening();
+    charon.advance(seconds(2));
+    assert_eq!(charon.advance(seconds(60)), [], "no thread was free to ask");
+    charon.asks(sa);
+    assert_eq!(charon.advance(Duration::from_millis(999)), []);
+    assert_eq!(
+        charon.advance(Duration::from_millis(1)),
+        [to("10.0.0.2", &["data"])]
+    );
+}
+
+#[test]
+fn it_is_asked_again_before_it_counts_as_dead() {
+    let (mut charon, sa) = listening();
+    charon.advance(seconds(2));
+    charon.take_done();
+    charon.asks(sa);
+    let mut again = 0;
+    for _ in 0..99 {
+        charon.advance(Duration::from_millis(10));
+        let asked = charon
+            .take_done()
+            .into_iter()
+            .filter(|action| matches!(action, Action::Probe { again: true, .. }));
+        again += asked.count();
+    }
+    assert_eq!(again, 2);
+}
+
+#[test]
+fn charon_asks_again_by_itself_where_that_is_soon_enough() {
+    let mut charon = with_policy(
+        "10.0.0.1,10.0.0.2",
+        FailoverPolicy {
+            liveness_interval: seconds(2),
+            liveness_timeout: seconds(30),
+            ..FailoverPolicy::default()
+        },
+    );
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    charon.advance(seconds(2));
+    charon.asks(sa);
+    let dead = charon.now.monotonic + seconds(30);
+    assert_eq!(charon.manager.next_deadline(), Some(dead));
+}
+
+#[test]
+fn who_cannot_be_asked_is_not_dead() {
+    let (mut charon, sa) = listening();
+    charon.advance(seconds(2));
+    charon.probed(sa, Probed::Impossible);
+    assert_eq!(charon.advance(Duration::from_millis(1999)), []);
+    let next = charon.now.monotonic + Duration::from_millis(1);
+    assert_eq!(charon.manager.next_deadline(), Some(next));
+}
+
+#[test]
 fn traffic_is_a_sign_of_life() {
     let (mut charon, sa) = listening();
     charon.advance(seconds(2));
     let heard = charon.now.monotonic - seconds(1);
-    charon.probed(sa, Some(heard));
+    charon.probed(sa, Probed::Heard(heard));
     assert_eq!(charon.manager.next_deadline(), Some(heard + seconds(2)));
 }
 

@@ -143,7 +143,7 @@ fn unknown_gateways_are_refused() {
 
 #[test]
 fn termination_ends_an_attempt_that_charon_has_not_told_of() {
-    let mut charon = Charon::with("net", "segw.example.org,10.0.0.2", &["data"]);
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
     charon.initiate("net");
     charon.begun("net");
     charon.terminate("net");

@@ -2,15 +2,12 @@
 
 //! Connections that others loaded.
 
-use extsock_core::failover::address::AddressList;
-
 use super::*;
 
 #[test]
 fn a_connection_is_taken_in_when_charon_initiates_it() {
     let mut charon = Charon::default();
     let sa = charon.begins("site");
-    assert!(charon.manager.is_foreign("site"));
     assert_eq!(charon.status("site").gateways.len(), 3);
     let [initiation] = &charon.unreachable(sa)[..] else {
         panic!("no failover")
@@ -45,24 +42,65 @@ fn one_address_is_none_of_our_business() {
 fn an_edited_list_counts_from_the_next_failover_on() {
     let mut charon = Charon::default();
     let sa = charon.begins("site");
+    charon.establishes(sa, &["data"]);
+    charon.edited = Some(Some("10.0.0.8,10.0.0.9"));
+    charon.take_events();
+    let initiations = charon.dies("site");
+    assert_eq!(
+        initiations[0].gateway, "10.0.0.9",
+        "one that is not in the list counts as the first"
+    );
+    assert!(charon.take_events().contains(&Event::FailoverStarted {
+        connection: "site".into(),
+        from: "10.0.0.1".into(),
+        to: "10.0.0.9".into(),
+        reason: "dpd_timeout".into(),
+        attempt: 1,
+    }));
+    assert_eq!(charon.status("site").gateways, ["10.0.0.8", "10.0.0.9"]);
+}
+
+#[test]
+fn a_list_that_is_edited_in_an_outage_counts_as_well() {
+    let mut charon = Charon::default();
+    let sa = charon.begins("site");
     charon.unreachable(sa);
-    let now = charon.now;
-    let edited = AddressList::parse("10.0.0.8,10.0.0.9");
-    let initiations = charon.gateways_changed("site", edited.clone());
-    assert_eq!(initiations[0].gateway, "10.0.0.8", "the other one is gone");
-    assert_eq!(charon.manager.gateways("site"), Some(&edited));
-    assert!(charon.manager.is_foreign("site"));
-    assert_eq!(charon.manager.list(now)[0].retries, 1, "the outage goes on");
+    charon.edited = Some(Some("10.0.0.8,10.0.0.9"));
+    let sa = charon.begins_to("site", "10.0.0.2");
+    let initiations = charon.unreachable(sa);
+    assert_eq!(initiations[0].gateway, "10.0.0.9");
+    assert_eq!(charon.status("site").retries, 2, "the outage goes on");
 }
 
 #[test]
 fn a_vanished_connection_is_not_failed_over() {
     let mut charon = Charon::default();
     let sa = charon.begins("site");
-    charon.unreachable(sa);
-    let now = charon.now;
-    charon.manager.vanished("site", now);
+    charon.establishes(sa, &["data"]);
+    charon.take_events();
+    charon.edited = Some(None);
+    assert_eq!(charon.dies("site"), []);
+    let told = charon.take_events();
+    assert!(
+        told.iter()
+            .all(|event| matches!(event, Event::IkeSaDown { .. })),
+        "{told:?}"
+    );
     assert_eq!(charon.manager.tracked(), 0);
+}
+
+#[test]
+fn none_of_its_names_resolves() {
+    let mut charon = Charon::default();
+    charon.edited = Some(Some("segw-1.example,segw-2.example"));
+    charon
+        .names
+        .insert("segw-2.example", Some(vec![[10, 0, 0, 2].into()]));
+    assert_eq!(
+        charon.unresolvable_with("site", "segw-1.example,segw-2.example")[0].gateway,
+        "10.0.0.2"
+    );
+    assert_eq!(charon.history()[0].reason, Reason::AddressUnresolvable);
 }
 
 #[test]

@@ -9,9 +9,7 @@ fn steers(charon: &mut Charon) -> Vec<(u32, Option<String>)> {
         .take_done()
         .into_iter()
         .filter_map(|action| match action {
-            Action::Steer {
-                ike_sa, gateway, ..
-            } => Some((ike_sa, gateway)),
+            Action::Steer { ike_sa, to, .. } => Some((ike_sa, to.map(|to| to.remote()))),
             _ => None,
         })
         .collect()

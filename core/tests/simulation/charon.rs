@@ -2,11 +2,13 @@
 
 //! The IKE_SAs of a simulated charon, and what it tells of them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 
+use extsock_core::failover::action::Lead;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task, Tasks};
 use extsock_core::protocol::Tunnel;
+use fastrand::Rng;
 
 /// An IKE_SA.
 #[derive(Clone)]
@@ -22,13 +24,15 @@ pub struct Sa {
     /// Made by rekeying.
     pub rekeyed: bool,
     /// What was prepared for its failure.
-    pub steered: Option<Option<String>>,
+    pub steered: Option<Option<Lead>>,
 }
 
 #[derive(Default)]
 pub struct Charon {
     pub ike_sas: BTreeMap<u32, Sa>,
     by_connection: BTreeMap<usize, BTreeSet<u32>>,
+    /// Of all IKE_SAs that ever were.
+    owners: HashMap<u32, usize>,
     last_id: u32,
     pub told: VecDeque<Evidence>,
 }
@@ -51,11 +55,38 @@ impl Charon {
             steered: None,
         };
         self.ike_sas.insert(self.last_id, sa);
+        self.owners.insert(self.last_id, connection);
         self.by_connection
             .entry(connection)
             .or_default()
             .insert(self.last_id);
         self.last_id
+    }
+
+    /// What two connections tell has no order between them.
+    pub fn reorder(&mut self, rng: &mut Rng) {
+        for index in 1..self.told.len() {
+            let [earlier, later] = [index - 1, index].map(|i| self.owner(&self.told[i]));
+            if earlier != later && rng.bool() {
+                self.told.swap(index - 1, index);
+            }
+        }
+    }
+
+    fn owner(&self, evidence: &Evidence) -> usize {
+        let id = match evidence {
+            Evidence::State { ike_sa, .. }
+            | Evidence::Alert { ike_sa, .. }
+            | Evidence::IkeUpdown { ike_sa, .. }
+            | Evidence::Steered { ike_sa, .. } => ike_sa.id,
+            Evidence::IkeRekey { new, .. } => new.id,
+            Evidence::Reestablished { old } => *old,
+            Evidence::Received { ike_sa }
+            | Evidence::ChildUpdown { ike_sa, .. }
+            | Evidence::ChildRekey { ike_sa, .. } => *ike_sa,
+            Evidence::Shutdown => return usize::MAX,
+        };
+        self.owners[&id]
     }
 
     pub fn of(&self, connection: usize) -> impl Iterator<Item = (u32, &Sa)> {

@@ -40,7 +40,8 @@ impl Watch {
             self.tried.clear();
             self.by_hand = false;
         }
-        if self.by_hand {
+        if self.by_hand || from == to {
+            // By hand, or another address of the same gateway.
             return;
         }
         self.tried.insert(from.clone());

@@ -17,6 +17,21 @@ use world::World;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
+/// Every cause but `initiate_failed`, which the simulated charon never meets.
+const REASONS: [&str; 11] = [
+    "address_unresolvable",
+    "auth_failed",
+    "child_failed",
+    "connect_timeout",
+    "dpd_timeout",
+    "liveness_timeout",
+    "no_proposal_chosen",
+    "operator",
+    "peer_deleted",
+    "peer_unreachable",
+    "rejected",
+];
+
 fn simulate(default_seeds: impl IntoIterator<Item = u64>, connections: usize, hours: u32) {
     let replayed = std::env::var("EXTSOCK_SIMULATION_SEED").ok();
     let seeds: Vec<u64> = match replayed {
@@ -30,6 +45,9 @@ fn simulate(default_seeds: impl IntoIterator<Item = u64>, connections: usize, ho
         world.settle(HOUR * 2);
         let failovers = world.failovers();
         assert!(failovers > connections / 2, "only {failovers} failovers");
+        if connections >= 1000 {
+            assert_eq!(world.reasons(), REASONS);
+        }
     }
 }
 

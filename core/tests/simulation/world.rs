@@ -4,10 +4,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use extsock_core::error::ErrorCode;
-use extsock_core::failover::action::{Action, Settings};
+use extsock_core::failover::action::{Action, Probed, Settings};
 use extsock_core::failover::address::AddressList;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 use extsock_core::failover::failover_name;
@@ -27,6 +28,10 @@ const LATE: Duration = Duration::from_secs(30);
 /// charon's retransmission, where nobody ends it before.
 const RETRANSMISSION: Duration = Duration::from_secs(40);
 const GATEWAYS: usize = 60;
+/// Entries of address lists that are names: the numbers that follow those of the gateways.
+const NAMES: usize = 20;
+/// Until a silent name server is given up.
+const LOOKUP: Duration = Duration::from_secs(12);
 
 /// How a gateway treats who initiates to it.
 #[derive(Clone, Copy, PartialEq)]
@@ -61,6 +66,8 @@ struct Connection {
 enum Happening {
     /// The next action of the connection is carried out.
     Lane(usize),
+    /// A lookup for an attempt ends.
+    Resolved(usize, u64, Vec<IpAddr>),
     Drain,
     Timer(Duration),
     Answer(u32, u32),
@@ -95,6 +102,7 @@ pub struct World {
     exempt: BTreeSet<usize>,
     quiet: bool,
     failovers: usize,
+    reasons: BTreeSet<String>,
     /// Of which connection everything is printed.
     traced: Option<String>,
 }
@@ -107,6 +115,7 @@ impl World {
             manager: FailoverManager::new(Options {
                 max_concurrent: MAX_CONCURRENT,
                 history_size: HISTORY,
+                retransmission: Duration::from_secs(4),
                 foreign: Some(FailoverPolicy::default()),
             }),
             charon: Charon::default(),
@@ -121,6 +130,7 @@ impl World {
             exempt: BTreeSet::new(),
             quiet: false,
             failovers: 0,
+            reasons: BTreeSet::new(),
             traced: std::env::var("EXTSOCK_SIMULATION_TRACE").ok(),
         };
         for gateway in 0..GATEWAYS {
@@ -193,6 +203,11 @@ impl World {
         self.failovers
     }
 
+    /// Why there were any.
+    pub fn reasons(&self) -> Vec<&str> {
+        self.reasons.iter().map(String::as_str).collect()
+    }
+
     fn some_connection(&mut self, index: usize) -> Connection {
         let seconds = Duration::from_secs;
         let mut policy = FailoverPolicy::default();
@@ -231,7 +246,7 @@ impl World {
         let rng = &mut self.rng;
         let mut gateways: Vec<usize> = Vec::new();
         while gateways.len() < count {
-            let gateway = rng.usize(0..GATEWAYS);
+            let gateway = rng.usize(0..GATEWAYS + NAMES);
             if !gateways.contains(&gateway) {
                 gateways.push(gateway);
             }
@@ -242,6 +257,10 @@ impl World {
     fn happens(&mut self, happening: Happening) {
         match happening {
             Happening::Lane(connection) => self.carry_out_next(connection),
+            Happening::Resolved(connection, attempt, addresses) => {
+                let name = self.connections[connection].name.clone();
+                self.step(|manager, now| manager.resolved(&name, attempt, addresses, now));
+            }
             Happening::Drain => {
                 self.draining = false;
                 self.step(|_, _| Vec::new());
@@ -306,6 +325,9 @@ impl World {
     fn step(&mut self, step: impl FnOnce(&mut FailoverManager, Now) -> Vec<Action>) {
         let now = self.time();
         let mut touched = BTreeSet::new();
+        if self.rng.u32(0..20) == 0 {
+            self.charon.reorder(&mut self.rng);
+        }
         while let Some(evidence) = self.charon.told.pop_front() {
             self.trace_evidence(&evidence);
             let twice = matches!(
@@ -355,12 +377,19 @@ impl World {
             let connection = &mut self.connections[index];
             match action {
                 Action::Publish(event) => {
-                    assert!(connection.loaded, "after its removal: {event:?}");
+                    let begins = matches!(*event, Event::FailoverStarted { .. });
+                    assert!(
+                        connection.loaded || connection.foreign && !begins,
+                        "after its removal: {event:?}"
+                    );
                     if let Some(status) = self.manager.status(&name, now) {
                         connection.watch.event(&event, &status, &connection.policy);
                     }
                     match *event {
-                        Event::FailoverStarted { .. } => self.failovers += 1,
+                        Event::FailoverStarted { reason, .. } => {
+                            self.failovers += 1;
+                            self.reasons.insert(reason.into_owned());
+                        }
                         Event::FailoverExhausted { .. } => connection.wanted = None,
                         _ => {}
                     }
@@ -410,6 +439,19 @@ impl World {
             return;
         };
         match action {
+            Action::Resolve {
+                attempt, gateway, ..
+            } => {
+                let silent = !self.quiet && self.rng.u32(0..30) == 0;
+                let (after, found) = match silent {
+                    true => (LOOKUP, Vec::new()),
+                    false => (Duration::from_millis(30), self.records(&gateway)),
+                };
+                self.later(after, Happening::Resolved(index, attempt, found));
+            }
+            Action::Check { connection } => {
+                self.check(index, &connection);
+            }
             Action::Initiate {
                 connection,
                 attempt,
@@ -433,12 +475,10 @@ impl World {
                     sa.remote_addrs = addresses;
                 }
             }
-            Action::Steer {
-                ike_sa, gateway, ..
-            } => {
+            Action::Steer { ike_sa, to, .. } => {
                 let persistent = self.connections[index].persistent;
                 if let Some(sa) = self.charon.ike_sas.get_mut(&ike_sa) {
-                    sa.steered = persistent.then_some(gateway);
+                    sa.steered = persistent.then_some(to);
                 }
             }
             Action::Unsteer { ike_sa, .. } => {
@@ -458,14 +498,18 @@ impl World {
                     self.terminates(ike_sa, true);
                 }
             }
-            Action::Probe { connection, ike_sa } => {
+            Action::Probe {
+                connection, ike_sa, ..
+            } => {
                 let Some(sa) = self.charon.ike_sas.get(&ike_sa) else {
                     return;
                 };
                 if self.answering(&sa.gateway) {
                     self.later(Duration::from_millis(20), Happening::Heard(ike_sa));
                 }
-                self.step(|manager, now| manager.probed(&connection, ike_sa, None, now));
+                self.step(|manager, now| {
+                    manager.probed(&connection, ike_sa, Probed::Asked(now.monotonic), now)
+                });
             }
             Action::ReleaseClone { .. }
             | Action::SendDpd { .. }
@@ -475,13 +519,8 @@ impl World {
     }
 
     fn make_attempt(&mut self, index: usize, name: &str, attempt: u64) {
-        if !self.connections[index].loaded {
-            self.step(|manager, now| manager.vanished(name, now));
+        if !self.check(index, name) {
             return;
-        }
-        let list = AddressList::parse(&self.addresses(index));
-        if self.manager.is_foreign(name) && self.manager.gateways(name) != Some(&list) {
-            self.step(|manager, now| manager.gateways_changed(name, list, now));
         }
         let mut begin = None;
         self.step(|manager, _| {
@@ -492,26 +531,31 @@ impl World {
 
         let config = match begin.own {
             true => name.to_owned(),
-            false => failover_name(name, &begin.gateway),
+            false => failover_name(name, &begin.lead.gateway),
         };
+        let remote = begin.lead.remote();
         if self.charon.with_config(index, &config).is_none() {
             let competing = self
                 .charon
                 .of(index)
                 .find(|(_, sa)| sa.state == IkeSaState::Connecting)
                 .map(|(id, sa)| (id, sa.gateway.clone()));
-            assert!(
-                competing.is_none(),
-                "{name}: {competing:?} beside {}",
-                begin.gateway
-            );
+            assert!(competing.is_none(), "{name}: {competing:?} beside {remote}");
             let addresses = match begin.own {
                 true => self.addresses(index),
-                false => begin.gateway.clone(),
+                false => remote.clone(),
             };
-            self.connects(index, &config, &addresses, &begin.gateway);
+            self.connects(index, &config, &addresses, &remote);
         }
         self.step(|manager, now| manager.initiated(name, attempt, true, &begin.children, now));
+    }
+
+    /// Whether the configuration is still there.
+    fn check(&mut self, index: usize, name: &str) -> bool {
+        let loaded = self.connections[index].loaded;
+        let list = loaded.then(|| AddressList::parse(&self.addresses(index)));
+        self.step(|manager, now| manager.checked(name, list, now));
+        loaded
     }
 
     // charon's side.
@@ -584,14 +628,15 @@ impl World {
         let sa = &self.charon.ike_sas[&id];
         let persistent = self.connections[sa.connection].persistent;
         match sa.steered.clone() {
-            Some(Some(gateway)) => {
+            Some(Some(to)) => {
                 let ike_sa = self.charon.snapshot(id);
+                let remote = self.first_of(&to.remote());
                 self.tell(Evidence::Steered {
                     ike_sa,
                     replaces: None,
-                    gateway: gateway.clone(),
+                    gateway: to.gateway,
                 });
-                self.tries_again(id, gateway);
+                self.tries_again(id, remote);
             }
             None if persistent => {
                 let gateway = sa.gateway.clone();
@@ -626,18 +671,19 @@ impl World {
             let index = sa.connection;
             let (name, addresses) = (sa.name.clone(), self.addresses(index));
             let new = match sa.steered {
-                Some(Some(gateway)) => {
-                    let new = self.charon.add(index, &name, &gateway, &gateway);
+                Some(Some(to)) => {
+                    let remote = self.first_of(&to.remote());
+                    let new = self.charon.add(index, &name, &to.remote(), &remote);
                     let ike_sa = self.charon.snapshot(new);
                     self.tell(Evidence::Steered {
                         ike_sa,
                         replaces: Some(id),
-                        gateway,
+                        gateway: to.gateway,
                     });
                     new
                 }
                 _ => {
-                    let first = first_of(&sa.remote_addrs);
+                    let first = self.first_of(&sa.remote_addrs);
                     self.charon.add(index, &name, &addresses, &first)
                 }
             };
@@ -709,7 +755,7 @@ impl World {
         let name = connection.name.clone();
         if self.charon.with_config(index, &name).is_none() {
             let addresses = self.addresses(index);
-            let first = first_of(&addresses);
+            let first = self.first_of(&addresses);
             self.exempt.insert(index);
             self.connections[index].wanted = Some(self.now);
             self.connects(index, &name, &addresses, &first);
@@ -789,12 +835,13 @@ impl World {
         let connection = &mut self.connections[index];
         let name = connection.name.clone();
         connection.wanted = None;
+        // The manager finds out by itself of a connection of others.
         if !connection.foreign {
             self.attempt(|manager, now| manager.remove(&name, now));
-            self.connections[index].loaded = false;
-            let again = self.up_to(Duration::from_secs(600));
-            self.later(again, Happening::Reload(index));
         }
+        self.connections[index].loaded = false;
+        let again = self.up_to(Duration::from_secs(600));
+        self.later(again, Happening::Reload(index));
     }
 
     fn initiate(&mut self, index: usize) {
@@ -881,13 +928,14 @@ impl World {
             let well = connection
                 .gateways
                 .iter()
-                .map(|gateway| self.gateways[*gateway].well_since)
+                .flat_map(|entry| members(*entry))
+                .map(|gateway| self.gateways[gateway].well_since)
                 .collect::<Option<Vec<Duration>>>();
             let Some(since) = well.and_then(|well| well.into_iter().max()) else {
                 continue;
             };
             // The longest delay, a dead attempt that began before, a lost timer, and the queue.
-            let round = connection.policy.retry.max_delay + RETRANSMISSION + LATE * 4;
+            let round = connection.policy.retry.max_delay + RETRANSMISSION + LATE * 4 + LOOKUP * 3;
             if self.now.saturating_sub(since.max(wanted)) > round {
                 let status = self.manager.status(&connection.name, self.time());
                 assert!(
@@ -948,10 +996,44 @@ impl World {
         let addresses: Vec<String> = gateways.iter().copied().map(address).collect();
         addresses.join(",")
     }
+
+    /// The addresses of a name.
+    fn records(&self, name: &str) -> Vec<IpAddr> {
+        let number = name.trim_matches(|c: char| !c.is_ascii_digit());
+        let entry = number.parse::<usize>().expect("a name of ours");
+        let texts = members(entry).into_iter().map(address);
+        texts
+            .map(|text| text.parse().expect("an address"))
+            .collect()
+    }
+
+    /// What charon makes of a list.
+    fn first_of(&self, addresses: &str) -> String {
+        let first = addresses.split(',').next().unwrap_or(addresses);
+        match first.parse::<IpAddr>() {
+            Ok(_) => first.to_owned(),
+            Err(_) => self.records(first)[0].to_string(),
+        }
+    }
 }
 
-fn address(gateway: usize) -> String {
-    format!("10.0.0.{}", gateway + 1)
+/// An entry of an address list.
+fn address(entry: usize) -> String {
+    if entry < GATEWAYS {
+        format!("10.0.0.{}", entry + 1)
+    } else {
+        format!("segw-{entry}.example")
+    }
+}
+
+/// The gateways behind an entry: names have one to three.
+fn members(entry: usize) -> Vec<usize> {
+    match entry.checked_sub(GATEWAYS) {
+        None => vec![entry],
+        Some(name) => (0..=name % 3)
+            .map(|n| (name * 7 + n * 11) % GATEWAYS)
+            .collect(),
+    }
 }
 
 fn gateway_index(address: &str) -> usize {
@@ -959,13 +1041,11 @@ fn gateway_index(address: &str) -> usize {
     last.parse::<usize>().expect("an address") - 1
 }
 
-fn first_of(addresses: &str) -> String {
-    addresses.split(',').next().unwrap_or(addresses).to_owned()
-}
-
 fn connection_of(action: &Action) -> &str {
     match action {
-        Action::Initiate { connection, .. }
+        Action::Resolve { connection, .. }
+        | Action::Check { connection }
+        | Action::Initiate { connection, .. }
         | Action::InitiateChildren { connection, .. }
         | Action::Adopt { connection, .. }
         | Action::Steer { connection, .. }

@@ -2,23 +2,60 @@
 
 //! Attempts to bring a connection up: begun, queued while there are too many, and given up.
 
+use std::net::IpAddr;
+
 use super::{FailoverManager, Step};
-use crate::failover::action::Begin;
-use crate::failover::connection::{Attempt, State};
+use crate::failover::action::{Action, Begin};
+use crate::failover::connection::{Attempt, Connection, State};
 use crate::failover::verdict::Reason;
-use crate::failover::{action::Action, Now};
+use crate::failover::Now;
 
 impl FailoverManager {
+    /// The outcome of an [`Action::Resolve`]: the addresses in the order in which they are to be tried,
+    /// none if the name does not resolve.
+    pub fn resolved(
+        &mut self,
+        name: &str,
+        attempt: u64,
+        addresses: Vec<IpAddr>,
+        now: Now,
+    ) -> Vec<Action> {
+        let mut step = Step::new(now);
+        let Some(connection) = self.connections.get_mut(name) else {
+            return step.into_actions();
+        };
+        let gateway = match connection.attempt(attempt) {
+            Some(attempt) if attempt.address.is_none() => attempt.gateway.clone(),
+            _ => return step.into_actions(),
+        };
+        let known = !addresses.is_empty();
+        match connection.gateways.found(&gateway, addresses) {
+            Some(address) => {
+                if let Some(attempt) = connection.attempt(attempt) {
+                    attempt.address = Some(address);
+                }
+                step.initiate(name, attempt);
+            }
+            None => {
+                let before = connection.gateways.health(&gateway).last_failure;
+                let reason = before
+                    .filter(|_| known)
+                    .unwrap_or(Reason::AddressUnresolvable);
+                self.attempt_failed(name, attempt, reason, &mut step);
+            }
+        }
+        self.conclude_step(name, &mut step);
+        step.into_actions()
+    }
+
     /// An [`Action::Initiate`] is about to be carried out: how, or None if it is not wanted any more.
     pub fn begin(&mut self, name: &str, attempt: u64) -> Option<Begin> {
         if self.shutting_down {
             return None;
         }
         let connection = self.connections.get_mut(name)?;
-        let Attempt {
-            gateway, ike_sa, ..
-        } = connection.attempt(attempt)?.clone();
-        let own = match ike_sa {
+        let begun = connection.attempt(attempt)?.clone();
+        let own = match begun.ike_sa {
             // charon initiated it itself meanwhile, and finds it by the same configuration again.
             Some(id) => connection
                 .ike_sas
@@ -26,7 +63,8 @@ impl FailoverManager {
                 .is_some_and(|sa| sa.name == name),
             // charon would take another IKE_SA with the connection's own configuration for the new one.
             None => {
-                connection.gateways.first().as_ref() == Some(&gateway)
+                connection.gateways.first().as_ref() == Some(&begun.gateway)
+                    && begun.address.is_none()
                     && connection.live_sa().is_none()
             }
         };
@@ -34,10 +72,10 @@ impl FailoverManager {
             attempt.own = Some(own);
         }
         if !own {
-            connection.clones.insert(gateway.clone());
+            connection.clones.insert(begun.gateway.clone());
         }
         Some(Begin {
-            gateway,
+            lead: begun.lead(),
             own,
             children: connection.children_to_initiate(),
         })
@@ -57,10 +95,7 @@ impl FailoverManager {
         let Some(connection) = self.connections.get_mut(name) else {
             return step.into_actions();
         };
-        let Some(Attempt {
-            gateway, ike_sa, ..
-        }) = connection.attempt(attempt).map(|attempt| attempt.clone())
-        else {
+        let Some(ike_sa) = connection.attempt(attempt).map(|attempt| attempt.ike_sa) else {
             return step.into_actions();
         };
         match ike_sa {
@@ -75,7 +110,7 @@ impl FailoverManager {
                 }
             }
             None if !begun => {
-                self.attempt_failed(name, attempt, &gateway, Reason::InitiateFailed, &mut step);
+                self.attempt_failed(name, attempt, Reason::InitiateFailed, &mut step);
             }
             // charon waits for the peer's name to resolve (retry_initiate_interval), or took an
             // IKE_SA that was there.
@@ -106,28 +141,19 @@ impl FailoverManager {
             return;
         }
         connection.gateways.trying(&gateway);
-        connection.state = State::Connecting(Attempt {
-            number,
-            gateway,
-            since: step.now.monotonic,
-            own: None,
-            ike_sa: None,
-        });
+        let attempt = Attempt::new(number, gateway, step.now.monotonic);
+        prepare(name, connection, &attempt, step);
+        connection.state = State::Connecting(attempt);
         self.half_open.insert(name.to_owned());
-        step.initiate(name, number);
     }
 
+    /// As [`Self::start_attempt`], while the IKE_SA to the present gateway stays up.
     pub(super) fn start_switch(&mut self, name: &str, gateway: String, step: &mut Step) {
         let number = self.next_attempt();
         let connection = self.connection(name);
-        connection.switch = Some(Attempt {
-            number,
-            gateway,
-            since: step.now.monotonic,
-            own: None,
-            ike_sa: None,
-        });
-        step.initiate(name, number);
+        let attempt = Attempt::new(number, gateway, step.now.monotonic);
+        prepare(name, connection, &attempt, step);
+        connection.switch = Some(attempt);
     }
 
     /// An attempt that charon made without being told to.
@@ -143,17 +169,22 @@ impl FailoverManager {
         connection.outage_since.get_or_insert(step.now.monotonic);
         connection.active = Some(gateway.clone());
         connection.gateways.trying(&gateway);
-        connection.state = State::Connecting(Attempt {
-            number,
-            gateway,
-            since: step.now.monotonic,
-            own: None,
-            ike_sa: Some(ike_sa),
-        });
+        let mut attempt = Attempt::new(number, gateway, step.now.monotonic);
+        attempt.ike_sa = Some(ike_sa);
+        connection.state = State::Connecting(attempt);
     }
 
-    pub(super) fn next_attempt(&mut self) -> u64 {
+    fn next_attempt(&mut self) -> u64 {
         self.last_attempt += 1;
         self.last_attempt
+    }
+}
+
+/// A name has to be looked up before the attempt can be made.
+fn prepare(name: &str, connection: &Connection, attempt: &Attempt, step: &mut Step) {
+    if connection.gateways.is_name(&attempt.gateway) {
+        step.resolve(name, attempt.number, &attempt.gateway);
+    } else {
+        step.initiate(name, attempt.number);
     }
 }

@@ -49,6 +49,8 @@ impl FailoverManager {
                 gateway
             }
             State::Queued { gateway } => gateway,
+            // The next one follows.
+            State::Checking(failure) => failure.gateway,
             State::Connecting(Attempt {
                 gateway, ike_sa, ..
             }) => {

@@ -55,27 +55,6 @@ impl FailoverManager {
         step.into_actions()
     }
 
-    /// The remote addresses of a connection that others loaded were found to have changed.
-    pub fn gateways_changed(&mut self, name: &str, gateways: AddressList, now: Now) -> Vec<Action> {
-        let mut step = Step::new(now);
-        let Some(connection) = self.connections.get(name) else {
-            return step.into_actions();
-        };
-        let settings = Settings {
-            gateways,
-            children: connection.children.clone(),
-            policy: connection.policy,
-        };
-        let (foreign, retries) = (connection.foreign, connection.retries);
-        self.load(name, settings, foreign, &mut step);
-        if let Some(connection) = self.connections.get_mut(name) {
-            // Found in the middle of an outage, which goes on.
-            connection.retries = retries;
-        }
-        self.conclude_step(name, &mut step);
-        step.into_actions()
-    }
-
     /// Forgets a connection: its IKE_SAs live on, its failover ends.
     pub fn remove(&mut self, name: &str, now: Now) -> Result<Vec<Action>> {
         if !self.connections.contains_key(name) {
@@ -86,13 +65,41 @@ impl FailoverManager {
         Ok(step.into_actions())
     }
 
-    /// The configuration of an [`Action::Initiate`] is gone: so is the connection.
-    pub fn vanished(&mut self, name: &str, now: Now) -> Vec<Action> {
+    /// The outcome of an [`Action::Check`], also good at any other time: the remote addresses of the
+    /// configuration as it is now, None if it is gone.
+    pub fn checked(&mut self, name: &str, gateways: Option<AddressList>, now: Now) -> Vec<Action> {
         let mut step = Step::new(now);
-        if self.connections.contains_key(name) {
-            self.forget(name, &mut step);
+        if !self.connections.contains_key(name) {
+            return step.into_actions();
+        }
+        match gateways {
+            Some(gateways) => {
+                self.follow(name, gateways, &mut step);
+                if let State::Checking(failure) = self.connection(name).state.clone() {
+                    self.fail_over(name, failure, &mut step);
+                }
+                self.conclude_step(name, &mut step);
+            }
+            None => self.forget(name, &mut step),
         }
         step.into_actions()
+    }
+
+    /// Others may have changed the addresses of their connection, also in the middle of an outage, which
+    /// goes on then.
+    fn follow(&mut self, name: &str, gateways: AddressList, step: &mut Step) {
+        let connection = self.connection(name);
+        if !connection.foreign || *connection.gateways.list() == gateways {
+            return;
+        }
+        let retries = connection.retries;
+        let settings = Settings {
+            gateways,
+            children: connection.children.clone(),
+            policy: connection.policy,
+        };
+        self.load(name, settings, true, step);
+        self.connection(name).retries = retries;
     }
 
     pub(super) fn load(&mut self, name: &str, settings: Settings, foreign: bool, step: &mut Step) {

@@ -183,7 +183,7 @@ impl FailoverManager {
             }
             State::Established(_) => return,
             // charon, or an operator by other means, initiates it.
-            State::Waiting { .. } | State::Queued { .. } => {}
+            State::Waiting { .. } | State::Queued { .. } | State::Checking(_) => {}
             State::Down | State::Exhausted => connection.afresh(step.now),
         }
         self.connecting_to(name, gateway, ike_sa.id, step);
@@ -293,6 +293,14 @@ impl FailoverManager {
     }
 
     pub(super) fn alerted(&mut self, ike_sa: &IkeSa, alert: Alert, step: &mut Step) {
+        if alert == Alert::PeerAddrFailed && ike_sa.state != IkeSaState::Created {
+            // Of the one that was to replace it, on whose behalf the thread has it.
+            return;
+        }
+        if alert == Alert::PeerAddrFailed && !self.ike_sas.contains_key(&ike_sa.id) {
+            // It ends without ever having been told of.
+            self.take_in(ike_sa, step);
+        }
         let Some(sa) = self.track(ike_sa, step) else {
             return;
         };
@@ -336,8 +344,9 @@ impl FailoverManager {
             State::Connecting(attempt) => is_of(attempt),
             State::Established(id) => *id == ike_sa.id,
             State::Down | State::Exhausted => unresolved,
-            State::Waiting { .. } | State::Queued { .. } => false,
+            State::Waiting { .. } | State::Queued { .. } | State::Checking(_) => false,
         };
+        connection.gateways.failed_at(&sa.gateway, sa.remote);
         // charon could not begin with what was to replace another one.
         let begun = || sa.created.then_some(Reason::InitiateFailed);
         let reason = verdict(&sa.seen, ike_sa).or_else(begun);
@@ -385,6 +394,8 @@ impl FailoverManager {
             connection.ike_sas.insert(ike_sa.id, sa);
             self.ike_sas.insert(ike_sa.id, target.connection.clone());
         }
-        self.sa(ike_sa.id)
+        let sa = self.sa(ike_sa.id)?;
+        sa.remote = ike_sa.remote.or(sa.remote);
+        Some(sa)
     }
 }

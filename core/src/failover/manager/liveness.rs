@@ -2,31 +2,31 @@
 
 //! The own check of a gateway's life.
 
-use std::time::Duration;
-
 use super::{FailoverManager, Step};
-use crate::failover::action::Action;
+use crate::failover::action::{Action, Probed};
+use crate::failover::connection::Asked;
+use crate::failover::verdict::Reason;
 use crate::failover::Now;
 
 impl FailoverManager {
-    /// The outcome of an [`Action::Probe`]: since when its traffic is silent (monotonic) if that
-    /// proves it alive, else None: it was asked for a sign of life.
-    pub fn probed(
-        &mut self,
-        name: &str,
-        ike_sa: u32,
-        heard: Option<Duration>,
-        now: Now,
-    ) -> Vec<Action> {
+    /// What came of an [`Action::Probe`].
+    pub fn probed(&mut self, name: &str, ike_sa: u32, probed: Probed, now: Now) -> Vec<Action> {
         let mut step = Step::new(now);
         if let Some(sa) = self.sa(ike_sa) {
-            match heard {
-                Some(heard) => {
-                    sa.heard = sa.heard.max(heard);
+            match (probed, sa.asked) {
+                (Probed::Heard(at), _) => {
+                    sa.heard = sa.heard.max(at);
                     sa.asked = None;
                 }
-                None => {
-                    sa.asked.get_or_insert(step.now.monotonic);
+                // The answer was there before this report.
+                (Probed::Asked(at), _) if sa.heard >= at => sa.asked = None,
+                (Probed::Asked(first), Some(Asked::Soon)) => {
+                    sa.asked = Some(Asked::Since { first, again: 0 });
+                }
+                (Probed::Asked(_), _) => {}
+                (Probed::Impossible, _) => {
+                    sa.heard = now.monotonic;
+                    sa.asked = None;
                 }
             }
         }
@@ -41,5 +41,32 @@ impl FailoverManager {
         sa.asked = None;
         let owner = self.ike_sas[&id].clone();
         self.conclude_step(&owner, step);
+    }
+
+    /// The gateway was silent for long enough to be asked, or asked again.
+    pub(super) fn ask(&mut self, name: &str, ike_sa: u32, step: &mut Step) {
+        let Some(sa) = self.sa(ike_sa) else { return };
+        let again = match &mut sa.asked {
+            Some(Asked::Since { again, .. }) => {
+                *again += 1;
+                true
+            }
+            asked => {
+                *asked = Some(Asked::Soon);
+                false
+            }
+        };
+        step.probe(name, ike_sa, again);
+    }
+
+    /// The gateway gave no sign of life.
+    pub(super) fn is_dead(&mut self, name: &str, ike_sa: u32, step: &mut Step) {
+        let Some(sa) = self.sa(ike_sa) else { return };
+        let (gateway, remote) = (sa.gateway.clone(), sa.remote);
+        let connection = self.connection(name);
+        connection.give_up(Some(ike_sa));
+        connection.gateways.failed_at(&gateway, remote);
+        step.abandon_ike_sa(name, &gateway, Some(ike_sa));
+        self.lost(name, &gateway, Reason::LivenessTimeout, step);
     }
 }

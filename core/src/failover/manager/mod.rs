@@ -18,13 +18,11 @@ use self::commands::unknown_connection;
 use self::steering::steer;
 use self::step::Step;
 use super::action::Action;
-use super::address::AddressList;
 use super::connection::{Connection, Sa, State};
 use super::deadlines::{Deadlines, Timer};
 use super::evidence::{Evidence, IkeSa};
 use super::history::History;
 use super::policy::FailoverPolicy;
-use super::verdict::Reason;
 use super::Now;
 use crate::error::Result;
 use crate::protocol::{ConnectionStatus, Event, Tunnel};
@@ -38,6 +36,8 @@ pub struct Options {
     pub max_concurrent: usize,
     /// How many failovers are remembered.
     pub history_size: usize,
+    /// After what time charon repeats a request that is not answered (`charon.retransmit_timeout`).
+    pub retransmission: Duration,
 }
 
 impl Default for Options {
@@ -46,6 +46,7 @@ impl Default for Options {
             foreign: Some(FailoverPolicy::default()),
             max_concurrent: 100,
             history_size: super::history::DEFAULT_SIZE,
+            retransmission: Duration::from_secs(4),
         }
     }
 }
@@ -161,16 +162,6 @@ impl FailoverManager {
             .map_or_else(Vec::new, |c| c.ike_sas.keys().copied().collect())
     }
 
-    /// Whether the connection was loaded by others.
-    pub fn is_foreign(&self, name: &str) -> bool {
-        self.connections.get(name).is_some_and(|c| c.foreign)
-    }
-
-    /// The remote addresses that are known of the connection.
-    pub fn gateways(&self, name: &str) -> Option<&AddressList> {
-        self.connections.get(name).map(|c| c.gateways.list())
-    }
-
     /// The policy in force.
     pub fn policy(&self, name: &str) -> Option<&FailoverPolicy> {
         self.connections.get(name).map(|c| &c.policy)
@@ -230,33 +221,17 @@ impl FailoverManager {
             (Timer::Retry, State::Waiting { gateway, .. }) => {
                 self.start_attempt(name, gateway, step);
             }
+            (Timer::Check, State::Checking(failure)) => self.fail_over(name, failure, step),
             (Timer::Connect, State::Connecting(attempt)) => {
-                connection.give_up(attempt.ike_sa);
-                step.abandon(name, &attempt);
-                self.failed(name, &attempt.gateway, Reason::ConnectTimeout, step);
+                self.attempt_timed_out(name, &attempt, step);
             }
             (Timer::Switch, _) => {
                 if let Some(attempt) = connection.switch.clone() {
-                    connection.give_up(attempt.ike_sa);
-                    step.abandon(name, &attempt);
-                    self.switch_failed(name, Reason::ConnectTimeout, step);
+                    self.attempt_timed_out(name, &attempt, step);
                 }
             }
-            (Timer::Probe, State::Established(ike_sa)) => {
-                if let Some(sa) = connection.ike_sas.get_mut(&ike_sa) {
-                    // The answer may be a long time coming; until then it is not asked again.
-                    sa.asked = Some(step.now.monotonic);
-                    step.probe(name, ike_sa);
-                }
-            }
-            (Timer::Dead, State::Established(id)) => {
-                let Some(gateway) = connection.ike_sas.get(&id).map(|sa| sa.gateway.clone()) else {
-                    return;
-                };
-                connection.give_up(Some(id));
-                step.abandon_ike_sa(name, &gateway, Some(id));
-                self.lost(name, &gateway, Reason::LivenessTimeout, step);
-            }
+            (Timer::Probe, State::Established(ike_sa)) => self.ask(name, ike_sa, step),
+            (Timer::Dead, State::Established(ike_sa)) => self.is_dead(name, ike_sa, step),
             _ => {}
         }
     }
@@ -270,7 +245,8 @@ impl FailoverManager {
             if self.shutting_down {
                 return;
             }
-            self.deadlines.set(name, connection.deadlines());
+            self.deadlines
+                .set(name, connection.deadlines(self.options.retransmission));
             if connection.is_half_open() {
                 self.half_open.insert(name.to_owned());
             } else {
@@ -292,7 +268,8 @@ impl FailoverManager {
             if let Some(State::Queued { gateway }) = state {
                 self.start_attempt(&queued, gateway, step);
                 if let Some(connection) = self.connections.get(&queued) {
-                    self.deadlines.set(&queued, connection.deadlines());
+                    self.deadlines
+                        .set(&queued, connection.deadlines(self.options.retransmission));
                 }
             }
         }

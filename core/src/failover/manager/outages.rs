@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{FailoverManager, Step};
 use crate::error::ErrorCode;
-use crate::failover::connection::{millis, Phase, State};
+use crate::failover::connection::{millis, Attempt, Failure, Phase, State};
 use crate::failover::history::{Entry, Outcome};
 use crate::failover::verdict::Reason;
 use crate::protocol::Event;
@@ -126,37 +126,84 @@ impl FailoverManager {
         }
     }
 
+    /// The attempt, which may be an operator's switch, failed.
     pub(super) fn attempt_failed(
         &mut self,
         name: &str,
-        attempt: u64,
-        gateway: &str,
+        number: u64,
         reason: Reason,
         step: &mut Step,
     ) {
         let connection = self.connection(name);
+        let Some(attempt) = connection.attempt(number).cloned() else {
+            return;
+        };
+        if reason == Reason::AddressUnresolvable {
+            connection.gateways.found(&attempt.gateway, Vec::new());
+        }
+        connection
+            .gateways
+            .failed_at(&attempt.gateway, attempt.address);
         let switching = connection
             .switch
             .as_ref()
-            .is_some_and(|switch| switch.number == attempt);
+            .is_some_and(|switch| switch.number == number);
         if switching {
             self.switch_failed(name, reason, step);
         } else {
-            self.failed(name, gateway, reason, step);
+            self.failed(name, &attempt.gateway, reason, step);
         }
     }
 
-    /// The gateway failed: the next one, unless there is none or it failed too often.
+    /// The attempt took too long.
+    pub(super) fn attempt_timed_out(&mut self, name: &str, attempt: &Attempt, step: &mut Step) {
+        let connection = self.connection(name);
+        let looking_up = !attempt.is_begun() && connection.gateways.is_name(&attempt.gateway);
+        connection.give_up(attempt.ike_sa);
+        step.abandon(name, attempt);
+        let reason = if looking_up && attempt.address.is_none() {
+            Reason::AddressUnresolvable
+        } else {
+            Reason::ConnectTimeout
+        };
+        self.attempt_failed(name, attempt.number, reason, step);
+    }
+
+    /// The gateway failed: what comes next depends on a configuration that others may have changed.
     pub(super) fn failed(&mut self, name: &str, from: &str, reason: Reason, step: &mut Step) {
+        let connection = self.connection(name);
+        connection.outage_since.get_or_insert(step.now.monotonic);
+        let failure = Failure {
+            gateway: from.to_owned(),
+            reason,
+            at: step.now.monotonic,
+        };
+        if connection.foreign {
+            connection.state = State::Checking(failure);
+            step.check(name);
+        } else {
+            self.fail_over(name, failure, step);
+        }
+    }
+
+    /// The next gateway, unless there is none or it failed too often.
+    pub(super) fn fail_over(&mut self, name: &str, failure: Failure, step: &mut Step) {
+        let Failure {
+            gateway: from,
+            reason,
+            ..
+        } = failure;
+        let connection = self.connection(name);
+        if connection.gateways.untried_address(&from).is_some() {
+            return self.try_next_address(name, from, reason, step);
+        }
+        let aside = reason.is_refusal().then(|| {
+            let now = step.now.monotonic;
+            now.saturating_add(connection.policy.cool_down)
+        });
+        connection.gateways.failed(&from, reason, aside);
         self.history.conclude(name, Outcome::Failed(reason), None);
         let connection = self.connection(name);
-        let aside = reason.is_refusal().then(|| {
-            step.now
-                .monotonic
-                .saturating_add(connection.policy.cool_down)
-        });
-        connection.gateways.failed(from, reason, aside);
-        connection.outage_since.get_or_insert(step.now.monotonic);
         if !connection.policy.retry.allows(connection.retries) {
             let retries = connection.retries;
             connection.state = State::Exhausted;
@@ -174,7 +221,7 @@ impl FailoverManager {
             });
             return;
         }
-        let Some(next) = connection.gateways.next_after(from, step.now.monotonic) else {
+        let Some(next) = connection.gateways.next_after(&from, step.now.monotonic) else {
             step.report(
                 name,
                 ErrorCode::NoAlternativeSegw,
@@ -192,22 +239,37 @@ impl FailoverManager {
         let delay = next.repetition.map_or(Duration::ZERO, |repetition| {
             connection.policy.retry.delay(repetition, step.now.random)
         });
-        self.record(name, from, &next.gateway, reason, retries, step);
+        self.record(name, &from, &next.gateway, reason, retries, step);
         if delay.is_zero() {
             self.start_attempt(name, next.gateway, step);
         } else {
-            let connection = self.connection(name);
-            connection.state = State::Waiting {
+            self.connection(name).state = State::Waiting {
                 until: step.now.monotonic.saturating_add(delay),
                 gateway: next.gateway,
             };
         }
     }
 
+    /// The gateway is a name with other addresses, which come before the next gateway. All of them are
+    /// one step of a failover.
+    fn try_next_address(&mut self, name: &str, gateway: String, reason: Reason, step: &mut Step) {
+        let connection = self.connection(name);
+        connection.gateways.failed(&gateway, reason, None);
+        if connection.retries == 0 {
+            connection.retries = 1;
+            self.record(name, &gateway, &gateway, reason, 1, step);
+        }
+        self.start_attempt(name, gateway, step);
+    }
+
     /// The gateway that an operator asked for failed: the present one stays.
     pub(super) fn switch_failed(&mut self, name: &str, reason: Reason, step: &mut Step) {
         let connection = self.connection(name);
         if let Some(attempt) = connection.switch.take() {
+            let other = connection.gateways.untried_address(&attempt.gateway);
+            if other.is_some() && reason != Reason::Operator {
+                return self.start_switch(name, attempt.gateway, step);
+            }
             connection.gateways.failed(&attempt.gateway, reason, None);
             if connection.outage_since.is_none() {
                 // In an outage to come it counts as any other.

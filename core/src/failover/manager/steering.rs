@@ -19,12 +19,14 @@ impl FailoverManager {
             return;
         };
         let from = std::mem::replace(&mut sa.gateway, gateway.clone());
+        let remote = sa.remote.take();
         sa.seen.recovered();
         sa.steered_to = None;
         let attempted = matches!(
             &connection.state,
             State::Connecting(attempt) if attempt.ike_sa == Some(ike_sa.id)
         );
+        connection.gateways.failed_at(&from, remote);
         if attempted {
             self.went_on(
                 &name,
@@ -49,12 +51,13 @@ impl FailoverManager {
             return;
         }
         let connection = self.connections.get_mut(&name).expect("an owner exists");
-        let Some((from, reason)) = connection.ike_sas.get(&old).map(|sa| {
+        let Some((from, remote, reason)) = connection.ike_sas.get(&old).map(|sa| {
             let reason = going_on(&sa.seen, sa.phase != Phase::Connecting);
-            (sa.gateway.clone(), reason)
+            (sa.gateway.clone(), sa.remote, reason)
         }) else {
             return;
         };
+        connection.gateways.failed_at(&from, remote);
         if let Some(sa) = connection.ike_sas.get_mut(&new.id) {
             sa.gateway.clone_from(&gateway);
             sa.created = true;
@@ -104,14 +107,14 @@ pub(super) fn steer(name: &str, connection: &mut Connection, step: &mut Step) {
     let Some((id, sa)) = current.and_then(|id| connection.ike_sas.get_key_value(&id)) else {
         return;
     };
-    if connection.gateways.list().len() < 2 || !matches!(sa.phase, Phase::Connecting | Phase::Up) {
+    if !connection.has_alternative() || !matches!(sa.phase, Phase::Connecting | Phase::Up) {
         return;
     }
     let id = *id;
-    let gateway = connection.steer(sa, step.now.monotonic);
+    let to = connection.steer(sa, step.now.monotonic);
     let sa = connection.ike_sas.get_mut(&id).expect("just seen");
-    if sa.steered_to.as_ref() != Some(&gateway) {
-        sa.steered_to = Some(gateway.clone());
-        step.steer(name, id, gateway);
+    if sa.steered_to.as_ref() != Some(&to) {
+        sa.steered_to = Some(to.clone());
+        step.steer(name, id, to);
     }
 }

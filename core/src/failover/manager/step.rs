@@ -3,7 +3,7 @@
 //! One step of the manager.
 
 use crate::error::{Error, ErrorCode};
-use crate::failover::action::Action;
+use crate::failover::action::{Action, Lead};
 use crate::failover::connection::Attempt;
 use crate::failover::Now;
 use crate::protocol::Event;
@@ -37,6 +37,20 @@ impl Step {
         });
     }
 
+    pub fn resolve(&mut self, name: &str, attempt: u64, gateway: &str) {
+        self.actions.push(Action::Resolve {
+            connection: name.to_owned(),
+            attempt,
+            gateway: gateway.to_owned(),
+        });
+    }
+
+    pub fn check(&mut self, name: &str) {
+        self.actions.push(Action::Check {
+            connection: name.to_owned(),
+        });
+    }
+
     pub fn initiate(&mut self, name: &str, attempt: u64) {
         self.actions.push(Action::Initiate {
             connection: name.to_owned(),
@@ -59,11 +73,11 @@ impl Step {
         });
     }
 
-    pub fn steer(&mut self, name: &str, ike_sa: u32, gateway: Option<String>) {
+    pub fn steer(&mut self, name: &str, ike_sa: u32, to: Option<Lead>) {
         self.actions.push(Action::Steer {
             connection: name.to_owned(),
             ike_sa,
-            gateway,
+            to,
         });
     }
 
@@ -95,7 +109,9 @@ impl Step {
     }
 
     pub fn abandon(&mut self, name: &str, attempt: &Attempt) {
-        self.abandon_ike_sa(name, &attempt.gateway, attempt.ike_sa);
+        if attempt.is_begun() {
+            self.abandon_ike_sa(name, &attempt.gateway, attempt.ike_sa);
+        }
     }
 
     pub fn abandon_ike_sa(&mut self, name: &str, gateway: &str, ike_sa: Option<u32>) {
@@ -106,10 +122,11 @@ impl Step {
         });
     }
 
-    pub fn probe(&mut self, name: &str, ike_sa: u32) {
+    pub fn probe(&mut self, name: &str, ike_sa: u32, again: bool) {
         self.actions.push(Action::Probe {
             connection: name.to_owned(),
             ike_sa,
+            again,
         });
     }
 }
