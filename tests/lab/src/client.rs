@@ -137,6 +137,17 @@ impl Client {
             .to_path_buf()
     }
 
+    /// Replaces the names that the host knows, in the format of /etc/hosts.
+    pub fn set_names(&self, hosts: &str) {
+        self.charon.host().write("hosts", hosts);
+    }
+
+    /// Makes that address the host's name server.
+    pub fn set_name_server(&self, address: &str) {
+        let line = format!("nameserver {address}\n");
+        self.charon.host().write("resolv.conf", &line);
+    }
+
     /// Waits until a ping through the tunnel is answered.
     #[track_caller]
     pub fn ping(&self, address: &str) {

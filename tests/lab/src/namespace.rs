@@ -7,9 +7,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// Makes the host's own /run, so that charon's default paths are free in every host.
+/// Makes the host's own /run, so that charon's default paths are free in every host, and its own
+/// names: none but those that a test gives it, and no name server.
 /// `cat` then holds the namespaces until its input, our end of the pipe, closes.
-const HOLDER: &str = "mount -t tmpfs -o mode=755 lab /run && mkdir /run/lab && \
+const HOLDER: &str = "mount -t tmpfs -o mode=755 lab /run && mkdir /run/lab && cd /run/lab && \
+                      touch hosts resolv.conf && mount --bind hosts /etc/hosts && \
+                      mount --bind resolv.conf /etc/resolv.conf && \
                       ip link set lo up && echo ready && exec cat";
 
 pub(crate) struct Namespace {

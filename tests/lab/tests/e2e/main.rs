@@ -7,6 +7,7 @@ mod failover;
 mod lab;
 mod loading;
 mod logs;
+mod names;
 mod no_failover;
 mod policy;
 mod shutdown;
@@ -76,6 +77,14 @@ fn wait_state(control: &mut Extsock, state: &str) -> Value {
         let connection = control.connection("net");
         (connection["state"] == state).then_some(connection)
     })
+}
+
+/// How many IKE_SAs charon has.
+fn ike_sas(client: &Client) -> usize {
+    let list = client.swanctl(&["--list-sas"]);
+    list.lines()
+        .filter(|line| line.contains("IKEv") && !line.starts_with(' '))
+        .count()
 }
 
 /// The line of `swanctl --list-sas` that has a connection's unique id and SPIs.

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use extsock_lab::{net, wait, Client, ClientOptions, Lab, PSK};
+use extsock_lab::{net, wait, ClientOptions, Lab, PSK};
 use serde_json::{json, Value};
 
-use crate::{expect_failover, ike_sa, wait_state, Tunnel};
+use crate::{expect_failover, ike_sa, ike_sas, wait_state, Tunnel};
 
 /// Connection `net` over gateways 11 and 12 with options of its own, and with a policy.
 fn net_with(options: &Value, policy: &Value) -> Value {
@@ -18,14 +18,6 @@ fn net_with(options: &Value, policy: &Value) -> Value {
     connection.extend(options.as_object().expect("options").clone());
     connection.insert("failover".into(), policy.clone());
     config
-}
-
-/// How many IKE_SAs charon has.
-fn ike_sas(client: &Client) -> usize {
-    let list = client.swanctl(&["--list-sas"]);
-    list.lines()
-        .filter(|line| line.contains("IKEv") && !line.starts_with(' '))
-        .count()
 }
 
 #[test]
@@ -169,7 +161,7 @@ fn swanctl_means_the_connection_on_whichever_gateway_it_is() {
 }
 
 /// A connection of swanctl's over the gateways.
-fn swanctl_conf(gateways: &str) -> String {
+pub fn swanctl_conf(gateways: &str) -> String {
     format!(
         "connections {{\n swan {{\n version = 2\n mobike = no\n local_addrs = 192.168.7.1\n \
          remote_addrs = {gateways}\n dpd_delay = 1s\n proposals = aes128-sha256-modp2048\n \
