@@ -3,9 +3,10 @@
 //! Drives the failover core: charon's events, requests and timers go in one at a time, and what the
 //! core decides is carried out on charon's threads.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use extsock_core::error::Result;
@@ -35,6 +36,8 @@ pub struct Driver {
     /// A job that will read the evidence is queued.
     scheduled: AtomicBool,
     stopping: AtomicBool,
+    /// Names of configurations whose IKE_SAs are of concern even with one address.
+    names: RwLock<HashSet<String>>,
     /// Messages of peers are wanted, for an own liveness check.
     listening: AtomicBool,
     pub(super) connections: Connections,
@@ -72,6 +75,7 @@ impl Driver {
             evidence: sender,
             scheduled: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            names: RwLock::default(),
             listening: AtomicBool::new(false),
             connections,
             steering: Steering::default(),
@@ -95,6 +99,13 @@ impl Driver {
                 driver.with_core(|_, _| Vec::new());
             });
         }
+    }
+
+    /// Whether an IKE_SA of that name is of concern, or may be. Never waits.
+    pub fn knows(&self, name: &str) -> bool {
+        self.names
+            .try_read()
+            .map_or(true, |names| names.contains(name))
     }
 
     /// Whether messages of peers are to be observed. Never waits.
@@ -158,8 +169,24 @@ impl Driver {
         let result = step(&mut core.manager, now).map(|actions| self.dispatch(actions));
         self.listening
             .store(core.manager.is_listening(), Ordering::Relaxed);
+        self.publish_names(core.manager.take_name_changes());
         self.arm_timer(core, now);
         result
+    }
+
+    fn publish_names(&self, changes: Vec<(String, bool)>) {
+        if changes.is_empty() {
+            return;
+        }
+        // A set of names, in no bad state after a panic.
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, concerned) in changes {
+            if concerned {
+                names.insert(name);
+            } else {
+                names.remove(&name);
+            }
+        }
     }
 
     fn arm_timer(self: &Arc<Self>, core: &mut Core, now: Now) {

@@ -35,10 +35,12 @@ impl Listener for EventListener {
             | IkeSaState::Established
             | IkeSaState::Deleting
             | IkeSaState::Destroying => {
-                self.driver.observe(Evidence::State {
-                    ike_sa: ike_sa.snapshot(),
-                    to,
-                });
+                if self.concerns(ike_sa) {
+                    self.driver.observe(Evidence::State {
+                        ike_sa: ike_sa.snapshot(),
+                        to,
+                    });
+                }
             }
             // Steps on the way, from which nothing follows.
             IkeSaState::Created
@@ -55,10 +57,12 @@ impl Listener for EventListener {
                 return;
             }
         }
-        self.driver.observe(Evidence::Alert {
-            ike_sa: ike_sa.snapshot(),
-            alert,
-        });
+        if self.concerns(ike_sa) {
+            self.driver.observe(Evidence::Alert {
+                ike_sa: ike_sa.snapshot(),
+                alert,
+            });
+        }
     }
 
     fn shutdown(&self) {
@@ -106,7 +110,7 @@ impl Listener for EventListener {
     }
 
     fn received(&self, ike_sa: &IkeSa<'_>) {
-        if self.driver.is_listening() {
+        if self.driver.is_listening() && self.concerns(ike_sa) {
             self.driver.observe(Evidence::Received {
                 ike_sa: ike_sa.id().0,
             });
@@ -139,6 +143,11 @@ impl Listener for EventListener {
 }
 
 impl EventListener {
+    /// What has one gateway and is not of ours has nothing to fail over to, and shall cost nothing.
+    fn concerns(&self, ike_sa: &IkeSa<'_>) -> bool {
+        ike_sa.has_several_remotes() || ike_sa.with_name(|name| self.driver.knows(name))
+    }
+
     /// charon is about to try the same gateway again, or to give up: leads it to the next one, or
     /// makes it give up. Whether it was led to another gateway.
     fn lead_on(&self, ike_sa: &IkeSa<'_>) -> bool {

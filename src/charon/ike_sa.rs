@@ -2,6 +2,7 @@
 
 //! ike_sa_t in its three forms: borrowed in a callback, checked out, and as an id.
 
+use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::ptr::{self, NonNull};
@@ -55,6 +56,30 @@ impl IkeSa<'_> {
     pub fn name(&self) -> String {
         // SAFETY: valid for the callback; the name that it lends is copied at once.
         unsafe { string(call!(self.as_ptr(), get_name)) }
+    }
+
+    /// As [`Self::name`], without a copy.
+    pub fn with_name<T>(&self, body: impl FnOnce(&str) -> T) -> T {
+        // SAFETY: valid for the callback, which lends the name for as long as its configuration stays.
+        let name = unsafe {
+            let name = call!(self.as_ptr(), get_name);
+            (!name.is_null()).then(|| CStr::from_ptr(name))
+        };
+        body(&name.unwrap_or_default().to_string_lossy())
+    }
+
+    /// Whether its configuration has more than one remote address.
+    pub fn has_several_remotes(&self) -> bool {
+        // SAFETY: valid for the callback; the configuration, which may be missing, belongs to it and
+        // lends its list of addresses.
+        unsafe {
+            let ike_cfg = call!(self.as_ptr(), get_ike_cfg);
+            if ike_cfg.is_null() {
+                return false;
+            }
+            let addresses = call!(ike_cfg, get_other_addr);
+            !addresses.is_null() && CStr::from_ptr(addresses).to_bytes().contains(&b',')
+        }
     }
 
     /// Its state; in `ike_state_change` that is still the previous one.

@@ -5,7 +5,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::commands::unknown_connection;
-use super::{FailoverManager, Orphan, Step, Target};
+use super::names::Target;
+use super::{FailoverManager, Orphan, Step};
 use crate::error::{Error, Result};
 use crate::failover::action::{Action, Settings};
 use crate::failover::address::AddressList;
@@ -156,6 +157,7 @@ impl FailoverManager {
         };
         for id in ids {
             if let Some(orphan) = self.orphans.remove(&id) {
+                self.names.orphan_gone(&orphan.sa.name);
                 for child in &orphan.sa.children {
                     connection.want(child);
                 }
@@ -217,14 +219,22 @@ impl FailoverManager {
             for (ike_sa, sa) in std::mem::take(&mut connection.ike_sas) {
                 self.ike_sas.remove(&ike_sa);
                 let connection = name.to_owned();
+                self.names.orphaned(&sa.name);
                 self.orphans.insert(ike_sa, Orphan { connection, sa });
                 step.unsteer(name, ike_sa);
             }
         }
         self.queue.retain(|queued| queued != name);
         self.conclude_step(name, step);
-        self.connections.remove(name);
-        self.names.retain(|_, target| target.connection != name);
+        self.unload(name);
+    }
+
+    pub(super) fn unload(&mut self, name: &str) {
+        if let Some(connection) = self.connections.remove(name) {
+            for (own, _) in names_of(name, connection.gateways.list()) {
+                self.names.remove(&own);
+            }
+        }
     }
 }
 

@@ -23,6 +23,8 @@ impl FailoverManager {
                     orphan.sa.phase = Phase::Closing;
                 }
                 IkeSaState::Destroying => {
+                    let name = orphan.sa.name.clone();
+                    self.names.orphan_gone(&name);
                     self.orphans.remove(&ike_sa.id);
                 }
                 _ => {}
@@ -95,7 +97,7 @@ impl FailoverManager {
 
     /// Whether the new IKE_SA replaces one whose connection was removed.
     pub(super) fn follow_orphan(&mut self, ike_sa: &IkeSa, step: &mut Step) -> bool {
-        if self.names.contains_key(&ike_sa.name) {
+        if self.names.get(&ike_sa.name).is_some() || !self.names.is_orphaned(&ike_sa.name) {
             return false;
         }
         let connection = self
@@ -111,6 +113,7 @@ impl FailoverManager {
         if ike_sa.tasks.is_empty() {
             sa.phase = Phase::Successor;
         }
+        self.names.orphaned(&sa.name);
         self.orphans.insert(ike_sa.id, Orphan { connection, sa });
         true
     }
@@ -207,6 +210,7 @@ impl FailoverManager {
             let mut sa = Sa::new(&new.name, orphan.sa.gateway.clone(), step.now.monotonic);
             sa.children = std::mem::take(&mut orphan.sa.children);
             sa.phase = std::mem::replace(&mut orphan.sa.phase, Phase::Closing);
+            self.names.orphaned(&sa.name);
             self.orphans.insert(new.id, Orphan { connection, sa });
             return;
         }

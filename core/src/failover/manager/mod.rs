@@ -7,6 +7,7 @@ mod commands;
 mod configuration;
 mod ike_sas;
 mod liveness;
+mod names;
 mod outages;
 mod steering;
 mod step;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use self::commands::unknown_connection;
+use self::names::Names;
 use self::steering::steer;
 use self::step::Step;
 use super::action::Action;
@@ -57,7 +59,7 @@ pub struct FailoverManager {
     options: Options,
     connections: BTreeMap<String, Connection>,
     /// Which connection, and which gateway of it, a configuration's name stands for.
-    names: HashMap<String, Target>,
+    names: Names,
     /// Which connection an IKE_SA belongs to, by unique id.
     ike_sas: HashMap<u32, String>,
     /// IKE_SAs that live on although their connection was removed.
@@ -72,13 +74,6 @@ pub struct FailoverManager {
     /// Some connection has its liveness checked.
     listening: bool,
     shutting_down: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Target {
-    connection: String,
-    /// None for the connection's own configuration.
-    clone_for: Option<String>,
 }
 
 /// Nobody's business, unless its connection is loaded again.
@@ -194,6 +189,13 @@ impl FailoverManager {
         self.listening
     }
 
+    /// Names of configurations whose IKE_SAs are of concern from now on (true), or are not any more,
+    /// since this was last called. Of IKE_SAs with other names, evidence is only wanted where they have
+    /// several remote addresses; [`Evidence::IkeUpdown`], `ChildUpdown` and the like always are.
+    pub fn take_name_changes(&mut self) -> Vec<(String, bool)> {
+        self.names.take_changes()
+    }
+
     /// Every connection, by name.
     pub fn list(&self, now: Now) -> Vec<ConnectionStatus> {
         self.connections
@@ -256,8 +258,7 @@ impl FailoverManager {
             let idle = connection.state == State::Down && connection.ike_sas.is_empty();
             if connection.foreign && idle {
                 // Taken in again when charon initiates it.
-                self.connections.remove(name);
-                self.names.retain(|_, target| target.connection != name);
+                self.unload(name);
             }
         }
         while self.half_open.len() < self.options.max_concurrent {
