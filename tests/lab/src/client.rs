@@ -6,6 +6,7 @@ use std::env;
 use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::charon::{Charon, CharonOptions, Sanitizer};
 use crate::extsock::Extsock;
@@ -169,8 +170,15 @@ impl Client {
     }
 
     /// Pings 20 times a second until [`Pings::finish`].
+    #[track_caller]
     pub fn pings(&self, address: &str) -> Pings {
-        Pings::start(self.charon.host(), address)
+        self.pings_every(Duration::from_millis(50), address)
+    }
+
+    /// As [`Self::pings`], with an interval of its own.
+    #[track_caller]
+    pub fn pings_every(&self, interval: Duration, address: &str) -> Pings {
+        Pings::start(self.charon.host(), address, interval)
     }
 }
 

@@ -23,7 +23,7 @@ pub use client::{Client, ClientOptions, Loading, Vici};
 pub use config::{connection, net, PSK};
 pub use extsock::{Event, Extsock};
 pub use gateway::{Gateway, GatewayOptions};
-pub use ping::Pings;
+pub use ping::{Answered, Pings};
 
 use namespace::Namespace;
 
@@ -62,6 +62,17 @@ impl Lab {
     pub fn client_with(&self, options: ClientOptions) -> Client {
         let host = self.host("client", 1, &["10.1.0.1/32".to_owned()]);
         Client::start(host, options)
+    }
+
+    /// Takes host 192.168.7.`number` off the segment, which it does not notice.
+    pub fn unplug(&self, number: u8) {
+        self.switch.ip(&format!("link set port{number} nomaster"));
+    }
+
+    /// Reverts [`Self::unplug`].
+    pub fn plug(&self, number: u8) {
+        self.switch
+            .ip(&format!("link set port{number} master bridge"));
     }
 
     /// A host with one leg in the segment; `loopback` are its addresses behind the tunnel.

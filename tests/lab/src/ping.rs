@@ -1,51 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! A stream of pings, to see whether any packet is lost.
+//! A stream of pings, to see whether and for how long packets are lost.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Stdio};
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
 use crate::namespace::Namespace;
+use crate::wait;
 
 /// A running ping.
 pub struct Pings {
     process: Child,
-    output: BufReader<ChildStdout>,
+    output: PathBuf,
+}
+
+/// What became of the packets.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// Packets sent.
+    pub sent: u32,
+    /// Packets answered.
+    pub answered: u32,
+    /// The longest time between two answers.
+    pub longest_gap: Duration,
 }
 
 impl Pings {
     /// Returns when the first one is answered: the tunnel is up, and ping ready to be ended.
-    pub(crate) fn start(host: &Namespace, address: &str) -> Self {
-        let mut process = host
+    #[track_caller]
+    pub(crate) fn start(host: &Namespace, address: &str, interval: Duration) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("ping.{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let output = host.path("/run/lab").join(&name);
+        let process = host
             .command("ping")
-            .args(["-i", "0.05", address])
-            .stdout(Stdio::piped())
+            .args(["-D", "-i", &interval.as_secs_f64().to_string(), address])
+            .stdout(File::create(&output).expect("the host's /run is writable"))
+            .stderr(Stdio::null())
             .spawn()
             .expect("nsenter of util-linux starts");
-        let output = BufReader::new(process.stdout.take().expect("stdout is a pipe"));
-        let mut pings = Self { process, output };
-        let mut line = String::new();
-        while !line.contains("icmp_seq=") {
-            line.clear();
-            let length = pings.output.read_line(&mut line).expect("ping's output");
-            assert!(length > 0, "ping {address} ended at once");
-        }
+        let pings = Self { process, output };
+        wait::until(&format!("a ping to {address} is answered"), || {
+            pings.times().next().map(drop)
+        });
         pings
     }
 
-    /// Ends it and returns how many packets were sent and how many answered.
+    /// How many were answered up to now.
+    pub fn answered(&self) -> usize {
+        self.times().count()
+    }
+
+    /// Ends it.
     #[track_caller]
-    pub fn finish(mut self) -> (u32, u32) {
+    pub fn finish(mut self) -> Answered {
         let pid = i32::try_from(self.process.id()).expect("process ids are small");
         kill(Pid::from_raw(pid), Signal::SIGINT).expect("ping is ours");
-        let mut text = String::new();
-        self.output
-            .read_to_string(&mut text)
-            .expect("ping's output");
+        self.process.wait().expect("ping is ours");
+        let times: Vec<Duration> = self.times().collect();
+        let gaps = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
         // "120 packets transmitted, 120 received, 0% packet loss, time 6001ms"
+        let text = self.text();
         let counts: Vec<u32> = text
             .lines()
             .find(|line| line.contains(" packets transmitted"))
@@ -53,10 +74,30 @@ impl Pings {
             .flat_map(|line| line.split(", ").take(2))
             .filter_map(|part| part.split(' ').next()?.parse().ok())
             .collect();
-        match counts[..] {
-            [sent, answered] => (sent, answered),
-            _ => panic!("ping's summary: {text}"),
+        let [sent, answered] = counts[..] else {
+            panic!("ping's summary: {text}");
+        };
+        Answered {
+            sent,
+            answered,
+            longest_gap: gaps.max().unwrap_or_default(),
         }
+    }
+
+    /// When the answers came: "[1700000000.123456] 64 bytes from 10.2.0.1: icmp_seq=1 ttl=64 time=0.5 ms".
+    fn times(&self) -> impl Iterator<Item = Duration> {
+        let lines: Vec<Duration> = self
+            .text()
+            .lines()
+            .filter(|line| line.contains(" bytes from "))
+            .filter_map(|line| line.strip_prefix('[')?.split(']').next()?.parse().ok())
+            .map(Duration::from_secs_f64)
+            .collect();
+        lines.into_iter()
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(&self.output).unwrap_or_default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! What APPLY_CONFIG makes of its argument.
 
-use extsock_lab::{net, Lab, PSK};
+use extsock_lab::{net, Answered, Lab, PSK};
 use serde_json::{json, Value};
 
 use crate::{expect_failover, ike_sa, Tunnel};
@@ -42,7 +42,7 @@ fn applying_a_name_again_leaves_its_running_sa_alone() {
     let pings = tunnel.client.pings("10.2.0.1");
     tunnel.control.apply(&net(&[11, 12]));
     tunnel.client.ping("10.2.0.1");
-    let (sent, answered) = pings.finish();
+    let Answered { sent, answered, .. } = pings.finish();
     assert!(answered + 1 >= sent, "{answered} of {sent} pings answered");
     assert_eq!(ike_sa(&tunnel.client, "net"), before);
 

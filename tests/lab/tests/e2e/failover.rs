@@ -5,7 +5,7 @@
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use extsock_lab::{connection, net, wait, ClientOptions, GatewayOptions, Lab};
+use extsock_lab::{connection, net, wait, Answered, ClientOptions, GatewayOptions, Lab};
 
 use crate::{expect_failover, ike_sa, wait_state, Tunnel};
 
@@ -176,7 +176,7 @@ fn other_connections_do_not_notice_a_failover() {
     gateway_1.kill();
     expect_failover(&mut control, 11, 12, "dpd_timeout");
     client.ping("10.2.0.1");
-    let (sent, answered) = pings.finish();
+    let Answered { sent, answered, .. } = pings.finish();
     assert!(sent > 20, "{sent} pings");
     // The last one may still be under way.
     assert!(answered + 1 >= sent, "{answered} of {sent} pings answered");

@@ -5,6 +5,7 @@
 mod configuration;
 mod failover;
 mod lab;
+mod liveness;
 mod loading;
 mod logs;
 mod names;

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use extsock_lab::{net, wait, ClientOptions, Lab, PSK};
+use extsock_lab::{net, wait, Answered, ClientOptions, Lab, PSK};
 use serde_json::{json, Value};
 
 use crate::{expect_failover, ike_sa, ike_sas, wait_state, Tunnel};
 
 /// Connection `net` over gateways 11 and 12 with options of its own, and with a policy.
-fn net_with(options: &Value, policy: &Value) -> Value {
+pub fn net_with(options: &Value, policy: &Value) -> Value {
     let mut config = net(&[11, 12]);
     let connection = config["connections"]["net"]
         .as_object_mut()
@@ -112,7 +112,7 @@ fn an_operator_switches_and_no_packet_is_lost() {
         (ike_sas(&tunnel.client) == 1).then_some(())
     });
     tunnel.client.ping("10.2.0.1");
-    let (sent, answered) = pings.finish();
+    let Answered { sent, answered, .. } = pings.finish();
     assert!(answered + 1 >= sent, "{answered} of {sent} pings answered");
     let listed = wait_state(&mut tunnel.control, "established");
     assert_eq!(listed["active_gateway"], "192.168.7.12");

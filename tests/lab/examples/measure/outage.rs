@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! How long the tunnel is away.
+
+use std::thread;
+use std::time::Duration;
+
+use extsock_lab::{net, wait, ClientOptions, Lab};
+use serde_json::{json, Value};
+
+/// charon's own defaults in place of the lab's.
+const DEFAULTS: &str = "retransmit_tries = 5\n retransmit_timeout = 4\n retransmit_base = 1.8\n";
+/// More labs at a time would measure each other.
+const AT_A_TIME: usize = 4;
+/// More than dpd_delay and charon's retransmission, 165 s.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+pub fn measure(runs: usize) {
+    let liveness = json!({"liveness_interval": "1s", "liveness_timeout": "1s"});
+    let mut outages = Vec::new();
+    while outages.len() < runs {
+        let count = AT_A_TIME.min(runs - outages.len());
+        outages.extend(together(count, "0s", &liveness));
+    }
+    super::report(
+        "outage, liveness_interval 1 s, liveness_timeout 1 s, no DPD",
+        outages,
+    );
+    // All at a time: they do nothing for minutes.
+    super::report(
+        "outage, dpd_delay 10 s and charon's retransmission only",
+        together(runs, "10s", &json!({})),
+    );
+}
+
+fn together(count: usize, dpd_delay: &'static str, policy: &Value) -> Vec<Duration> {
+    let labs: Vec<_> = (0..count)
+        .map(|_| {
+            let policy = policy.clone();
+            thread::spawn(move || outage(dpd_delay, policy))
+        })
+        .collect();
+    labs.into_iter()
+        .map(|lab| lab.join().expect("the tunnel comes back"))
+        .collect()
+}
+
+fn outage(dpd_delay: &str, policy: Value) -> Duration {
+    let lab = Lab::new();
+    let mut gateway_1 = lab.gateway(11);
+    let _gateway_2 = lab.gateway(12);
+    let client = lab.client_with(ClientOptions {
+        settings: DEFAULTS.to_owned(),
+        ..ClientOptions::default()
+    });
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    let connection = &mut config["connections"]["net"];
+    connection["dpd_delay"] = dpd_delay.into();
+    connection["failover"] = policy;
+    control.apply(&config);
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    let pings = client.pings_every(Duration::from_millis(10), "10.2.0.1");
+    wait::until("pings go", || (pings.answered() >= 200).then_some(()));
+    gateway_1.kill();
+    let before = pings.answered();
+    wait::within(PATIENCE, "the tunnel is back", || {
+        (pings.answered() >= before + 100).then_some(())
+    });
+    pings.finish().longest_gap
+}
