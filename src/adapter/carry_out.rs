@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use extsock_core::error::{Error, ErrorCode, Result};
 use extsock_core::failover::action::{Action, Lead, Probed};
@@ -11,11 +12,13 @@ use extsock_core::failover::address::AddressList;
 use extsock_core::failover::failover_name;
 
 use super::driver::Driver;
-use super::failover_config::{
-    create_dpd_config, create_failover_config, create_retry_config, retries_by_itself,
-};
+use super::failover_config::{create_dpd_config, create_failover_config, create_retry_config};
 use super::steering::Prepared;
 use crate::charon::{self, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
+
+/// How often, and how soon, an IKE_SA that charon just makes is looked for again.
+const ADOPTION_TRIES: u32 = 20;
+const ADOPTION_RETRY: Duration = Duration::from_millis(20);
 
 impl Driver {
     /// Carries out what may wait.
@@ -38,7 +41,9 @@ impl Driver {
                 ike_sa,
                 children,
             } => self.initiate_children(&connection, IkeSaId(ike_sa), &children),
-            Action::Adopt { connection, ike_sa } => self.adopt(&connection, IkeSaId(ike_sa)),
+            Action::Adopt { connection, ike_sa } => {
+                self.adopt(&connection, IkeSaId(ike_sa), ADOPTION_TRIES);
+            }
             Action::Steer {
                 connection,
                 ike_sa,
@@ -175,22 +180,39 @@ impl Driver {
 
     /// By its own configuration charon finds the IKE_SA when the connection is initiated again, by an
     /// operator or by traffic, and operators find it by its name.
-    fn adopt(&self, connection: &str, ike_sa: IkeSaId) {
+    fn adopt(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, tries: u32) {
         let Some(peer_cfg) = self.config_of(connection) else {
             return;
         };
-        if let Some(ike_sa) = CheckedOutIkeSa::by_id(ike_sa) {
-            ike_sa.set_peer_cfg(&peer_cfg);
+        match CheckedOutIkeSa::by_id(ike_sa) {
+            Some(ike_sa) => ike_sa.set_peer_cfg(&peer_cfg),
+            None if tries == 0 => {}
+            // It is gone, or not yet in charon's table (sa/ike_sa.c, reestablish).
+            None => {
+                let driver = Arc::downgrade(self);
+                let connection = connection.to_owned();
+                charon::schedule(ADOPTION_RETRY, move || {
+                    if let Some(driver) = driver.upgrade() {
+                        driver.defer(connection, move |driver, connection| {
+                            driver.adopt(connection, ike_sa, tries - 1);
+                        });
+                    }
+                });
+            }
         }
     }
 
     fn steer(&self, connection: &str, ike_sa: IkeSaId, to: Option<Lead>) {
-        let Some(peer_cfg) = self.config_of(connection).filter(retries_by_itself) else {
+        let Some(peer_cfg) = self.config_of(connection) else {
             self.steering.forget(ike_sa);
             return;
         };
-        let peer_cfg = create_retry_config(&peer_cfg, to.as_ref());
-        self.steering.prepare(ike_sa, Prepared { to, peer_cfg });
+        let prepared = Prepared {
+            peer_cfg: create_retry_config(&peer_cfg, to.as_ref()),
+            keeps_trying: peer_cfg.fields(0).keyingtries != 1,
+            to,
+        };
+        self.steering.prepare(ike_sa, prepared);
     }
 
     fn probe(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, again: bool) {

@@ -30,15 +30,6 @@ pub fn create_dpd_config(peer_cfg: &PeerCfg) -> PeerCfg {
     copy(peer_cfg, &peer_cfg.name(), None, |fields| fields.dpd = 0)
 }
 
-/// Whether charon tries again, or brings an IKE_SA up again, without being told to.
-pub fn retries_by_itself(peer_cfg: &PeerCfg) -> bool {
-    peer_cfg.fields(0).keyingtries != 1
-        || peer_cfg
-            .child_cfgs()
-            .iter()
-            .any(|child| child.restarts_by_itself())
-}
-
 fn copy(
     peer_cfg: &PeerCfg,
     name: &str,

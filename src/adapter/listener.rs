@@ -9,7 +9,7 @@ use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 use extsock_core::protocol::Tunnel;
 
 use super::driver::Driver;
-use crate::charon::{ChildSa, IkeSa, Listener};
+use crate::charon::{ChildSa, IkeSa, IkeSaId, Listener};
 
 /// Hands what charon tells to the driver.
 pub struct EventListener {
@@ -124,6 +124,13 @@ impl Listener for EventListener {
         }
     }
 
+    fn children_migrate(&self, old: &IkeSa<'_>, new: IkeSaId) {
+        self.driver.observe(Evidence::Migrated {
+            old: old.id().0,
+            new: new.0,
+        });
+    }
+
     fn child_updown(&self, ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>, up: bool) {
         let tunnel = tunnel(ike_sa, child_sa);
         self.driver.observe(Evidence::ChildUpdown {
@@ -151,7 +158,8 @@ impl EventListener {
     /// charon is about to try the same gateway again, or to give up: leads it to the next one, or
     /// makes it give up. Whether it was led to another gateway.
     fn lead_on(&self, ike_sa: &IkeSa<'_>) -> bool {
-        let Some(prepared) = self.driver.prepared(ike_sa.id()) else {
+        let prepared = self.driver.prepared(ike_sa.id());
+        let Some(prepared) = prepared.filter(|prepared| prepared.keeps_trying) else {
             return false;
         };
         ike_sa.set_peer_cfg(&prepared.peer_cfg);

@@ -25,6 +25,8 @@ pub(super) struct Prepared {
     /// Where it leads; None if it ends charon's retries.
     pub to: Option<Lead>,
     pub peer_cfg: PeerCfg,
+    /// Whether charon tries again when an initiation is not answered (keyingtries).
+    pub keeps_trying: bool,
 }
 
 impl Steering {

@@ -90,15 +90,6 @@ impl ChildCfg {
         unsafe { string(call!(self.as_ptr(), get_name)) }
     }
 
-    /// Whether charon brings it up again by itself when its peer is dead or closes it.
-    pub fn restarts_by_itself(&self) -> bool {
-        // SAFETY: self holds the object; the getters only read.
-        let actions = unsafe {
-            call!(self.as_ptr(), get_dpd_action) | call!(self.as_ptr(), get_close_action)
-        };
-        actions & sys::action_t::ACTION_START != 0
-    }
-
     /// Whether a trap policy may be installed for it.
     pub fn may_trap(&self) -> bool {
         // SAFETY: self holds the object; the getters only read.

@@ -6,7 +6,7 @@ use extsock_core::failover::evidence::{Alert, IkeSaState};
 
 use super::child_sa::ChildSa;
 use super::guard::guard;
-use super::ike_sa::{state, IkeSa};
+use super::ike_sa::{state, IkeSa, IkeSaId};
 use super::sys;
 
 /// Receives charon's events.
@@ -31,6 +31,8 @@ pub trait Listener: Send + Sync + 'static {
     fn ike_reestablish_post(&self, old: &IkeSa<'_>, new: &IkeSa<'_>, initiated: bool);
     /// An authenticated message of the peer's came.
     fn received(&self, ike_sa: &IkeSa<'_>);
+    /// The CHILD_SAs of an IKEv1 SA move to the one of that id.
+    fn children_migrate(&self, old: &IkeSa<'_>, new: IkeSaId);
     /// A CHILD_SA came up or went down.
     fn child_updown(&self, ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>, up: bool);
     /// A CHILD_SA was replaced by rekeying.
@@ -60,6 +62,7 @@ impl Registration {
             ike_reestablish_pre: Some(ike_reestablish_pre),
             ike_reestablish_post: Some(ike_reestablish_post),
             message: Some(message),
+            children_migrate: Some(children_migrate),
             child_updown: Some(child_updown),
             child_rekey: Some(child_rekey),
             ..Default::default()
@@ -228,6 +231,26 @@ unsafe extern "C" fn ike_reestablish_post(
         with(this, |listener| {
             if let (Some(old), Some(new)) = (IkeSa::lend(old), IkeSa::lend(new)) {
                 listener.ike_reestablish_post(&old, &new, initiated);
+            }
+        })
+    }
+}
+
+/// Raised for the old IKE_SA with the new one's id, then for the new one without.
+unsafe extern "C" fn children_migrate(
+    this: *mut sys::listener_t,
+    ike_sa: *mut sys::ike_sa_t,
+    new: *mut sys::ike_sa_id_t,
+    unique: u32,
+) -> bool {
+    if new.is_null() {
+        return true;
+    }
+    // SAFETY: charon passes our table and an IKE_SA that this thread holds.
+    unsafe {
+        with(this, |listener| {
+            if let Some(ike_sa) = IkeSa::lend(ike_sa) {
+                listener.children_migrate(&ike_sa, IkeSaId(unique));
             }
         })
     }

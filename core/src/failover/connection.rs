@@ -124,6 +124,10 @@ pub(super) struct Sa {
     /// Its CHILD_SAs that are up.
     pub children: BTreeSet<String>,
     pub seen: Seen,
+    /// When it came up (monotonic).
+    pub up_since: Duration,
+    /// CHILD_SAs that were closed by themselves, and when (monotonic).
+    pub closed: Vec<(String, Duration)>,
     /// When its gateway last gave a sign of life (monotonic).
     pub heard: Duration,
     /// Whether it is being asked for one.
@@ -163,6 +167,8 @@ impl Sa {
             down: false,
             children: BTreeSet::new(),
             seen: Seen::default(),
+            up_since: now,
+            closed: Vec::new(),
             heard: now,
             asked: None,
             steered_to: None,
@@ -337,6 +343,10 @@ impl Connection {
             }
             State::Established(id) => {
                 let sa = self.ike_sas.get(id).filter(|sa| sa.phase == Phase::Up);
+                let bare = self.needs_child() && self.outage_since.is_some();
+                if let Some(sa) = sa.filter(|_| bare && !timeout.is_zero()) {
+                    deadlines.push((Timer::Child, sa.up_since.saturating_add(timeout)));
+                }
                 if let (Some(sa), Some((interval, timeout))) = (sa, self.policy.liveness()) {
                     deadlines.extend(liveness_deadlines(sa, interval, timeout, retransmission));
                 }

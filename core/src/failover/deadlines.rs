@@ -16,6 +16,8 @@ pub(super) enum Timer {
     Connect,
     /// The operator's switch to another gateway took too long.
     Switch,
+    /// No CHILD_SA came up on the IKE_SA.
+    Child,
     /// The gateway was silent for long enough to be asked for a sign of life, or to be asked again.
     Probe,
     /// The gateway did not give one.

@@ -37,6 +37,14 @@ pub enum Evidence {
         /// Its successor.
         new: IkeSa,
     },
+    /// The CHILD_SAs of an IKEv1 SA moved to the one that takes its place, whichever side initiated that
+    /// (`children_migrate`).
+    Migrated {
+        /// Unique id of the replaced IKE_SA.
+        old: u32,
+        /// Unique id of its successor, of which nothing may have been told before.
+        new: u32,
+    },
     /// charon itself initiated a replacement (`ike_reestablish_post`).
     Reestablished {
         /// Unique id of the replaced IKE_SA.

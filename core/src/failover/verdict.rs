@@ -116,6 +116,11 @@ impl Seen {
         self.deleted_by = Some(deleted_by(&ike_sa.tasks));
     }
 
+    /// Whether another IKE_SA has taken its place.
+    pub fn is_superseded(&self) -> bool {
+        self.superseded
+    }
+
     /// Another IKE_SA has taken its place: by rekeying, or because charon itself replaced it.
     pub fn superseded(&mut self) {
         self.superseded = true;
@@ -169,6 +174,8 @@ pub fn verdict(seen: &Seen, end: &IkeSa) -> Option<Reason> {
         _ if delete_queued => None,
         // Deleted.
         (S::Deleting, Some(Party::Peer), _) => Some(Reason::PeerDeleted),
+        // In IKEv1 a peer that we reject is told by a deletion.
+        (S::Deleting, Some(Party::Us), Some(Alert::PeerAuthFailed)) => Some(Reason::AuthFailed),
         (S::Deleting, _, _) => None,
         // Never came up, for lack of our own credentials.
         (S::Created | S::Connecting, _, _) if seen.lacks_credentials() => None,
@@ -306,6 +313,20 @@ mod tests {
             verdict(&seen, &ended_in(IkeSaState::Deleting)),
             Some(Reason::PeerDeleted)
         );
+    }
+
+    #[test]
+    fn an_ikev1_peer_that_we_reject() {
+        let mut seen = alerted(Alert::PeerAuthFailed);
+        seen.deleting(&IkeSa {
+            tasks: Tasks {
+                active: vec![Task::IsakmpDelete],
+                ..Tasks::default()
+            },
+            ..ended_in(IkeSaState::Connecting)
+        });
+        let end = ended_in(IkeSaState::Deleting);
+        assert_eq!(verdict(&seen, &end), Some(Reason::AuthFailed));
     }
 
     #[test]

@@ -315,6 +315,20 @@ impl Charon {
         led
     }
 
+    /// The CHILD_SAs of an IKEv1 SA move to the one that reauthentication makes, whichever side
+    /// initiates it.
+    pub fn migrates(&mut self, connection: &str, initiator: bool) -> (u32, u32) {
+        let old = self.established(connection);
+        self.last_id += 1;
+        let new = self.last_id;
+        self.ike_sas.push(ike_sa(new, connection, initiator));
+        self.ike_sa_mut(new).tasks.active = vec![Task::Other];
+        self.reports_evidence(Evidence::Migrated { old, new });
+        self.moves(new, IkeSaState::Connecting);
+        self.ike_sa_mut(old).state = IkeSaState::Rekeying;
+        (old, new)
+    }
+
     /// DPD finds the IKE_SA dead, dpd_action restart, and charon is led to another gateway.
     pub fn led_from(&mut self, connection: &str, gateway: &str) -> u32 {
         let old = self.established(connection);

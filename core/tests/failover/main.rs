@@ -4,6 +4,7 @@
 
 mod charon;
 mod deadlines;
+mod ikev1;
 mod names;
 mod operator;
 mod others;

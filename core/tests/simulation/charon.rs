@@ -80,7 +80,7 @@ impl Charon {
             | Evidence::IkeUpdown { ike_sa, .. }
             | Evidence::Steered { ike_sa, .. } => ike_sa.id,
             Evidence::IkeRekey { new, .. } => new.id,
-            Evidence::Reestablished { old } => *old,
+            Evidence::Reestablished { old } | Evidence::Migrated { old, .. } => *old,
             Evidence::Received { ike_sa }
             | Evidence::ChildUpdown { ike_sa, .. }
             | Evidence::ChildRekey { ike_sa, .. } => *ike_sa,

@@ -2,6 +2,8 @@
 
 //! What charon does with its IKE_SAs, and which attempt or connection that concerns.
 
+use std::time::Duration;
+
 use super::{FailoverManager, Orphan, Step};
 use crate::error::ErrorCode;
 use crate::failover::action::Settings;
@@ -41,6 +43,7 @@ impl FailoverManager {
                 sa.heard = step.now.monotonic;
                 if matches!(sa.phase, Phase::Connecting) {
                     sa.phase = Phase::Up;
+                    sa.up_since = step.now.monotonic;
                     let owner = self.ike_sas[&ike_sa.id].clone();
                     self.settle(&owner, ike_sa.id, step);
                 }
@@ -244,6 +247,53 @@ impl FailoverManager {
         self.conclude_step(&owner, step);
     }
 
+    /// Its CHILD_SAs make an IKE_SA the connection's.
+    pub(super) fn migrated(&mut self, old: u32, new: u32, step: &mut Step) {
+        if let Some(orphan) = self.orphans.get_mut(&old) {
+            orphan.sa.seen.superseded();
+            let connection = orphan.connection.clone();
+            let sa = Sa::new(
+                &orphan.sa.name,
+                orphan.sa.gateway.clone(),
+                step.now.monotonic,
+            );
+            self.names.orphaned(&sa.name);
+            self.orphans.insert(new, Orphan { connection, sa });
+            return;
+        }
+        let Some(name) = self.ike_sas.get(&old).cloned() else {
+            return;
+        };
+        let connection = self.connection(&name);
+        let Some(sa) = connection.ike_sas.get_mut(&old) else {
+            return;
+        };
+        sa.seen.superseded();
+        let given_up = std::mem::replace(&mut sa.phase, Phase::Closing) == Phase::Closing;
+        let children = std::mem::take(&mut sa.children);
+        let gateway = sa.gateway.clone();
+        let mut successor = Sa::new(&sa.name, gateway.clone(), step.now.monotonic);
+        successor.remote = sa.remote;
+        let successor = connection.ike_sas.entry(new).or_insert(successor);
+        successor.children.extend(children);
+        let up = successor.phase == Phase::Up;
+        let current = match &connection.state {
+            State::Established(id) => *id == old,
+            State::Connecting(attempt) => attempt.ike_sa == Some(old),
+            _ => false,
+        };
+        if given_up {
+            connection.give_up(Some(new));
+            step.delete(&name, new);
+        } else if current && up {
+            connection.state = State::Established(new);
+        } else if current {
+            self.connecting_to(&name, gateway, new, step);
+        }
+        self.ike_sas.insert(new, name.clone());
+        self.conclude_step(&name, step);
+    }
+
     pub(super) fn ike_updown(&mut self, ike_sa: &IkeSa, up: bool, step: &mut Step) {
         let connection = self.connection_of(ike_sa);
         if let Some(sa) = self.sa(ike_sa.id).filter(|_| !up) {
@@ -285,6 +335,8 @@ impl FailoverManager {
             } else if lives_on {
                 // Closed by itself: not to be brought back with the IKE_SA.
                 sa.children.remove(&child);
+                sa.closed.retain(|(closed, _)| *closed != child);
+                sa.closed.push((child.clone(), step.now.monotonic));
                 connection.wanted.retain(|wanted| *wanted != child);
             }
         }
@@ -312,16 +364,23 @@ impl FailoverManager {
         if alert != Alert::KeepOnChildSaFailure {
             return;
         }
-        let bare = sa.phase == Phase::Up && sa.children.is_empty();
-        let gateway = sa.gateway.clone();
         let owner = self.ike_sas[&ike_sa.id].clone();
-        let connection = self.connections.get_mut(&owner).expect("track() found it");
-        let current = connection.state == State::Established(ike_sa.id);
+        self.child_failed(&owner, ike_sa.id, step);
+        self.conclude_step(&owner, step);
+    }
+
+    /// A CHILD_SA did not come up. Without any, the IKE_SA may be of no use.
+    pub(super) fn child_failed(&mut self, name: &str, ike_sa: u32, step: &mut Step) {
+        let Some(sa) = self.sa(ike_sa) else { return };
+        let bare = sa.phase == Phase::Up && sa.children.is_empty();
+        let (gateway, remote) = (sa.gateway.clone(), sa.remote);
+        let connection = self.connection(name);
+        let current = connection.state == State::Established(ike_sa);
         if bare && current && connection.policy.on_child_failure {
-            connection.give_up(Some(ike_sa.id));
-            step.delete(&owner, ike_sa.id);
-            self.lost(&owner, &gateway, Reason::ChildFailed, step);
-            self.conclude_step(&owner, step);
+            connection.give_up(Some(ike_sa));
+            connection.gateways.failed_at(&gateway, remote);
+            step.delete(name, ike_sa);
+            self.lost(name, &gateway, Reason::ChildFailed, step);
         }
     }
 
@@ -369,6 +428,11 @@ impl FailoverManager {
         } else if switching {
             self.switch_failed(&name, reason.unwrap_or(Reason::Operator), step);
         } else if ours {
+            if reason == Some(Reason::PeerDeleted) && sa.children.is_empty() {
+                for child in closed_with_the_ike_sa(&sa, step.now.monotonic) {
+                    connection.want(child);
+                }
+            }
             match reason {
                 Some(reason) => {
                     if matches!(connection.state, State::Down | State::Exhausted) {
@@ -402,4 +466,15 @@ impl FailoverManager {
         sa.remote = ike_sa.remote.or(sa.remote);
         Some(sa)
     }
+}
+
+/// An IKEv1 peer that shuts down deletes the CHILD_SAs before the IKE_SA.
+fn closed_with_the_ike_sa(sa: &Sa, now: Duration) -> impl Iterator<Item = &str> {
+    const SHUTDOWN: Duration = Duration::from_secs(5);
+
+    let lately = move |at: Duration| now.saturating_sub(at) < SHUTDOWN;
+    sa.closed
+        .iter()
+        .filter(move |(_, at)| lately(*at))
+        .map(|(child, _)| child.as_str())
 }

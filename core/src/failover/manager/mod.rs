@@ -101,6 +101,7 @@ impl FailoverManager {
             Evidence::Alert { ike_sa, alert } => self.alerted(&ike_sa, alert, &mut step),
             Evidence::IkeUpdown { ike_sa, up } => self.ike_updown(&ike_sa, up, &mut step),
             Evidence::IkeRekey { old, new } => self.rekeyed(&old, &new, &mut step),
+            Evidence::Migrated { old, new } => self.migrated(old, new, &mut step),
             Evidence::Reestablished { old } => {
                 if let Some(sa) = self.sa(old) {
                     sa.seen.superseded();
@@ -232,6 +233,7 @@ impl FailoverManager {
                     self.attempt_timed_out(name, &attempt, step);
                 }
             }
+            (Timer::Child, State::Established(ike_sa)) => self.child_failed(name, ike_sa, step),
             (Timer::Probe, State::Established(ike_sa)) => self.ask(name, ike_sa, step),
             (Timer::Dead, State::Established(ike_sa)) => self.is_dead(name, ike_sa, step),
             _ => {}

@@ -60,7 +60,11 @@ impl FailoverManager {
             connection.switch = None;
             connection.retries = 1;
         }
-        if !connection.needs_child() {
+        let has_child = connection
+            .ike_sas
+            .get(&id)
+            .is_some_and(|sa| !sa.children.is_empty());
+        if has_child || !connection.needs_child() {
             self.recovered(name, id, step);
         }
     }
@@ -173,6 +177,12 @@ impl FailoverManager {
     pub(super) fn failed(&mut self, name: &str, from: &str, reason: Reason, step: &mut Step) {
         let connection = self.connection(name);
         connection.outage_since.get_or_insert(step.now.monotonic);
+        // What charon waits for at that gateway in vain.
+        for (id, sa) in &connection.ike_sas {
+            if sa.seen.is_superseded() {
+                step.abandon_ike_sa(name, from, Some(*id));
+            }
+        }
         let failure = Failure {
             gateway: from.to_owned(),
             reason,

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What is different in IKEv1.
+
+use super::*;
+
+#[test]
+fn the_tunnel_moves_to_the_ike_sa_that_reauthentication_makes() {
+    for initiator in [true, false] {
+        let mut charon = established("10.0.0.1,10.0.0.2");
+        let (old, new) = charon.migrates("net", initiator);
+        charon.establishes(new, &[]);
+        let status = charon.status("net");
+        assert_eq!(status.state, ConnectionState::Established);
+        assert_eq!(charon.initiate("net"), [], "its CHILD_SA is up");
+        assert_eq!(charon.deletes(old), [], "its place is taken");
+        assert_eq!(charon.history(), []);
+        assert_eq!(charon.dies("net"), [to("10.0.0.2", &["data"])]);
+    }
+}
+
+#[test]
+fn a_reauthentication_that_is_not_answered() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let (old, new) = charon.migrates("net", true);
+    assert_eq!(charon.unreachable(new), [to("10.0.0.2", &["data"])]);
+    let abandoned = charon
+        .take_done()
+        .into_iter()
+        .any(|action| matches!(action, Action::Abandon { ike_sa: Some(id), .. } if id == old));
+    assert!(abandoned, "charon would keep the old one");
+    assert_eq!(charon.destroys(old), []);
+}
+
+#[test]
+fn a_gateway_that_shuts_down_closes_the_child_sas_first() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data", "voice"]);
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    charon.child_down(sa, "data");
+    assert_eq!(
+        charon.peer_deletes("net"),
+        [to("10.0.0.2", &["data"])],
+        "what was up, and nothing else"
+    );
+}
+
+#[test]
+fn a_child_sa_that_was_closed_long_before_the_ike_sa_stays_away() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data", "voice"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data", "voice"]);
+    charon.child_down(sa, "data");
+    charon.advance(Duration::from_secs(60));
+    assert_eq!(charon.peer_deletes("net"), [to("10.0.0.2", &["voice"])]);
+}
+
+#[test]
+fn a_child_sa_that_is_refused_without_a_word() {
+    let policy = FailoverPolicy {
+        on_child_failure: true,
+        ..FailoverPolicy::default()
+    };
+    let mut charon = Charon::default();
+    charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], policy);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &[]);
+    assert_eq!(charon.advance(Duration::from_millis(9999)), []);
+    assert_eq!(
+        charon.advance(Duration::from_millis(1)),
+        [to("10.0.0.2", &["data"])]
+    );
+    assert_eq!(charon.history()[0].reason, Reason::ChildFailed);
+}
