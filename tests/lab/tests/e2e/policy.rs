@@ -10,7 +10,7 @@ use serde_json::{json, Value};
 use crate::{expect_failover, ike_sa, wait_state, Tunnel};
 
 /// Connection `net` over gateways 11 and 12 with options of its own, and with a policy.
-fn net_with(options: &Value, policy: &Value) -> Value {
+pub(crate) fn net_with(options: &Value, policy: &Value) -> Value {
     let mut config = net(&[11, 12]);
     let connection = config["connections"]["net"]
         .as_object_mut()
@@ -21,7 +21,7 @@ fn net_with(options: &Value, policy: &Value) -> Value {
 }
 
 /// How many IKE_SAs charon has.
-fn ike_sas(client: &Client) -> usize {
+pub(crate) fn ike_sas(client: &Client) -> usize {
     let list = client.swanctl(&["--list-sas"]);
     list.lines()
         .filter(|line| line.contains("IKEv") && !line.starts_with(' '))

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use extsock_lab::{net, wait, ClientOptions, Gateway, GatewayOptions, Lab};
+use extsock_lab::{net, wait, Gateway, Lab};
 use serde_json::{json, Value};
 
 use super::{told, with_child, Hosts};
@@ -115,24 +115,21 @@ fn dead_gateway_is_noticed_by_an_ike_sa_rekeying_with(dpd_action: &str) {
     let mut tunnel = Tunnel::loaded(&config).initiate();
     tunnel.gateway_1.kill();
     tunnel.client.swanctl(&["--rekey", "--ike", "net"]);
+    tunnel.client.wait_log("initiating IKE_SA net[2]");
     tunnel.fails_over("dpd_timeout");
     // The half-made successor causes nothing of its own.
     tunnel.stays_so();
 }
 
-/// With a gateway 1 that takes its time with requests of an exchange type.
-fn slow_to_answer(settings: &'static str) -> Tunnel {
-    let hosts = Hosts {
-        gateway_1: GatewayOptions::with_settings(settings),
-        ..Hosts::default()
-    };
-    Tunnel::loaded_at(hosts, &net_without_dpd()).initiate()
+/// Up, and to lose a gateway 1 that was asked, but did not yet answer.
+fn with_delay(settings: &'static str) -> Tunnel {
+    Tunnel::loaded_at(Hosts::with_gateway_1(settings), &net_without_dpd()).initiate()
 }
 
 #[test]
 fn gateway_dies_while_it_answers_an_ike_sa_rekeying() {
-    // CREATE_CHILD_SA.
-    let mut tunnel = slow_to_answer("receive_delay = 10000\n receive_delay_type = 36");
+    // CREATE_CHILD_SA requests.
+    let mut tunnel = with_delay("receive_delay = 10000\n receive_delay_type = 36");
     tunnel.client.swanctl(&["--rekey", "--ike", "net"]);
     tunnel.gateway_1.wait_log("using receive delay");
     tunnel.gateway_1.kill();
@@ -142,8 +139,8 @@ fn gateway_dies_while_it_answers_an_ike_sa_rekeying() {
 
 #[test]
 fn gateway_dies_before_it_answers_the_deletion_of_the_rekeyed_ike_sa() {
-    // INFORMATIONAL.
-    let mut tunnel = slow_to_answer("receive_delay = 10000\n receive_delay_type = 37");
+    // INFORMATIONAL requests.
+    let mut tunnel = with_delay("receive_delay = 10000\n receive_delay_type = 37");
     tunnel.client.swanctl(&["--rekey", "--ike", "net"]);
     tunnel.control.wait_event("ike_rekey");
     tunnel.gateway_1.wait_log("using receive delay");
@@ -159,6 +156,30 @@ fn gateway_dies_before_it_answers_the_deletion_of_the_rekeyed_ike_sa() {
     // The successor's own request is.
     tunnel.control.ok("START_DPD net");
     tunnel.fails_over("dpd_timeout");
+}
+
+#[test]
+fn dead_gateway_is_noticed_by_a_reauthentication() {
+    let mut tunnel = Tunnel::loaded(&net_without_dpd()).initiate();
+    tunnel.gateway_1.kill();
+    let reauthenticate = ["--rekey", "--ike", "net", "--reauth"];
+    tunnel.client.swanctl(&reauthenticate);
+    // The old IKE_SA is deleted, if only by us, and the new one finds nobody.
+    tunnel.fails_over("peer_unreachable");
+    tunnel.stays_so();
+}
+
+#[test]
+fn liveness_check_while_the_ike_sa_is_rekeyed() {
+    let config = net_with(
+        &json!({"dpd_delay": 0}),
+        &json!({"liveness_interval": "0.5s", "liveness_timeout": "0.5s"}),
+    );
+    let mut tunnel = Tunnel::loaded(&config).initiate();
+    tunnel.gateway_1.kill();
+    tunnel.client.swanctl(&["--rekey", "--ike", "net"]);
+    tunnel.fails_over("liveness_timeout");
+    tunnel.stays_so();
 }
 
 #[test]
@@ -203,17 +224,8 @@ fn gateway_shuts_down_with(close_action: &str) {
 
 #[test]
 fn gateway_deletes_one_of_two_ike_sas() {
-    let mut tunnel = Tunnel::loaded_at(
-        Hosts {
-            client: ClientOptions {
-                settings: "reuse_ikesa = no".to_owned(),
-                ..ClientOptions::default()
-            },
-            ..Hosts::default()
-        },
-        &net(&[11, 12]),
-    )
-    .initiate();
+    let mut tunnel =
+        Tunnel::loaded_at(Hosts::with_client("reuse_ikesa = no"), &net(&[11, 12])).initiate();
     tunnel.client.swanctl(&["--initiate", "--child", "net2"]);
     assert_eq!(ike_sas(&tunnel.client), 2);
     tunnel.gateway_1.swanctl(&["--terminate", "--ike-id", "1"]);
@@ -230,20 +242,10 @@ fn gateway_deletes_one_of_two_ike_sas() {
 
 #[test]
 fn gateway_deletes_the_ike_sa_while_another_one_comes_up() {
-    // IKE_AUTH. Charon is patient enough for it.
+    // IKE_AUTH takes its time, for which charon is patient enough.
     let slow = "reuse_ikesa = no\n retransmit_tries = 10\n \
                 receive_delay = 2000\n receive_delay_type = 35";
-    let mut tunnel = Tunnel::loaded_at(
-        Hosts {
-            client: ClientOptions {
-                settings: slow.to_owned(),
-                ..ClientOptions::default()
-            },
-            ..Hosts::default()
-        },
-        &net_without_dpd(),
-    )
-    .initiate();
+    let mut tunnel = Tunnel::loaded_at(Hosts::with_client(slow), &net_without_dpd()).initiate();
     let detached = ["--initiate", "--child", "net2", "--timeout", "-1"];
     tunnel.client.swanctl(&detached);
     wait::until("gateway 1 has answered both", || {
@@ -252,10 +254,15 @@ fn gateway_deletes_the_ike_sa_while_another_one_comes_up() {
     });
     tunnel.gateway_1.swanctl(&["--terminate", "--ike-id", "1"]);
     tunnel.control.wait_event("ike_sa_down");
-    assert!(ike_sa(&tunnel.client, "net").contains("CONNECTING"));
+    wait::until("the other one is left", || {
+        (ike_sas(&tunnel.client) == 1).then_some(())
+    });
+    let other = ike_sa(&tunnel.client, "net");
+    assert!(other.contains("CONNECTING"), "{other}");
     tunnel.control.wait_event("ike_sa_up");
     tunnel.settles_at("192.168.7.11");
     tunnel.stays_so();
+    assert!(told(&tunnel.control).is_empty());
 }
 
 #[test]
@@ -280,7 +287,9 @@ fn gateway_deletes_the_ike_sa_while_an_operator_switches() {
     assert_eq!(established["gateway"], gateway_3.address());
     client.ping("10.2.0.1");
     assert_eq!(told(&control), ["operator", "peer_unreachable"]);
-    assert_eq!(ike_sas(&client), 1);
+    wait::until("one IKE_SA is left", || {
+        (ike_sas(&client) == 1).then_some(())
+    });
 }
 
 /// Every probe is one: nothing else makes charon send INFORMATIONAL requests here.

@@ -9,7 +9,7 @@ mod operator;
 
 use std::time::Duration;
 
-use extsock_lab::{wait, ClientOptions, Extsock, GatewayOptions, Lab};
+use extsock_lab::{connection, net, wait, ClientOptions, Extsock, GatewayOptions, Lab};
 use serde_json::Value;
 
 use crate::policy::ike_sas;
@@ -21,6 +21,43 @@ struct Hosts {
     gateway_1: GatewayOptions,
     gateway_2: GatewayOptions,
     client: ClientOptions,
+}
+
+impl Hosts {
+    /// Gateway 1 with lines of the section `charon` in strongswan.conf.
+    fn with_gateway_1(settings: &'static str) -> Self {
+        Self {
+            gateway_1: GatewayOptions::with_settings(settings),
+            ..Self::default()
+        }
+    }
+
+    /// The client with lines of the section `charon` in strongswan.conf.
+    fn with_client(settings: &str) -> Self {
+        Self {
+            client: ClientOptions {
+                settings: settings.to_owned(),
+                ..ClientOptions::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// For connections with CHILD_SAs `net2` and `net3`.
+    fn with_two_networks() -> Self {
+        Self {
+            gateway_1: two_networks(),
+            gateway_2: two_networks(),
+            ..Self::default()
+        }
+    }
+}
+
+fn two_networks() -> GatewayOptions {
+    GatewayOptions {
+        networks: vec![2, 3],
+        ..GatewayOptions::default()
+    }
 }
 
 impl Tunnel {
@@ -103,6 +140,13 @@ fn told(control: &Extsock) -> Vec<String> {
     let started = control.events_named("failover_started");
     let reasons = started.iter().map(|event| event["reason"].as_str());
     reasons.map(|r| r.unwrap_or_default().to_owned()).collect()
+}
+
+/// Connection `net` with CHILD_SAs `net2` and `net3`.
+fn net_with_two_child_sas(gateways: &[u8]) -> Value {
+    let mut config = net(gateways);
+    config["connections"] = connection("net", gateways, &[2, 3])["connections"].take();
+    config
 }
 
 /// Sets an option of CHILD_SA `net2`.
