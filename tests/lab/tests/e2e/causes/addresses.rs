@@ -81,6 +81,11 @@ fn ranges_subnets_and_any_are_never_chosen() {
     );
 }
 
+#[test]
+fn any_before_the_gateways_is_never_chosen() {
+    never_chosen("%any, 192.168.7.11, 192.168.7.12");
+}
+
 fn never_chosen(remote_addrs: &str) {
     let mut tunnel = there_and_back(remote_addrs, "192.168.7.11", "192.168.7.12");
     let listed = tunnel.control.connection("net");
