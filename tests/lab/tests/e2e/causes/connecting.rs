@@ -298,3 +298,12 @@ fn the_second_of_two_child_sas_is_refused() {
     tunnel.stays_so();
     tunnel.settles_at("192.168.7.11");
 }
+
+#[test]
+fn the_first_of_two_child_sas_is_refused() {
+    let mut tunnel = with_two_child_sas("10.2");
+    tunnel.client.ping("10.3.0.1");
+    tunnel.stays_so();
+    let listed = wait_state(&mut tunnel.control, "established");
+    assert_eq!(listed["active_gateway"], "192.168.7.11");
+}
