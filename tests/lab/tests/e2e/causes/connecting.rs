@@ -207,6 +207,22 @@ fn the_gateways_name_does_not_resolve() {
     tunnel.has_told(&["dpd_timeout", "address_unresolvable"]);
 }
 
+#[test]
+fn charon_cannot_begin() {
+    let mut config = net(&[11, 12]);
+    // A key exchange that no plugin of the lab's provides.
+    config["connections"]["net"]["proposals"] = json!(["aes128-sha256-newhope128"]);
+    let mut tunnel = Tunnel::loaded(&config);
+    tunnel.control.request("INITIATE net");
+    tunnel.client.wait_log("not supported");
+    let started = tunnel.control.wait_event("failover_started");
+    assert_eq!(started["reason"], "initiate_failed");
+    let history = tunnel.control.ok("HISTORY net");
+    let failovers = history["failovers"].as_array().expect("a list");
+    let first = failovers.last().expect("an entry");
+    assert_eq!(first["reason"], "initiate_failed");
+}
+
 pub(super) const OTHER_NETWORK: (&str, &str) =
     ("local_ts = 10.2.0.0/24", "local_ts = 10.22.0.0/24");
 const OTHER_ESP: (&str, &str) = (
