@@ -170,6 +170,19 @@ fn dead_gateway_is_noticed_by_a_reauthentication() {
 }
 
 #[test]
+fn dead_gateway_is_noticed_by_a_reauthentication_that_makes_before_it_breaks() {
+    let hosts = Hosts::with_client("make_before_break = yes");
+    let mut tunnel = Tunnel::loaded_at(hosts, &net(&[11, 12])).initiate();
+    tunnel.gateway_1.kill();
+    let reauthenticate = ["--rekey", "--ike", "net", "--reauth"];
+    tunnel.client.swanctl(&reauthenticate);
+    tunnel.control.wait_event("failover_established");
+    tunnel.settles_at("192.168.7.12");
+    tunnel.has_told(&["dpd_timeout"]);
+    tunnel.stays_so();
+}
+
+#[test]
 fn liveness_check_while_the_ike_sa_is_rekeyed() {
     let config = net_with(
         &json!({"dpd_delay": 0}),
