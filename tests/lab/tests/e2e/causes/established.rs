@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use extsock_lab::{net, wait, Gateway, Lab};
 use serde_json::{json, Value};
 
-use super::{told, with_child, Hosts};
+use super::{net_with_two_child_sas, told, with_child, Hosts};
 use crate::policy::{ike_sas, net_with};
 use crate::{ike_sa, wait_state, Tunnel};
 
@@ -193,6 +193,31 @@ fn liveness_check_while_the_ike_sa_is_rekeyed() {
     tunnel.client.swanctl(&["--rekey", "--ike", "net"]);
     tunnel.fails_over("liveness_timeout");
     tunnel.stays_so();
+}
+
+/// charon restarts one of two CHILD_SAs by itself.
+#[test]
+fn gateway_dies_with_dpd_action_restart_for_one_child_sa() {
+    both_child_sas_come_back("dpd_action", "dpd_timeout", |gateway_1| gateway_1.kill());
+}
+
+#[test]
+fn gateway_shuts_down_with_close_action_start_for_one_child_sa() {
+    both_child_sas_come_back("close_action", "peer_deleted", |gateway_1| {
+        gateway_1.stop();
+    });
+}
+
+fn both_child_sas_come_back(action: &str, reason: &str, lose: impl FnOnce(&mut Gateway)) {
+    let mut config = net_with_two_child_sas(&[11, 12]);
+    config["connections"]["net"]["children"]["net3"][action] = "start".into();
+    let mut tunnel = Tunnel::loaded_at(Hosts::with_two_networks(), &config).initiate();
+    tunnel.client.ping("10.3.0.1");
+    lose(&mut tunnel.gateway_1);
+    tunnel.control.wait_event("failover_established");
+    tunnel.client.ping("10.3.0.1");
+    tunnel.settles_at("192.168.7.12");
+    tunnel.has_told(&[reason]);
 }
 
 #[test]
