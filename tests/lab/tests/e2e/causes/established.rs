@@ -95,6 +95,22 @@ fn dead_gateway_is_noticed_by_a_child_sa_rekeying() {
     }
 }
 
+/// charon does not want to lose the CHILD_SA that it was asked for, and re-establishes the IKE_SA.
+#[test]
+fn dead_gateway_is_noticed_by_a_second_child_sa() {
+    let mut config = net_with_two_child_sas(&[11, 12]);
+    config["connections"]["net"]["dpd_delay"] = 0.into();
+    let mut tunnel = Tunnel::loaded_at(Hosts::with_two_networks(), &config);
+    tunnel.control.ok("INITIATE net net2");
+    tunnel.client.ping("10.2.0.1");
+    tunnel.gateway_1.kill();
+    tunnel.control.ok("INITIATE net net3");
+    tunnel.control.wait_event("failover_established");
+    tunnel.settles_at("192.168.7.12");
+    tunnel.client.ping("10.3.0.1");
+    tunnel.has_told(&["dpd_timeout"]);
+}
+
 #[test]
 fn dead_gateway_is_noticed_by_an_ike_sa_rekeying() {
     dead_gateway_is_noticed_by_an_ike_sa_rekeying_with("none");
@@ -241,6 +257,23 @@ fn gateway_deletes_the_ike_sa_with(close_action: &str) {
     tunnel.gateway_1.swanctl(&["--terminate", "--ike", "segw"]);
     tunnel.fails_over("peer_deleted");
     tunnel.stays_so();
+}
+
+/// As above: charon brings the IKE_SA up again for the CHILD_SA that it was asked for.
+#[test]
+fn gateway_deletes_the_ike_sa_while_a_second_child_sa_comes_up() {
+    let mut hosts = Hosts::with_two_networks();
+    // CREATE_CHILD_SA requests.
+    hosts.gateway_1.settings = "receive_delay = 10000\n receive_delay_type = 36";
+    let mut tunnel = Tunnel::loaded_at(hosts, &net_with_two_child_sas(&[11, 12]));
+    tunnel.control.ok("INITIATE net net2");
+    tunnel.client.ping("10.2.0.1");
+    tunnel.control.ok("INITIATE net net3");
+    tunnel.gateway_1.wait_log("using receive delay");
+    tunnel.gateway_1.swanctl(&["--terminate", "--ike", "segw"]);
+    tunnel.client.wait_log("received DELETE for IKE_SA net[1]");
+    tunnel.fails_over("peer_deleted");
+    tunnel.client.ping("10.3.0.1");
 }
 
 #[test]
