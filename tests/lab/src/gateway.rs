@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut};
 use crate::charon::{Charon, CharonOptions, Sanitizer};
 use crate::config::PSK;
 use crate::namespace::Namespace;
+use crate::{address, address_v6};
 
 /// What a gateway serves.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub struct GatewayOptions {
     pub networks: Vec<u8>,
     /// Gives virtual IPs of this network to its clients.
     pub pool: Option<&'static str>,
+    /// Lines of the section `charon` in strongswan.conf.
+    pub settings: &'static str,
 }
 
 impl Default for GatewayOptions {
@@ -23,11 +26,20 @@ impl Default for GatewayOptions {
         Self {
             networks: vec![2],
             pool: None,
+            settings: "",
         }
     }
 }
 
 impl GatewayOptions {
+    /// With lines of the section `charon` in strongswan.conf.
+    pub fn with_settings(settings: &'static str) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn networks(&self) -> Vec<String> {
         self.networks
             .iter()
@@ -40,23 +52,25 @@ impl GatewayOptions {
 pub struct Gateway {
     charon: Charon,
     address: String,
+    address_v6: String,
     options: GatewayOptions,
 }
 
 impl Gateway {
-    pub(crate) fn start(host: Namespace, address: String, options: GatewayOptions) -> Self {
+    pub(crate) fn start(host: Namespace, number: u8, options: GatewayOptions) -> Self {
         let charon = Charon::new(
             host,
             CharonOptions {
                 plugins: "vici updown".to_owned(),
-                settings: String::new(),
+                settings: options.settings.to_owned(),
                 preload: None,
                 sanitizer: Sanitizer::None,
             },
         );
         let mut gateway = Self {
             charon,
-            address,
+            address: address(number),
+            address_v6: address_v6(number),
             options,
         };
         gateway.restart();
@@ -66,6 +80,11 @@ impl Gateway {
     /// Its address in the segment.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Its IPv6 address in the segment.
+    pub fn address_v6(&self) -> &str {
+        &self.address_v6
     }
 
     /// Starts charon again after [`Charon::kill`] or [`Charon::stop`].
@@ -80,9 +99,17 @@ impl Gateway {
         self.load(&self.swanctl_conf("not the client's secret"));
     }
 
-    /// Reverts [`Self::refuse_authentication`].
+    /// Reverts [`Self::refuse_authentication`] and [`Self::reconfigure`].
     pub fn accept_authentication(&self) {
         self.load(&self.swanctl_conf(PSK));
+    }
+
+    /// Loads its swanctl.conf with one text in it replaced by another, until the next restart.
+    #[track_caller]
+    pub fn reconfigure(&self, text: &str, by: &str) {
+        let conf = self.swanctl_conf(PSK);
+        assert!(conf.contains(text), "no `{text}` in {conf}");
+        self.load(&conf.replace(text, by));
     }
 
     fn swanctl_conf(&self, secret: &str) -> String {
@@ -106,12 +133,13 @@ impl Gateway {
             })
             .collect();
         format!(
-            "connections {{\n segw {{\n version = 2\n mobike = no\n local_addrs = {address}\n \
+            "connections {{\n segw {{\n version = 2\n mobike = no\n local_addrs = {address}, {address_v6}\n \
              proposals = aes128-sha256-modp2048\n {pools}\n \
              local {{\n auth = psk\n id = segw\n }}\n remote {{\n auth = psk\n }}\n \
              children {{\n {children} }}\n }}\n }}\n{pool_section}\
              secrets {{\n ike {{\n secret = \"{secret}\"\n }}\n }}\n",
             address = self.address,
+            address_v6 = self.address_v6,
         )
     }
 }

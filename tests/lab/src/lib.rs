@@ -16,6 +16,7 @@ mod extsock;
 mod gateway;
 mod namespace;
 mod ping;
+mod responder;
 pub mod wait;
 
 pub use charon::{Charon, Sanitizer};
@@ -24,10 +25,12 @@ pub use config::{connection, net, PSK};
 pub use extsock::{Event, Extsock};
 pub use gateway::{Gateway, GatewayOptions};
 pub use ping::{Answered, Pings};
+pub use responder::Responder;
 
 use namespace::Namespace;
 
-/// The Ethernet segment that the hosts of one test share.
+/// The Ethernet segment that the hosts of one test share: 192.168.7.0/24 and fd00:7::/64, in which
+/// host 11 is 192.168.7.11 and fd00:7::b.
 pub struct Lab {
     switch: Namespace,
 }
@@ -48,9 +51,14 @@ impl Lab {
 
     /// Starts gateway 192.168.7.`number`.
     pub fn gateway_with(&self, number: u8, options: GatewayOptions) -> Gateway {
-        let address = format!("192.168.7.{number}");
         let host = self.host(&format!("gateway {number}"), number, &options.networks());
-        Gateway::start(host, address, options)
+        Gateway::start(host, number, options)
+    }
+
+    /// Starts 192.168.7.`number`, which answers every IKE_SA_INIT request with one error notify.
+    pub fn responder(&self, number: u8, notify: u16) -> Responder {
+        let host = self.host(&format!("responder {number}"), number, &[]);
+        Responder::start(host, notify)
     }
 
     /// Starts the client, 192.168.7.1, with the plugin.
@@ -83,11 +91,23 @@ impl Lab {
              link set port{number} master bridge up",
             pid = host.pid(),
         ));
-        let mut batch = format!("addr add 192.168.7.{number}/24 dev eth0\nlink set eth0 up");
+        let mut batch = format!(
+            "addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\nlink set eth0 up",
+            address(number),
+            address_v6(number),
+        );
         for address in loopback {
             batch.push_str(&format!("\naddr add {address} dev lo"));
         }
         host.ip(&batch);
         host
     }
+}
+
+fn address(number: u8) -> String {
+    format!("192.168.7.{number}")
+}
+
+fn address_v6(number: u8) -> String {
+    format!("fd00:7::{number:x}")
 }

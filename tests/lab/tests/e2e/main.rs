@@ -2,6 +2,7 @@
 
 //! End-to-end tests: real charons, real packets, one test for each situation.
 
+mod causes;
 mod configuration;
 mod failover;
 mod lab;

@@ -10,7 +10,7 @@ use serde_json::{json, Value};
 use crate::{expect_failover, ike_sa, ike_sas, wait_state, Tunnel};
 
 /// Connection `net` over gateways 11 and 12 with options of its own, and with a policy.
-pub fn net_with(options: &Value, policy: &Value) -> Value {
+pub(crate) fn net_with(options: &Value, policy: &Value) -> Value {
     let mut config = net(&[11, 12]);
     let connection = config["connections"]["net"]
         .as_object_mut()
