@@ -137,6 +137,7 @@ impl Listener for EventListener {
             ike_sa: ike_sa.id().0,
             tunnel,
             up,
+            more: ike_sa.tasks().more_children(),
         });
     }
 

@@ -111,11 +111,16 @@ impl IkeSa<'_> {
                 .filter(|address| !address.is_unspecified()),
             initiator: self.is_initiator(),
             state: self.state(),
-            tasks: Tasks {
-                active: self.tasks(sys::task_queue_t::TASK_QUEUE_ACTIVE),
-                passive: self.tasks(sys::task_queue_t::TASK_QUEUE_PASSIVE),
-                queued: self.tasks(sys::task_queue_t::TASK_QUEUE_QUEUED),
-            },
+            tasks: self.tasks(),
+        }
+    }
+
+    /// What it is busy with.
+    pub fn tasks(&self) -> Tasks {
+        Tasks {
+            active: self.queue(sys::task_queue_t::TASK_QUEUE_ACTIVE),
+            passive: self.queue(sys::task_queue_t::TASK_QUEUE_PASSIVE),
+            queued: self.queue(sys::task_queue_t::TASK_QUEUE_QUEUED),
         }
     }
 
@@ -189,7 +194,7 @@ impl IkeSa<'_> {
         }
     }
 
-    fn tasks(&self, queue: sys::task_queue_t::Type) -> Vec<Task> {
+    fn queue(&self, queue: sys::task_queue_t::Type) -> Vec<Task> {
         // SAFETY: valid for the callback; the tasks belong to the IKE_SA, and nothing changes its
         // queues while the enumerator lives.
         unsafe {
@@ -397,6 +402,7 @@ fn task(raw: sys::task_type_t::Type) -> Task {
         t::TASK_IKE_VERIFY_PEER_CERT => Task::IkeVerifyPeerCert,
         t::TASK_ISAKMP_DELETE => Task::IsakmpDelete,
         t::TASK_INFORMATIONAL => Task::Informational,
+        t::TASK_CHILD_CREATE | t::TASK_QUICK_MODE => Task::ChildCreate,
         _ => Task::Other,
     }
 }

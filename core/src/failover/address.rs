@@ -70,6 +70,12 @@ impl AddressList {
         self.gateways.is_empty()
     }
 
+    /// Whether this gateway is the first of all entries: the one that charon tries by itself. It takes the
+    /// first that is a host, also `%any`, to which it cannot initiate (`ike_cfg.c`, `resolve()`).
+    pub fn is_first_entry(&self, gateway: &str) -> bool {
+        self.text.split(',').next() == Some(gateway)
+    }
+
     /// The gateway at a position.
     pub fn get(&self, position: usize) -> Option<&Gateway> {
         self.gateways.get(position)
@@ -254,6 +260,17 @@ mod tests {
             select_next_segw(list, "10.0.0.2").as_deref(),
             Some("10.0.0.1")
         );
+    }
+
+    #[test]
+    fn what_charon_tries_by_itself() {
+        assert!(AddressList::parse("10.0.0.1, 10.0.0.2").is_first_entry("10.0.0.1"));
+        for list in ["%any,10.0.0.1", "::,10.0.0.1", "10.0.0.2,10.0.0.1"] {
+            assert!(
+                !AddressList::parse(list).is_first_entry("10.0.0.1"),
+                "{list}"
+            );
+        }
     }
 
     #[test]

@@ -82,6 +82,12 @@ pub(super) struct Attempt {
     pub own: Option<bool>,
     /// Its IKE_SA, once charon has told of one.
     pub ike_sa: Option<u32>,
+    /// Whether charon was done with beginning it.
+    pub reported: bool,
+    /// Its IKE_SA ended without a reason before that.
+    pub ended: bool,
+    /// charon made it by itself when that gateway failed, which is still to be told.
+    pub untold: Option<Failure>,
 }
 
 impl Attempt {
@@ -93,6 +99,9 @@ impl Attempt {
             since: now,
             own: None,
             ike_sa: None,
+            reported: false,
+            ended: false,
+            untold: None,
         }
     }
 
@@ -119,6 +128,8 @@ pub(super) struct Sa {
     pub phase: Phase,
     /// Prepared to replace another one, and not yet initiated.
     pub created: bool,
+    /// charon made it in place of another one, with some of the CHILD_SAs.
+    pub replacement: bool,
     /// Reported down: what happens to its CHILD_SAs from here on is a consequence.
     pub down: bool,
     /// Its CHILD_SAs that are up.
@@ -164,6 +175,7 @@ impl Sa {
             remote: None,
             phase: Phase::Connecting,
             created: false,
+            replacement: false,
             down: false,
             children: BTreeSet::new(),
             seen: Seen::default(),
@@ -274,14 +286,16 @@ impl Connection {
 
     /// The attempt of that number.
     pub fn attempt(&mut self, number: u64) -> Option<&mut Attempt> {
+        self.attempts().find(|attempt| attempt.number == number)
+    }
+
+    /// The one to bring it up, and an operator's switch.
+    pub fn attempts(&mut self) -> impl Iterator<Item = &mut Attempt> {
         let connecting = match &mut self.state {
             State::Connecting(attempt) => Some(attempt),
             _ => None,
         };
-        connecting
-            .into_iter()
-            .chain(&mut self.switch)
-            .find(|attempt| attempt.number == number)
+        connecting.into_iter().chain(&mut self.switch)
     }
 
     /// The gateway of an IKE_SA with the connection's own configuration. charon itself takes the first

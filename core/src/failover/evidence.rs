@@ -73,6 +73,8 @@ pub enum Evidence {
         tunnel: Tunnel,
         /// Whether it came up.
         up: bool,
+        /// Whether more CHILD_SAs are to be made on the IKE_SA.
+        more: bool,
     },
     /// A CHILD_SA was replaced by rekeying (`child_rekey`).
     ChildRekey {
@@ -166,6 +168,11 @@ pub struct Tasks {
 }
 
 impl Tasks {
+    /// Whether CHILD_SAs are to be made after the one that is being made.
+    pub fn more_children(&self) -> bool {
+        self.queued.contains(&Task::ChildCreate)
+    }
+
     /// Whether it does nothing and has nothing to do.
     pub fn is_empty(&self) -> bool {
         self.active.is_empty() && self.passive.is_empty() && self.queued.is_empty()
@@ -189,6 +196,8 @@ pub enum Task {
     IsakmpDelete,
     /// An IKEv1 informational exchange.
     Informational,
+    /// Make a CHILD_SA; IKEv1's quick mode.
+    ChildCreate,
     /// Anything else.
     Other,
 }

@@ -171,12 +171,18 @@ impl Charon {
     }
 
     pub fn child_up(&mut self, id: u32, child: &str) {
+        self.child_comes_up(id, child);
+    }
+
+    /// As above, with what is initiated then.
+    pub fn child_comes_up(&mut self, id: u32, child: &str) -> Vec<Initiation> {
         let tunnel = self.tunnel(id, child);
         self.reports_evidence(Evidence::ChildUpdown {
             ike_sa: id,
             tunnel,
             up: true,
-        });
+            more: false,
+        })
     }
 
     pub fn child_down(&mut self, id: u32, child: &str) {
@@ -185,7 +191,18 @@ impl Charon {
             ike_sa: id,
             tunnel,
             up: false,
+            more: false,
         });
+    }
+
+    /// Another CHILD_SA is to be made after the present one.
+    pub fn queues_child(&mut self, id: u32) {
+        self.ike_sa_mut(id).tasks.queued.push(Task::ChildCreate);
+    }
+
+    /// It is being made.
+    pub fn begins_child(&mut self, id: u32) {
+        self.ike_sa_mut(id).tasks.queued.clear();
     }
 
     /// The IKE_SA stays, but its CHILD_SA failed.

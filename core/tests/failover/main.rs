@@ -252,8 +252,58 @@ fn terminated_while_connecting() {
     let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
     charon.initiate("net");
     let sa = charon.begins("net");
+    assert_eq!(charon.begun("net"), []);
     assert_eq!(charon.destroys(sa), []);
     assert_eq!(charon.status("net").state, ConnectionState::Down);
+
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    assert_eq!(charon.destroys(sa), []);
+    assert_eq!(charon.begun("net"), [], "no less if this is told last");
+    assert_eq!(charon.status("net").state, ConnectionState::Down);
+}
+
+#[test]
+fn charon_refuses_to_begin_when_the_ike_sa_is_there() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    assert_eq!(charon.destroys(sa), []);
+    assert_eq!(charon.cannot_begin("net"), [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::InitiateFailed);
+}
+
+#[test]
+fn a_list_that_begins_with_what_cannot_be_initiated_to() {
+    let mut charon = Charon::with("net", "%any,10.0.0.1,10.0.0.2", &["data"]);
+    let [initiation] = &charon.initiate("net")[..] else {
+        panic!("one initiation")
+    };
+    assert_eq!(initiation.gateway, "10.0.0.1");
+    assert!(!initiation.own, "charon would take %any");
+    charon.terminate("net");
+
+    // charon itself gives up at once.
+    let begun = charon.unresolvable_with("net", "%any,10.0.0.1,10.0.0.2");
+    assert_eq!(begun[0].gateway, "10.0.0.1", "which was not tried");
+    assert_eq!(charon.history(), []);
+}
+
+#[test]
+fn the_first_of_two_child_sas_is_refused() {
+    let policy = FailoverPolicy {
+        on_child_failure: true,
+        ..FailoverPolicy::default()
+    };
+    let mut charon = Charon::default();
+    charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data", "voice"], policy);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &[]);
+    charon.queues_child(sa);
+    assert_eq!(charon.child_fails(sa), [], "another one is to come");
+    charon.begins_child(sa);
+    assert_eq!(charon.child_fails(sa)[0].gateway, "10.0.0.2", "none came");
 }
 
 #[test]

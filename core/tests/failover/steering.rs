@@ -94,6 +94,39 @@ fn charon_replaces_a_dead_ike_sa() {
 }
 
 #[test]
+fn child_sas_that_charon_does_not_restart_come_back_too() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data", "voice"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data", "voice"]);
+    let new = charon.led_from("net", "10.0.0.2");
+    charon.establishes(new, &[]);
+    let [missing] = &charon.child_comes_up(new, "voice")[..] else {
+        panic!("one more CHILD_SA")
+    };
+    assert_eq!(missing.children, ["data"]);
+    assert_eq!(charon.child_comes_up(new, "data"), []);
+}
+
+#[test]
+fn a_failover_that_charon_makes_of_a_removed_connection_is_not_told() {
+    let mut charon = Charon::default();
+    let sa = charon.begins("site");
+    charon.establishes(sa, &["data"]);
+    charon.take_events();
+    charon.edited = Some(None);
+    charon.led_from("site", "10.0.0.2");
+    let told = charon.take_events();
+    assert!(
+        !told
+            .iter()
+            .any(|event| matches!(event, Event::FailoverStarted { .. })),
+        "{told:?}"
+    );
+    assert_eq!(charon.history(), []);
+}
+
+#[test]
 fn its_replacement_fails_too() {
     let mut charon = established("10.0.0.1,10.0.0.2,10.0.0.3");
     let new = charon.led_from("net", "10.0.0.2");

@@ -155,6 +155,7 @@ impl Charon {
             ike_sa: id,
             tunnel,
             up,
+            more: false,
         });
     }
 

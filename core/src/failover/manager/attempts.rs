@@ -63,7 +63,7 @@ impl FailoverManager {
                 .is_some_and(|sa| sa.name == name),
             // charon would take another IKE_SA with the connection's own configuration for the new one.
             None => {
-                connection.gateways.first().as_ref() == Some(&begun.gateway)
+                connection.gateways.list().is_first_entry(&begun.gateway)
                     && begun.address.is_none()
                     && connection.live_sa().is_none()
             }
@@ -95,10 +95,12 @@ impl FailoverManager {
         let Some(connection) = self.connections.get_mut(name) else {
             return step.into_actions();
         };
-        let Some(ike_sa) = connection.attempt(attempt).map(|attempt| attempt.ike_sa) else {
+        let Some(known) = connection.attempt(attempt) else {
             return step.into_actions();
         };
-        match ike_sa {
+        known.reported = true;
+        let known = known.clone();
+        match known.ike_sa {
             Some(id) => {
                 let late: Vec<String> = connection
                     .children_to_initiate()
@@ -109,6 +111,7 @@ impl FailoverManager {
                     step.initiate_children(name, id, late);
                 }
             }
+            None if begun && known.ended => self.attempt_ended(name, attempt, &mut step),
             None if !begun => {
                 self.attempt_failed(name, attempt, Reason::InitiateFailed, &mut step);
             }

@@ -75,15 +75,33 @@ impl FailoverManager {
         }
         match gateways {
             Some(gateways) => {
+                self.tell_untold(name, &mut step);
                 self.follow(name, gateways, &mut step);
                 if let State::Checking(failure) = self.connection(name).state.clone() {
                     self.fail_over(name, failure, &mut step);
                 }
                 self.conclude_step(name, &mut step);
             }
-            None => self.forget(name, &mut step),
+            None => self.vanished(name, &mut step),
         }
         step.into_actions()
+    }
+
+    /// Others removed the configuration. An IKE_SA that charon keeps up by itself is still watched: when
+    /// it ends, the configuration may be back.
+    fn vanished(&mut self, name: &str, step: &mut Step) {
+        let connection = self.connection(name);
+        if !connection.foreign || connection.live_sa().is_none() {
+            return self.forget(name, step);
+        }
+        connection.retries = 0;
+        connection.outage_since = None;
+        for attempt in connection.attempts() {
+            attempt.untold = None;
+        }
+        let switch = connection.switch.take();
+        self.drop_switch(name, switch, step);
+        self.conclude_step(name, step);
     }
 
     /// Others may have changed the addresses of their connection, also in the middle of an outage, which

@@ -365,8 +365,33 @@ impl FailoverManager {
             return;
         }
         let owner = self.ike_sas[&ike_sa.id].clone();
-        self.child_failed(&owner, ike_sa.id, step);
+        if !ike_sa.tasks.more_children() {
+            self.child_failed(&owner, ike_sa.id, step);
+            self.complete_children(ike_sa.id, step);
+        }
         self.conclude_step(&owner, step);
+    }
+
+    /// charon is done with the CHILD_SAs that it makes by itself in place of others: the rest of what
+    /// is wanted.
+    pub(super) fn complete_children(&mut self, ike_sa: u32, step: &mut Step) {
+        let Some(sa) = self
+            .sa(ike_sa)
+            .filter(|sa| sa.replacement && sa.phase == Phase::Up)
+        else {
+            return;
+        };
+        sa.replacement = false;
+        let present = sa.children.clone();
+        let name = self.ike_sas[&ike_sa].clone();
+        let wanted = self.connection(&name).wanted.iter();
+        let missing: Vec<String> = wanted
+            .filter(|child| !present.contains(*child))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            step.initiate_children(&name, ike_sa, missing);
+        }
     }
 
     /// A CHILD_SA did not come up. Without any, the IKE_SA may be of no use.
@@ -413,6 +438,18 @@ impl FailoverManager {
         // charon could not begin with what was to replace another one.
         let begun = || sa.created.then_some(Reason::InitiateFailed);
         let reason = verdict(&sa.seen, ike_sa).or_else(begun);
+        let unexplained = reason.is_none() && !sa.seen.lacks_credentials();
+        let beginning = connection.attempts().find(|attempt| {
+            let begun = attempt.own.is_some() && !attempt.reported;
+            attempt.ike_sa == Some(ike_sa.id) && begun && unexplained
+        });
+        if let Some(attempt) = beginning {
+            // Whether charon refused to begin is about to be reported.
+            attempt.ike_sa = None;
+            attempt.ended = true;
+            self.conclude_step(&name, step);
+            return;
+        }
         if sa.seen.lacks_credentials() && !self.shutting_down {
             step.report(
                 &name,
@@ -439,7 +476,15 @@ impl FailoverManager {
                         // charon, or an operator by other means, initiated it.
                         connection.afresh(step.now);
                     }
-                    self.lost(&name, &sa.gateway, reason, step);
+                    let first = connection.gateways.first().filter(|_| {
+                        let tried = connection.gateways.list().is_first_entry(&sa.gateway);
+                        reason == Reason::AddressUnresolvable && ike_sa.name == name && !tried
+                    });
+                    match first {
+                        // charon took an entry before it that cannot be initiated to.
+                        Some(first) => self.start_attempt(&name, first, step),
+                        None => self.lost(&name, &sa.gateway, reason, step),
+                    }
                 }
                 None if connection.state == State::Exhausted => {}
                 None => self.ended(&name, step),

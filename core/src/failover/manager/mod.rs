@@ -116,8 +116,16 @@ impl FailoverManager {
                 Some(old) => self.led_from(old, &ike_sa, gateway, &mut step),
             },
             Evidence::Received { ike_sa } => self.heard(ike_sa, &mut step),
-            Evidence::ChildUpdown { ike_sa, tunnel, up } => {
+            Evidence::ChildUpdown {
+                ike_sa,
+                tunnel,
+                up,
+                more,
+            } => {
                 self.child_updown(ike_sa, tunnel, up, &mut step);
+                if up && !more {
+                    self.complete_children(ike_sa, &mut step);
+                }
             }
             Evidence::ChildRekey { ike_sa, old, new } => {
                 step.publish(Event::ChildRekey {

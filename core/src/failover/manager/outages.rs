@@ -40,6 +40,8 @@ impl FailoverManager {
             return;
         }
 
+        self.tell_untold(name, step);
+        let connection = self.connection(name);
         let before = std::mem::replace(&mut connection.state, State::Established(id));
         connection.active = Some(gateway);
         match before {
@@ -159,6 +161,16 @@ impl FailoverManager {
         }
     }
 
+    /// The attempt, which may be an operator's switch, ended for a reason that is not the gateway's.
+    pub(super) fn attempt_ended(&mut self, name: &str, number: u64, step: &mut Step) {
+        let switch = self.connection(name).switch.as_ref();
+        if switch.is_some_and(|switch| switch.number == number) {
+            self.switch_failed(name, Reason::Operator, step);
+        } else {
+            self.ended(name, step);
+        }
+    }
+
     /// The attempt took too long.
     pub(super) fn attempt_timed_out(&mut self, name: &str, attempt: &Attempt, step: &mut Step) {
         let connection = self.connection(name);
@@ -175,6 +187,7 @@ impl FailoverManager {
 
     /// The gateway failed: what comes next depends on a configuration that others may have changed.
     pub(super) fn failed(&mut self, name: &str, from: &str, reason: Reason, step: &mut Step) {
+        self.tell_untold(name, step);
         let connection = self.connection(name);
         connection.outage_since.get_or_insert(step.now.monotonic);
         // What charon waits for at that gateway in vain.

@@ -3,7 +3,7 @@
 //! charon retries or re-establishes an IKE_SA by itself: where it is led.
 
 use super::{FailoverManager, Step};
-use crate::failover::connection::{Connection, Phase, State};
+use crate::failover::connection::{Connection, Failure, Phase, State};
 use crate::failover::evidence::IkeSa;
 use crate::failover::history::Outcome;
 use crate::failover::verdict::{going_on, Reason};
@@ -61,6 +61,7 @@ impl FailoverManager {
         if let Some(sa) = connection.ike_sas.get_mut(&new.id) {
             sa.gateway.clone_from(&gateway);
             sa.created = true;
+            sa.replacement = true;
         }
         let current = match &connection.state {
             State::Established(id) => *id == old,
@@ -87,13 +88,44 @@ impl FailoverManager {
         reason: Reason,
         step: &mut Step,
     ) {
+        self.tell_untold(name, step);
         let connection = self.connection(name);
         connection.gateways.failed(from, reason, None);
         connection.retries += 1;
-        let retries = connection.retries;
-        self.history.conclude(name, Outcome::Failed(reason), None);
-        self.record(name, from, &to, reason, retries, step);
+        let foreign = connection.foreign;
+        let failure = Failure {
+            gateway: from.to_owned(),
+            reason,
+            at: step.now.monotonic,
+        };
         self.connecting_to(name, to, ike_sa, step);
+        if let State::Connecting(attempt) = &mut self.connection(name).state {
+            attempt.untold = Some(failure);
+        }
+        if foreign {
+            step.check(name);
+        } else {
+            self.tell_untold(name, step);
+        }
+    }
+
+    /// Tells of the failover that charon made by itself; of a connection that others loaded, when it is
+    /// known that they have not removed it since.
+    pub(super) fn tell_untold(&mut self, name: &str, step: &mut Step) {
+        let connection = self.connection(name);
+        let retries = connection.retries;
+        let State::Connecting(attempt) = &mut connection.state else {
+            return;
+        };
+        let Some(failure) = attempt.untold.take() else {
+            return;
+        };
+        let to = attempt.gateway.clone();
+        let Failure {
+            gateway, reason, ..
+        } = failure;
+        self.history.conclude(name, Outcome::Failed(reason), None);
+        self.record(name, &gateway, &to, reason, retries, step);
     }
 }
 
