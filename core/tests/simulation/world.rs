@@ -666,6 +666,8 @@ impl World {
         if !up || self.answering(&sa.gateway) {
             return;
         }
+        // Its gateway may have left the list long ago.
+        self.disturbed(sa.connection);
         self.charon.alerts(id, Alert::RetransmitSendTimeout);
         if self.connections[sa.connection].persistent {
             let index = sa.connection;
