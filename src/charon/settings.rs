@@ -29,10 +29,9 @@ pub fn setting_number(option: &str, default: f64) -> f64 {
     number(&key(option), default)
 }
 
-/// A time in seconds of charon's own, `charon.retransmit_timeout` for example.
-pub fn charon_seconds(option: &str, default: Duration) -> Duration {
-    let seconds = number(&c_string(&format!("%s.{option}")), default.as_secs_f64());
-    Duration::try_from_secs_f64(seconds).unwrap_or(default)
+/// As [`setting_number`], an option of charon's own.
+pub fn charon_number(option: &str, default: f64) -> f64 {
+    number(&c_string(&format!("%s.{option}")), default)
 }
 
 fn number(key: &CStr, default: f64) -> f64 {

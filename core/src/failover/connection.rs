@@ -10,7 +10,7 @@ use super::action::{Lead, Settings};
 use super::address::Gateway;
 use super::deadlines::Timer;
 use super::gateways::Gateways;
-use super::policy::FailoverPolicy;
+use super::policy::{FailoverPolicy, Retransmission};
 use super::verdict::{Reason, Seen};
 use super::Now;
 use crate::protocol::{ConnectionState, ConnectionStatus, GatewayStatus};
@@ -337,10 +337,9 @@ impl Connection {
         self.gateways.has_alternative(self.active.as_deref())
     }
 
-    /// When it has to be looked at again; `retransmission` is the time after which charon repeats a
-    /// request by itself. A connection without another gateway gains nothing from
+    /// When it has to be looked at again. A connection without another gateway gains nothing from
     /// giving up the one that it has.
-    pub fn deadlines(&self, retransmission: Duration) -> Vec<(Timer, Duration)> {
+    pub fn deadlines(&self, retransmission: Retransmission) -> Vec<(Timer, Duration)> {
         if !self.has_alternative() {
             return Vec::new();
         }
@@ -472,12 +471,13 @@ impl Connection {
 }
 
 /// When a gateway is asked for a sign of life, is asked again, and counts as dead. It is asked again at
-/// thirds of the timeout, so that a lost packet is not its death, unless charon does that earlier.
+/// thirds of the timeout, so that a lost packet is not its death, unless charon does that earlier or
+/// would give up for it.
 fn liveness_deadlines(
     sa: &Sa,
     interval: Duration,
     timeout: Duration,
-    retransmission: Duration,
+    retransmission: Retransmission,
 ) -> Vec<(Timer, Duration)> {
     match sa.asked {
         None => vec![(Timer::Probe, sa.heard.saturating_add(interval))],
@@ -485,7 +485,7 @@ fn liveness_deadlines(
         Some(Asked::Since { first, again }) => {
             let mut deadlines = vec![(Timer::Dead, first.saturating_add(timeout))];
             let next = timeout / 3 * (again + 1);
-            if again < 2 && next < retransmission {
+            if again < retransmission.spare().min(2) && next < retransmission.timeout {
                 deadlines.push((Timer::Probe, first.saturating_add(next)));
             }
             deadlines

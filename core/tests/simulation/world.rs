@@ -13,7 +13,7 @@ use extsock_core::failover::address::AddressList;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 use extsock_core::failover::failover_name;
 use extsock_core::failover::manager::{FailoverManager, Options};
-use extsock_core::failover::policy::{FailoverPolicy, RetryPolicy};
+use extsock_core::failover::policy::{FailoverPolicy, Retransmission, RetryPolicy};
 use extsock_core::failover::Now;
 use extsock_core::protocol::{ConnectionState, Event};
 use fastrand::Rng;
@@ -115,7 +115,7 @@ impl World {
             manager: FailoverManager::new(Options {
                 max_concurrent: MAX_CONCURRENT,
                 history_size: HISTORY,
-                retransmission: Duration::from_secs(4),
+                retransmission: Retransmission::default(),
                 foreign: Some(FailoverPolicy::default()),
             }),
             charon: Charon::default(),

@@ -24,7 +24,7 @@ use super::connection::{Connection, Sa, State};
 use super::deadlines::{Deadlines, Timer};
 use super::evidence::{Evidence, IkeSa};
 use super::history::History;
-use super::policy::FailoverPolicy;
+use super::policy::{FailoverPolicy, Retransmission};
 use super::Now;
 use crate::error::Result;
 use crate::protocol::{ConnectionStatus, Event, Tunnel};
@@ -38,8 +38,8 @@ pub struct Options {
     pub max_concurrent: usize,
     /// How many failovers are remembered.
     pub history_size: usize,
-    /// After what time charon repeats a request that is not answered (`charon.retransmit_timeout`).
-    pub retransmission: Duration,
+    /// When charon repeats a request that is not answered.
+    pub retransmission: Retransmission,
 }
 
 impl Default for Options {
@@ -48,7 +48,7 @@ impl Default for Options {
             foreign: Some(FailoverPolicy::default()),
             max_concurrent: 100,
             history_size: super::history::DEFAULT_SIZE,
-            retransmission: Duration::from_secs(4),
+            retransmission: Retransmission::default(),
         }
     }
 }

@@ -181,8 +181,8 @@ fn dead_gateway_is_noticed_by_a_reauthentication() {
     tunnel.gateway_1.kill();
     let reauthenticate = ["--rekey", "--ike", "net", "--reauth"];
     tunnel.client.swanctl(&reauthenticate);
-    // The old IKE_SA is deleted, if only by us, and the new one finds nobody.
-    tunnel.fails_over("peer_unreachable");
+    // The deletion of the old IKE_SA is not answered.
+    tunnel.fails_over("dpd_timeout");
     tunnel.stays_so();
 }
 
