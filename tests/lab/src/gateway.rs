@@ -16,6 +16,8 @@ pub struct GatewayOptions {
     pub networks: Vec<u8>,
     /// Gives virtual IPs of this network to its clients.
     pub pool: Option<&'static str>,
+    /// What its swanctl.conf has in place of what it would have otherwise: from, to.
+    pub edits: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for GatewayOptions {
@@ -23,11 +25,23 @@ impl Default for GatewayOptions {
         Self {
             networks: vec![2],
             pool: None,
+            edits: Vec::new(),
         }
     }
 }
 
 impl GatewayOptions {
+    /// A gateway that speaks IKEv1.
+    pub fn ikev1() -> Self {
+        Self::default().edited(&[("version = 2", "version = 1")])
+    }
+
+    /// With more [`Self::edits`].
+    pub fn edited(mut self, edits: &[(&'static str, &'static str)]) -> Self {
+        self.edits.extend(edits);
+        self
+    }
+
     pub(crate) fn networks(&self) -> Vec<String> {
         self.networks
             .iter()
@@ -85,6 +99,12 @@ impl Gateway {
         self.load(&self.swanctl_conf(PSK));
     }
 
+    /// Loads its configuration with one more edit, until the next load.
+    #[track_caller]
+    pub fn reload_edited(&self, from: &str, to: &str) {
+        self.load(&edited(self.swanctl_conf(PSK), from, to));
+    }
+
     fn swanctl_conf(&self, secret: &str) -> String {
         let (pools, remote_ts, pool_section) = match self.options.pool {
             Some(network) => (
@@ -105,15 +125,25 @@ impl Gateway {
                 )
             })
             .collect();
-        format!(
+        let conf = format!(
             "connections {{\n segw {{\n version = 2\n mobike = no\n local_addrs = {address}\n \
              proposals = aes128-sha256-modp2048\n {pools}\n \
              local {{\n auth = psk\n id = segw\n }}\n remote {{\n auth = psk\n }}\n \
              children {{\n {children} }}\n }}\n }}\n{pool_section}\
              secrets {{\n ike {{\n secret = \"{secret}\"\n }}\n }}\n",
             address = self.address,
-        )
+        );
+        let edits = &self.options.edits;
+        edits
+            .iter()
+            .fold(conf, |conf, (from, to)| edited(conf, from, to))
     }
+}
+
+#[track_caller]
+fn edited(conf: String, from: &str, to: &str) -> String {
+    assert!(conf.contains(from), "nothing to edit, {from:?}, in {conf}");
+    conf.replace(from, to)
 }
 
 impl Deref for Gateway {

@@ -21,7 +21,7 @@ fn net_with(options: &Value, policy: &Value) -> Value {
 }
 
 /// How many IKE_SAs charon has.
-fn ike_sas(client: &Client) -> usize {
+pub fn ike_sas(client: &Client) -> usize {
     let list = client.swanctl(&["--list-sas"]);
     list.lines()
         .filter(|line| line.contains("IKEv") && !line.starts_with(' '))
