@@ -112,6 +112,16 @@ fn gateway_1_has_another_secret() {
 }
 
 #[test]
+fn gateway_1_has_another_identity() {
+    refused_by_gateway_1(
+        "id = segw",
+        "id = other",
+        "received DELETE for IKE_SA segw",
+        "auth_failed",
+    );
+}
+
+#[test]
 fn gateway_1_has_no_common_proposal() {
     refused_by_gateway_1(
         "\n proposals = aes128-sha256-modp2048",
