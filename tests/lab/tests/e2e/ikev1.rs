@@ -367,6 +367,17 @@ fn reauthentication_when_its_time_has_come() {
 }
 
 #[test]
+fn gateway_dies_right_after_a_reauthentication() {
+    for dpd_action in ["none", "restart"] {
+        let mut tunnel = up(&with_child(&json!({ "dpd_action": dpd_action })));
+        reauthenticate(&tunnel);
+        tunnel.gateway_1.kill();
+        expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+        settled_on_gateway_2(&tunnel.client, &mut tunnel.control);
+    }
+}
+
+#[test]
 fn rekeying_of_the_child_sa() {
     let mut tunnel = up(&json!({}));
     tunnel.client.swanctl(&["--rekey", "--child", "net2"]);
