@@ -378,6 +378,11 @@ fn gateway_dies_right_after_a_reauthentication() {
 }
 
 #[test]
+fn a_reauthentication_is_not_answered() {
+    not_answered(&json!({}), &["--rekey", "--ike", "net", "--reauth"]);
+}
+
+#[test]
 fn rekeying_of_the_child_sa() {
     let mut tunnel = up(&json!({}));
     tunnel.client.swanctl(&["--rekey", "--child", "net2"]);
