@@ -382,6 +382,39 @@ fn a_reauthentication_is_not_answered() {
     not_answered(&json!({}), &["--rekey", "--ike", "net", "--reauth"]);
 }
 
+/// The gateway reauthenticates an IKE_SA that we initiated: in the new one we are the responder.
+fn gateway_reauthenticates() -> Tunnel {
+    let tunnel = up(&json!({}));
+    tunnel
+        .gateway_1
+        .swanctl(&["--rekey", "--ike", "segw", "--reauth"]);
+    tunnel.client.wait_log("IKE_SA net[2] established between");
+    tunnel
+}
+
+#[test]
+fn the_gateway_reauthenticates_and_deletes_the_old_ike_sa() {
+    let tunnel = gateway_reauthenticates();
+    tunnel.gateway_1.swanctl(&["--terminate", "--ike-id", "1"]);
+    tunnel.client.wait_log("received DELETE for IKE_SA net[1]");
+    no_failover(&tunnel.control);
+    assert_eq!(ike_sas(&tunnel.client), 1);
+    tunnel.client.ping("10.2.0.1");
+}
+
+#[test]
+fn the_gateway_reauthenticates_and_dies_later() {
+    let mut tunnel = gateway_reauthenticates();
+    // charon itself deletes it after 10 s.
+    wait::until("the old IKE_SA is gone", || {
+        (ike_sas(&tunnel.client) == 1).then_some(())
+    });
+    assert_eq!(first_failover(&tunnel.control), None);
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    settled_on_gateway_2(&tunnel.client, &mut tunnel.control);
+}
+
 #[test]
 fn rekeying_of_the_child_sa() {
     let mut tunnel = up(&json!({}));
