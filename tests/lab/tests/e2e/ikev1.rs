@@ -166,6 +166,11 @@ fn not_answered(options: &Value, request: &[&str]) {
 }
 
 #[test]
+fn a_rekeying_of_the_child_sa_is_not_answered() {
+    not_answered(&json!({}), &["--rekey", "--child", "net2"]);
+}
+
+#[test]
 fn a_rekeying_of_the_child_sa_is_not_answered_with_dpd_action_restart() {
     not_answered(
         &with_child(&json!({"dpd_action": "restart"})),
