@@ -228,6 +228,29 @@ fn gateway_deletes_the_isakmp_sa_with_close_action_start() {
     gateway_deletes("start");
 }
 
+/// An IKEv1 peer deletes the CHILD_SAs first.
+#[test]
+fn gateway_shuts_down_and_the_child_sa_that_was_asked_for_comes_back() {
+    let two_networks = GatewayOptions {
+        networks: vec![2, 3],
+        ..GatewayOptions::ikev1()
+    };
+    let mut tunnel = up_with(&json!({}), two_networks);
+    let mut config = net_v1(&json!({}));
+    let net3 = extsock_lab::connection("net", &[11], &[3]);
+    config["connections"]["net"]["children"]["net3"] =
+        net3["connections"]["net"]["children"]["net3"].clone();
+    tunnel.control.apply(&config);
+
+    tunnel.gateway_1.stop();
+    expect_failover(&mut tunnel.control, 11, 12, "peer_deleted");
+    settled_on_gateway_2(&tunnel.client, &mut tunnel.control);
+    wait::holds_for(Duration::from_secs(1), "no other CHILD_SA", || {
+        let sas = tunnel.client.swanctl(&["--list-sas"]);
+        sas.contains("net3: #").then_some(sas)
+    });
+}
+
 #[test]
 fn an_operator_switches() {
     let mut tunnel = up(&json!({}));
