@@ -410,6 +410,21 @@ fn a_reauthentication_is_not_answered() {
     not_answered(&json!({}), &["--rekey", "--ike", "net", "--reauth"]);
 }
 
+#[test]
+fn no_second_tunnel_after_a_reauthentication() {
+    let mut tunnel = up(&json!({}));
+    reauthenticate(&tunnel);
+    tunnel.gateway_1.swanctl(&["--terminate", "--ike-id", "1"]);
+    wait::until("the old IKE_SA is gone", || {
+        (ike_sas(&tunnel.client) == 1).then_some(())
+    });
+    tunnel.control.ok("INITIATE net");
+    wait::holds_for(Duration::from_secs(2), "one CHILD_SA", || {
+        let sas = tunnel.client.swanctl(&["--list-sas"]);
+        (sas.matches("net2: #").count() != 1).then_some(sas)
+    });
+}
+
 /// The gateway reauthenticates an IKE_SA that we initiated: in the new one we are the responder.
 fn gateway_reauthenticates() -> Tunnel {
     let tunnel = up(&json!({}));
