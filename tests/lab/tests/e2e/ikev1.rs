@@ -252,6 +252,21 @@ fn gateway_shuts_down_and_the_child_sa_that_was_asked_for_comes_back() {
 }
 
 #[test]
+fn gateway_refuses_the_child_sa_where_that_is_a_failure() {
+    let lab = Lab::new();
+    let no_such_network = [("local_ts = 10.2.0.0/24", "local_ts = 10.4.0.0/24")];
+    let gateway_1 = lab.gateway_with(11, GatewayOptions::ikev1().edited(&no_such_network));
+    let _gateway_2 = lab.gateway_with(12, GatewayOptions::ikev1());
+    let client = lab.client();
+    let mut control = client.connect();
+    control.apply(&net_v1(&json!({"failover": {"on_child_failure": true}})));
+    control.ok("INITIATE net");
+    gateway_1.wait_log("no matching CHILD_SA config found");
+    expect_failover(&mut control, 11, 12, "child_failed");
+    settled_on_gateway_2(&client, &mut control);
+}
+
+#[test]
 fn an_operator_switches() {
     let mut tunnel = up(&json!({}));
     tunnel.control.ok("FAILOVER net");
