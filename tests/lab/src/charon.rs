@@ -22,7 +22,7 @@ const SWANCTL_PLUGINS: &str = "random aes sha1 sha2 hmac gmp openssl pem pkcs1 x
 
 /// What charon needs for PSK, for IKEv2 and for ESP in user space, which works on kernels
 /// without ESP. kernel-libipsec comes first: the first plugin that offers ESP provides it.
-const PLUGINS: &str = "random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 x509 pubkey \
+pub const PLUGINS: &str = "random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 x509 pubkey \
                        pkcs8 revocation constraints socket-default kernel-libipsec kernel-netlink";
 
 /// A tool that charon runs under.
