@@ -10,6 +10,7 @@ use std::ffi::CString;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::process::Command;
 use std::ptr::null_mut;
 use std::time::Duration;
 
@@ -299,6 +300,29 @@ fn finds_the_ike_sa_that_charon_was_led_on_with() {
             control.apply(&trapped(&json!({"keyingtries": 0}), &json!({})));
             acquire();
             assert_eq!(only_ike_sa().remote, GATEWAY_1);
+            comes_back_on_gateway_2(&mut control);
+        },
+    );
+}
+
+#[test]
+fn finds_the_ike_sa_that_charon_re_established() {
+    at_the_client(
+        "acquire::finds_the_ike_sa_that_charon_re_established",
+        &[11, 12],
+        || {
+            let _plugin = Plugin::start("");
+            let mut control = connect();
+            control.apply(&trapped(&json!({}), &json!({"dpd_action": "restart"})));
+            acquire();
+            control.wait_event("tunnel_up");
+            assert_eq!(only_ike_sa().remote, GATEWAY_1);
+
+            // Its frames go nowhere from now on.
+            let cut = ["neigh", "replace", "192.168.7.11", "dev", "eth0"];
+            let off = ["lladdr", "02:00:00:00:00:99", "nud", "permanent"];
+            let status = Command::new("ip").args(cut).args(off).status().unwrap();
+            assert!(status.success());
             comes_back_on_gateway_2(&mut control);
         },
     );
