@@ -66,6 +66,7 @@ impl Gateway {
                 settings: String::new(),
                 preload: None,
                 sanitizer: Sanitizer::None,
+                ipsec_conf: None,
             },
         );
         let mut gateway = Self {

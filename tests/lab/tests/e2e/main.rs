@@ -12,6 +12,7 @@ mod no_failover;
 mod policy;
 mod shutdown;
 mod socket;
+mod stroke;
 
 use extsock_lab::{Client, Extsock, Gateway, Lab};
 use serde_json::Value;
