@@ -332,6 +332,15 @@ fn a_deleted_connection_does_not_fail_over() {
     assert_eq!(net.control.ok("LIST")["connections"], json!([]));
 }
 
+/// charon itself tries gateway 1 again, and is not led on.
+#[test]
+fn a_deleted_connection_does_not_fail_over_with_dpdaction_restart() {
+    let mut net = deleted_while_it_is_up(&["dpdaction=restart", "keyingtries=1"]);
+    net.client
+        .wait_log("establishing IKE_SA failed, peer not responding");
+    net.nothing_more(0);
+}
+
 #[test]
 fn an_edited_section_counts_at_the_next_failover() {
     let mut net = Net::up(&[]);
