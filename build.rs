@@ -15,7 +15,7 @@ const VARIABLES: [&str; 4] = [
     "STRONGSWAN_BUILD",
     // charon's directory of sockets, configure's --with-piddir.
     "STRONGSWAN_PIDDIR",
-    // The libraries that test binaries link.
+    // The libraries that tests and benchmarks link.
     "STRONGSWAN_LIBDIR",
 ];
 
@@ -258,15 +258,17 @@ fn stay_mapped() {
     println!("cargo::rustc-link-arg-cdylib=-Wl,-z,nodelete");
 }
 
-/// The plugin resolves charon's symbols from the daemon that loads it; a test binary is its own
+/// The plugin resolves charon's symbols from the daemon that loads it; a test or benchmark is its own
 /// daemon and has to link the libraries.
 fn link_tests() {
     let directory = env::var("STRONGSWAN_LIBDIR").unwrap_or_else(|_| "/usr/lib/ipsec".into());
-    for library in ["libcharon.so.0", "libstrongswan.so.0"] {
-        let path = Path::new(&directory).join(library);
-        println!("cargo::rustc-link-arg-tests={}", path.display());
+    for kind in ["tests", "benches"] {
+        for library in ["libcharon.so.0", "libstrongswan.so.0"] {
+            let path = Path::new(&directory).join(library);
+            println!("cargo::rustc-link-arg-{kind}={}", path.display());
+        }
+        println!("cargo::rustc-link-arg-{kind}=-Wl,-rpath,{directory}");
     }
-    println!("cargo::rustc-link-arg-tests=-Wl,-rpath,{directory}");
 }
 
 fn fail(problem: &str) -> ! {

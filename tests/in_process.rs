@@ -7,6 +7,8 @@
 #[macro_use]
 mod harness;
 
+#[path = "in_process/acquire.rs"]
+mod acquire;
 #[path = "in_process/backend.rs"]
 mod backend;
 #[path = "in_process/connections.rs"]

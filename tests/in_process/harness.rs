@@ -114,11 +114,23 @@ pub unsafe fn items<T>(enumerator: *mut sys::enumerator_t) -> Vec<*mut T> {
 ///
 /// `test` is the test's full name; the process runs it again, and only it.
 pub fn alone(test: &str, body: impl FnOnce()) {
-    const MARK: &str = "EXTSOCK_TEST_ALONE";
-    if std::env::var_os(MARK).is_some() {
+    if is_alone() {
         return body();
     }
-    let output = Command::new(std::env::current_exe().unwrap())
+    run_alone(test, Command::new(std::env::current_exe().unwrap()));
+}
+
+const MARK: &str = "EXTSOCK_TEST_ALONE";
+
+/// Whether this process runs one test only.
+pub fn is_alone() -> bool {
+    std::env::var_os(MARK).is_some()
+}
+
+/// Has the command, which starts this executable, run one test alone.
+#[track_caller]
+pub fn run_alone(test: &str, mut executable: Command) {
+    let output = executable
         .args([
             "--exact",
             test,

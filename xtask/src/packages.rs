@@ -30,6 +30,8 @@ const TEST: &[&str] = &[
     "iputils-ping",
     "strongswan-charon",
     "strongswan-swanctl",
+    // stroke, its plugin, and starter
+    "strongswan-starter",
     "libstrongswan-standard-plugins",
     "libcharon-extra-plugins",
     "valgrind",

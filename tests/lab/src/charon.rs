@@ -17,13 +17,40 @@ use crate::wait;
 /// would keep charon from its configuration and log here.
 const CHARON: &str = "/run/lab/charon";
 const SWANCTL: &str = "/run/lab/swanctl";
+const STROKE: &str = "/run/lab/stroke";
 /// Of the compiled-in list many are in packages that need not be installed; swanctl names those.
 const SWANCTL_PLUGINS: &str = "random aes sha1 sha2 hmac gmp openssl pem pkcs1 x509 pubkey pkcs8";
 
 /// What charon needs for PSK, for IKEv2 and for ESP in user space, which works on kernels
 /// without ESP. kernel-libipsec comes first: the first plugin that offers ESP provides it.
-const PLUGINS: &str = "random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 x509 pubkey \
+pub const PLUGINS: &str = "random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 x509 pubkey \
                        pkcs8 revocation constraints socket-default kernel-libipsec kernel-netlink";
+
+const VALGRIND: [&str; 7] = [
+    "valgrind",
+    "--log-file=/run/lab/valgrind.log",
+    "--vgdb=no",
+    "--leak-check=full",
+    "--show-leak-kinds=definite",
+    "--error-limit=no",
+    "--num-callers=40",
+];
+
+/// starter looks for its daemon below /usr/lib/ipsec.
+const STARTER: [&str; 6] = [
+    "/usr/lib/ipsec/starter",
+    "--nofork",
+    "--conf",
+    "/run/lab/ipsec.conf",
+    "--daemon",
+    "../../../run/lab/daemon",
+];
+
+/// What starter starts, without the arguments: charon, which must not outlive it, and which has its
+/// pid file elsewhere than where starter waits for that.
+const DAEMON: &str = "#!/bin/sh\n\
+                      ln -sf /run/charon.pid /run/lab/daemon.pid\n\
+                      exec setpriv --pdeathsig KILL ";
 
 /// A tool that charon runs under.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,6 +69,8 @@ pub(crate) struct CharonOptions {
     pub settings: String,
     pub preload: Option<String>,
     pub sanitizer: Sanitizer,
+    /// charon is started by starter, which loads this.
+    pub ipsec_conf: Option<String>,
 }
 
 /// A host with its charon, which may be dead.
@@ -56,6 +85,7 @@ impl Charon {
         for (original, copy) in [
             ("/usr/lib/ipsec/charon", CHARON),
             ("/usr/sbin/swanctl", SWANCTL),
+            ("/usr/lib/ipsec/stroke", STROKE),
         ] {
             fs::copy(original, host.path(copy))
                 .unwrap_or_else(|e| panic!("{original}: {e}; `cargo xtask build` installs it"));
@@ -74,30 +104,34 @@ impl Charon {
         assert!(self.process.is_none(), "{} runs", self.host.name());
         self.host.write("strongswan.conf", &self.strongswan_conf());
         let started = self.log().len();
-        let mut command = match self.options.sanitizer {
-            Sanitizer::None => self.host.command("env"),
-            Sanitizer::Valgrind => self.host.command("valgrind"),
-        };
+        let mut arguments = Vec::new();
         if self.options.sanitizer == Sanitizer::Valgrind {
             assert!(
                 self.options.preload.is_none(),
                 "valgrind itself would load the plugin: use Loading::Directory"
             );
-            command
-                .args(["--log-file=/run/lab/valgrind.log", "--vgdb=no"])
-                .args(["--leak-check=full", "--show-leak-kinds=definite"])
-                .args(["--error-limit=no", "--num-callers=40"]);
+            arguments.extend(VALGRIND);
         }
-        if let Some(library) = &self.options.preload {
-            command.arg(format!("LD_PRELOAD={library}"));
+        let preload = self.options.preload.as_ref();
+        let preload = preload.map(|library| format!("LD_PRELOAD={library}"));
+        if let Some(preload) = &preload {
+            arguments.extend(["env", preload]);
         }
+        arguments.push(CHARON);
+        if let Some(ipsec_conf) = &self.options.ipsec_conf {
+            self.host.write("ipsec.conf", ipsec_conf);
+            let daemon = format!("{DAEMON}{}\n", arguments.join(" "));
+            self.host.write_executable("daemon", &daemon);
+            arguments = STARTER.to_vec();
+        }
+        let mut command = self.host.command(arguments[0]);
+        command.args(&arguments[1..]);
         let output = File::options()
             .create(true)
             .append(true)
             .open(self.host.path("/run/lab/output"))
             .expect("the host's /run is writable");
         let process = command
-            .arg(CHARON)
             .env("STRONGSWAN_CONF", "/run/lab/strongswan.conf")
             .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null())
@@ -126,6 +160,10 @@ impl Charon {
             Sanitizer::None => "yes",
             Sanitizer::Valgrind => "no",
         };
+        let stroke = match self.options.ipsec_conf {
+            None => "",
+            Some(_) => "plugins {\n stroke {\n secrets_file = /run/lab/ipsec.secrets\n }\n }",
+        };
         // One retransmission schedule for all: a silent peer is given up after 1.5 s.
         format!(
             "charon {{\n\
@@ -138,6 +176,7 @@ impl Charon {
              main {{\n path = /run/lab/charon.log\n default = 1\n flush_line = yes\n ike_name = yes\n time_format = %H:%M:%S\n time_add_ms = yes\n }}\n\
              all {{\n path = /run/lab/all.log\n default = 4\n }}\n\
              }}\n\
+             {stroke}\n\
              {settings}\n\
              }}\n\
              swanctl {{\n load = {SWANCTL_PLUGINS}\n }}\n"
@@ -177,7 +216,7 @@ impl Charon {
         });
     }
 
-    /// The id of charon's process.
+    /// The id of charon's process, or of starter's if that started it.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("charon runs").id()
     }
@@ -246,6 +285,26 @@ impl Charon {
         } else {
             Err(text)
         }
+    }
+
+    /// Runs stroke against this charon, as `ipsec` does, and returns its output.
+    #[track_caller]
+    pub fn stroke(&self, arguments: &[&str]) -> String {
+        let output = self
+            .host
+            .command(STROKE)
+            .args(arguments)
+            .env("STRONGSWAN_CONF", "/run/lab/strongswan.conf")
+            .output()
+            .expect("nsenter of util-linux starts");
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
+    /// Has starter load this in place of the ipsec.conf that there is, as `ipsec update` does.
+    pub fn load_ipsec_conf(&self, ipsec_conf: &str) {
+        assert!(self.options.ipsec_conf.is_some(), "starter runs");
+        self.host.write("ipsec.conf", ipsec_conf);
+        self.signal(Signal::SIGHUP);
     }
 
     /// Loads connections and secrets, given in swanctl.conf's format, in place of those there are.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::charon::{Charon, CharonOptions, Sanitizer};
+use crate::config::PSK;
 use crate::extsock::Extsock;
 use crate::namespace::Namespace;
 use crate::ping::Pings;
@@ -51,6 +52,8 @@ pub struct ClientOptions {
     pub settings: String,
     /// What charon runs under.
     pub sanitizer: Sanitizer,
+    /// Has starter start charon and load this ipsec.conf; the secret is [`crate::PSK`].
+    pub ipsec_conf: Option<String>,
 }
 
 impl Default for ClientOptions {
@@ -61,6 +64,7 @@ impl Default for ClientOptions {
             plugin: None,
             settings: String::new(),
             sanitizer: Sanitizer::None,
+            ipsec_conf: None,
         }
     }
 }
@@ -105,6 +109,13 @@ impl Client {
             Vici::After => format!("{extsock} vici updown"),
             Vici::Absent => format!("{extsock} updown"),
         };
+        let plugins = match options.ipsec_conf {
+            None => plugins,
+            Some(_) => {
+                host.write("ipsec.secrets", &format!("client segw : PSK {PSK}\n"));
+                format!("stroke {plugins}")
+            }
+        };
         let mut charon = Charon::new(
             host,
             CharonOptions {
@@ -112,6 +123,7 @@ impl Client {
                 settings: options.settings,
                 preload,
                 sanitizer: options.sanitizer,
+                ipsec_conf: options.ipsec_conf,
             },
         );
         charon.start();

@@ -63,8 +63,9 @@ struct Received {
 }
 
 impl Extsock {
+    /// Connects to the plugin's socket.
     #[track_caller]
-    pub(crate) fn connect(path: &Path) -> Self {
+    pub fn connect(path: &Path) -> Self {
         let stream =
             UnixStream::connect(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let inbox = Arc::<Inbox>::default();

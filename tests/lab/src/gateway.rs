@@ -19,6 +19,8 @@ pub struct GatewayOptions {
     pub pool: Option<&'static str>,
     /// Lines of the section `charon` in strongswan.conf.
     pub settings: &'static str,
+    /// What its swanctl.conf has in place of what it would have otherwise: from, to.
+    pub edits: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for GatewayOptions {
@@ -27,6 +29,7 @@ impl Default for GatewayOptions {
             networks: vec![2],
             pool: None,
             settings: "",
+            edits: Vec::new(),
         }
     }
 }
@@ -38,6 +41,17 @@ impl GatewayOptions {
             settings,
             ..Self::default()
         }
+    }
+
+    /// A gateway that speaks IKEv1.
+    pub fn ikev1() -> Self {
+        Self::default().edited(&[("version = 2", "version = 1")])
+    }
+
+    /// With more [`Self::edits`].
+    pub fn edited(mut self, edits: &[(&'static str, &'static str)]) -> Self {
+        self.edits.extend(edits);
+        self
     }
 
     pub(crate) fn networks(&self) -> Vec<String> {
@@ -65,6 +79,7 @@ impl Gateway {
                 settings: options.settings.to_owned(),
                 preload: None,
                 sanitizer: Sanitizer::None,
+                ipsec_conf: None,
             },
         );
         let mut gateway = Self {
@@ -107,9 +122,7 @@ impl Gateway {
     /// Loads its swanctl.conf with one text in it replaced by another, until the next restart.
     #[track_caller]
     pub fn reconfigure(&self, text: &str, by: &str) {
-        let conf = self.swanctl_conf(PSK);
-        assert!(conf.contains(text), "no `{text}` in {conf}");
-        self.load(&conf.replace(text, by));
+        self.load(&edited(self.swanctl_conf(PSK), text, by));
     }
 
     fn swanctl_conf(&self, secret: &str) -> String {
@@ -132,7 +145,7 @@ impl Gateway {
                 )
             })
             .collect();
-        format!(
+        let conf = format!(
             "connections {{\n segw {{\n version = 2\n mobike = no\n local_addrs = {address}, {address_v6}\n \
              proposals = aes128-sha256-modp2048\n {pools}\n \
              local {{\n auth = psk\n id = segw\n }}\n remote {{\n auth = psk\n }}\n \
@@ -140,8 +153,18 @@ impl Gateway {
              secrets {{\n ike {{\n secret = \"{secret}\"\n }}\n }}\n",
             address = self.address,
             address_v6 = self.address_v6,
-        )
+        );
+        let edits = &self.options.edits;
+        edits
+            .iter()
+            .fold(conf, |conf, (from, to)| edited(conf, from, to))
     }
+}
+
+#[track_caller]
+fn edited(conf: String, from: &str, to: &str) -> String {
+    assert!(conf.contains(from), "nothing to edit, {from:?}, in {conf}");
+    conf.replace(from, to)
 }
 
 impl Deref for Gateway {

@@ -19,13 +19,15 @@ mod ping;
 mod responder;
 pub mod wait;
 
-pub use charon::{Charon, Sanitizer};
+pub use charon::{Charon, Sanitizer, PLUGINS};
 pub use client::{Client, ClientOptions, Loading, Vici};
 pub use config::{connection, net, PSK};
 pub use extsock::{Event, Extsock};
 pub use gateway::{Gateway, GatewayOptions};
 pub use ping::{Answered, Pings};
 pub use responder::Responder;
+
+use std::process::Command;
 
 use namespace::Namespace;
 
@@ -83,6 +85,11 @@ impl Lab {
             .ip(&format!("link set port{number} master bridge"));
     }
 
+    /// Starts a host in the client's place, without charon.
+    pub fn bare_client(&self) -> Host {
+        Host(self.host("client", 1, &["10.1.0.1/32".to_owned()]))
+    }
+
     /// A host with one leg in the segment; `loopback` are its addresses behind the tunnel.
     fn host(&self, name: &str, number: u8, loopback: &[String]) -> Namespace {
         let host = Namespace::new(name);
@@ -101,6 +108,16 @@ impl Lab {
         }
         host.ip(&batch);
         host
+    }
+}
+
+/// A host without charon, for programs of one's own.
+pub struct Host(Namespace);
+
+impl Host {
+    /// A command inside the host, killed when the calling thread dies. The host's /run is its own.
+    pub fn command(&self, program: &str) -> Command {
+        self.0.command(program)
     }
 }
 

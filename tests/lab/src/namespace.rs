@@ -2,8 +2,9 @@
 
 //! A host's network and mount namespaces, which exist as long as their holder process.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -64,6 +65,13 @@ impl Namespace {
     /// Writes the host's file `/run/lab/<name>`.
     pub fn write(&self, name: &str, content: &str) {
         fs::write(self.path("/run/lab").join(name), content).expect("the host's /run is writable");
+    }
+
+    /// As [`Self::write`], for a program.
+    pub fn write_executable(&self, name: &str, content: &str) {
+        self.write(name, content);
+        let path = self.path("/run/lab").join(name);
+        fs::set_permissions(path, Permissions::from_mode(0o755)).expect("the file is ours");
     }
 
     /// Reads the host's file `/run/lab/<name>`; empty if there is none yet.

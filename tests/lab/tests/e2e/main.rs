@@ -5,6 +5,7 @@
 mod causes;
 mod configuration;
 mod failover;
+mod ikev1;
 mod lab;
 mod liveness;
 mod loading;
@@ -14,6 +15,7 @@ mod no_failover;
 mod policy;
 mod shutdown;
 mod socket;
+mod stroke;
 
 use extsock_lab::{Client, Extsock, Gateway, Lab};
 use serde_json::Value;
@@ -34,12 +36,20 @@ impl Tunnel {
     }
 
     fn up_with(options: extsock_lab::ClientOptions) -> Self {
+        Self::up_as(options, Default::default(), &extsock_lab::net(&[11, 12]))
+    }
+
+    fn up_as(
+        options: extsock_lab::ClientOptions,
+        gateways: extsock_lab::GatewayOptions,
+        config: &Value,
+    ) -> Self {
         let lab = Lab::new();
-        let gateway_1 = lab.gateway(11);
-        let gateway_2 = lab.gateway(12);
+        let gateway_1 = lab.gateway_with(11, gateways.clone());
+        let gateway_2 = lab.gateway_with(12, gateways);
         let client = lab.client_with(options);
         let mut control = client.connect();
-        control.apply(&extsock_lab::net(&[11, 12]));
+        control.apply(config);
         control.ok("INITIATE net");
         control.wait_event("tunnel_up");
         client.ping("10.2.0.1");

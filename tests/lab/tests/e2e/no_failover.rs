@@ -116,7 +116,7 @@ fn removing_the_connection_ends_a_pending_failover() {
 }
 
 #[track_caller]
-fn expect_none(control: &mut Extsock) {
+pub fn expect_none(control: &mut Extsock) {
     control.wait_event("ike_sa_down");
     wait_state(control, "down");
     wait::holds_for(Duration::from_secs(3), "no failover", || {
@@ -124,7 +124,7 @@ fn expect_none(control: &mut Extsock) {
     });
 }
 
-fn first_failover(control: &Extsock) -> Option<String> {
+pub fn first_failover(control: &Extsock) -> Option<String> {
     let failovers = control.events_named("failover_started");
     failovers.first().map(|event| event.line.clone())
 }
