@@ -16,9 +16,12 @@ use super::failover_config::{create_dpd_config, create_failover_config, create_r
 use super::steering::Prepared;
 use crate::charon::{self, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
 
-/// How often, and how soon, an IKE_SA that charon just makes is looked for again.
-const ADOPTION_TRIES: u32 = 20;
-const ADOPTION_RETRY: Duration = Duration::from_millis(20);
+/// When an IKE_SA that was not found is looked for again. Until then charon has computed a key.
+const SOON: &[Duration] = &[
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+];
 
 impl Driver {
     /// Carries out what may wait.
@@ -41,9 +44,7 @@ impl Driver {
                 ike_sa,
                 children,
             } => self.initiate_children(&connection, IkeSaId(ike_sa), &children),
-            Action::Adopt { connection, ike_sa } => {
-                self.adopt(&connection, IkeSaId(ike_sa), ADOPTION_TRIES);
-            }
+            Action::Adopt { connection, ike_sa } => self.adopt(&connection, IkeSaId(ike_sa)),
             Action::Steer {
                 connection,
                 ike_sa,
@@ -61,14 +62,14 @@ impl Driver {
                     charon::terminate(ike_sa, false);
                 }
             }
-            Action::Delete { ike_sa, .. } => {
-                charon::terminate(IkeSaId(ike_sa), false);
+            Action::Delete { connection, ike_sa } => {
+                self.terminate(&connection, IkeSaId(ike_sa), false);
             }
             Action::Abandon {
                 connection,
                 gateway,
                 ike_sa,
-            } => abandon(&connection, &gateway, ike_sa),
+            } => self.abandon(&connection, &gateway, ike_sa),
             Action::Probe {
                 connection,
                 ike_sa,
@@ -180,26 +181,58 @@ impl Driver {
 
     /// By its own configuration charon finds the IKE_SA when the connection is initiated again, by an
     /// operator or by traffic, and operators find it by its name.
-    fn adopt(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, tries: u32) {
+    fn adopt(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId) {
         let Some(peer_cfg) = self.config_of(connection) else {
             return;
         };
-        match CheckedOutIkeSa::by_id(ike_sa) {
-            Some(ike_sa) => ike_sa.set_peer_cfg(&peer_cfg),
-            None if tries == 0 => {}
-            // It is gone, or not yet in charon's table (sa/ike_sa.c, reestablish).
+        self.find(connection, SOON, move || {
+            match CheckedOutIkeSa::by_id(ike_sa) {
+                Some(ike_sa) => {
+                    ike_sa.set_peer_cfg(&peer_cfg);
+                    true
+                }
+                None => false,
+            }
+        });
+    }
+
+    fn terminate(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, force: bool) {
+        self.find(connection, SOON, move || charon::terminate(ike_sa, force));
+    }
+
+    fn abandon(self: &Arc<Self>, connection: &str, gateway: &str, ike_sa: Option<u32>) {
+        match ike_sa {
+            Some(id) => self.terminate(connection, IkeSaId(id), true),
             None => {
-                let driver = Arc::downgrade(self);
-                let connection = connection.to_owned();
-                charon::schedule(ADOPTION_RETRY, move || {
-                    if let Some(driver) = driver.upgrade() {
-                        driver.defer(connection, move |driver, connection| {
-                            driver.adopt(connection, ike_sa, tries - 1);
-                        });
-                    }
-                });
+                terminate_unresolved(connection);
+                terminate_unresolved(&failover_name(connection, gateway));
             }
         }
+    }
+
+    /// Does something with an IKE_SA, and tries again if it is not found: charon tells of one that takes
+    /// the place of another before it is in its table (sa/ike_sa.c, reestablish).
+    fn find(
+        self: &Arc<Self>,
+        connection: &str,
+        later: &'static [Duration],
+        work: impl Fn() -> bool + Send + 'static,
+    ) {
+        if work() {
+            return;
+        }
+        let Some((delay, later)) = later.split_first() else {
+            return;
+        };
+        let driver = Arc::downgrade(self);
+        let connection = connection.to_owned();
+        charon::schedule(*delay, move || {
+            if let Some(driver) = driver.upgrade() {
+                driver.defer(connection, move |driver, connection| {
+                    driver.find(connection, later, work);
+                });
+            }
+        });
     }
 
     fn steer(&self, connection: &str, ike_sa: IkeSaId, to: Option<Lead>) {
@@ -307,17 +340,5 @@ fn send_dpd(ike_sa: CheckedOutIkeSa, again: bool) -> bool {
 fn terminate_unresolved(name: &str) {
     for ike_sa in charon::unresolved(name) {
         charon::terminate(ike_sa, true);
-    }
-}
-
-fn abandon(connection: &str, gateway: &str, ike_sa: Option<u32>) {
-    match ike_sa {
-        Some(id) => {
-            charon::terminate(IkeSaId(id), true);
-        }
-        None => {
-            terminate_unresolved(connection);
-            terminate_unresolved(&failover_name(connection, gateway));
-        }
     }
 }

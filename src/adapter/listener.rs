@@ -131,6 +131,12 @@ impl Listener for EventListener {
         });
     }
 
+    fn children_migrated(&self, new: &IkeSa<'_>) {
+        self.driver.observe(Evidence::TookOver {
+            ike_sa: new.snapshot(),
+        });
+    }
+
     fn child_updown(&self, ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>, up: bool) {
         let tunnel = tunnel(ike_sa, child_sa);
         self.driver.observe(Evidence::ChildUpdown {

@@ -33,6 +33,8 @@ pub trait Listener: Send + Sync + 'static {
     fn received(&self, ike_sa: &IkeSa<'_>);
     /// The CHILD_SAs of an IKEv1 SA move to the one of that id.
     fn children_migrate(&self, old: &IkeSa<'_>, new: IkeSaId);
+    /// The IKEv1 SA has got the CHILD_SAs that moved to it.
+    fn children_migrated(&self, new: &IkeSa<'_>);
     /// A CHILD_SA came up or went down.
     fn child_updown(&self, ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>, up: bool);
     /// A CHILD_SA was replaced by rekeying.
@@ -243,15 +245,12 @@ unsafe extern "C" fn children_migrate(
     new: *mut sys::ike_sa_id_t,
     unique: u32,
 ) -> bool {
-    if new.is_null() {
-        return true;
-    }
     // SAFETY: charon passes our table and an IKE_SA that this thread holds.
     unsafe {
-        with(this, |listener| {
-            if let Some(ike_sa) = IkeSa::lend(ike_sa) {
-                listener.children_migrate(&ike_sa, IkeSaId(unique));
-            }
+        with(this, |listener| match IkeSa::lend(ike_sa) {
+            Some(ike_sa) if new.is_null() => listener.children_migrated(&ike_sa),
+            Some(ike_sa) => listener.children_migrate(&ike_sa, IkeSaId(unique)),
+            None => {}
         })
     }
 }

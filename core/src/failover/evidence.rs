@@ -45,6 +45,11 @@ pub enum Evidence {
         /// Unique id of its successor, of which nothing may have been told before.
         new: u32,
     },
+    /// The IKE_SA has taken the CHILD_SAs over that moved to it.
+    TookOver {
+        /// The IKE_SA.
+        ike_sa: IkeSa,
+    },
     /// charon itself initiated a replacement (`ike_reestablish_post`).
     Reestablished {
         /// Unique id of the replaced IKE_SA.

@@ -71,6 +71,7 @@ pub struct Seen {
     refused: bool,
     deleted_by: Option<Party>,
     superseded: bool,
+    took_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,12 @@ impl Seen {
             return;
         }
         self.deleted_by = Some(deleted_by(&ike_sa.tasks));
+    }
+
+    /// It has the CHILD_SAs of another one, which it takes the place of: a tunnel that is up depends on it
+    /// before it is.
+    pub fn takes_over(&mut self) {
+        self.took_over = true;
     }
 
     /// Whether another IKE_SA has taken its place.
@@ -184,6 +191,9 @@ pub fn verdict(seen: &Seen, end: &IkeSa) -> Option<Reason> {
             Alert::PeerAddrFailed => Reason::AddressUnresolvable,
             Alert::LocalAuthFailed | Alert::PeerAuthFailed => Reason::AuthFailed,
             Alert::ProposalMismatchIke => Reason::NoProposalChosen,
+            Alert::RetransmitSendTimeout | Alert::PeerInitUnreachable if seen.took_over => {
+                Reason::DpdTimeout
+            }
             Alert::RetransmitSendTimeout
             | Alert::PeerInitUnreachable
             | Alert::KeepOnChildSaFailure => Reason::PeerUnreachable,

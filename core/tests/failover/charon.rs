@@ -346,6 +346,23 @@ impl Charon {
         (old, new)
     }
 
+    /// As the uniqueness policy does it after reauthentication did.
+    pub fn migrates_again(&mut self, old: u32, new: u32) {
+        self.reports_evidence(Evidence::Migrated { old, new });
+        let ike_sa = self.ike_sa(new).clone();
+        self.reports_evidence(Evidence::TookOver { ike_sa });
+    }
+
+    /// The peer made an IKE_SA, which is up, and the CHILD_SAs move to it.
+    pub fn takes_over(&mut self, connection: &str) {
+        let old = self.established(connection);
+        self.last_id += 1;
+        let mut new = ike_sa(self.last_id, connection, false);
+        new.state = IkeSaState::Established;
+        self.ike_sas.push(new);
+        self.migrates_again(old, self.last_id);
+    }
+
     /// DPD finds the IKE_SA dead, dpd_action restart, and charon is led to another gateway.
     pub fn led_from(&mut self, connection: &str, gateway: &str) -> u32 {
         let old = self.established(connection);

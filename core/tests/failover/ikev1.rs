@@ -10,6 +10,7 @@ fn the_tunnel_moves_to_the_ike_sa_that_reauthentication_makes() {
         let mut charon = established("10.0.0.1,10.0.0.2");
         let (old, new) = charon.migrates("net", initiator);
         charon.establishes(new, &[]);
+        charon.migrates_again(old, new);
         let status = charon.status("net");
         assert_eq!(status.state, ConnectionState::Established);
         assert_eq!(charon.initiate("net"), [], "its CHILD_SA is up");
@@ -20,10 +21,20 @@ fn the_tunnel_moves_to_the_ike_sa_that_reauthentication_makes() {
 }
 
 #[test]
+fn the_gateway_made_the_new_ike_sa_before_we_knew() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.takes_over("net");
+    assert_eq!(charon.advance(Duration::from_secs(60)), [], "it is up");
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    assert_eq!(charon.history(), []);
+}
+
+#[test]
 fn a_reauthentication_that_is_not_answered() {
     let mut charon = established("10.0.0.1,10.0.0.2");
     let (old, new) = charon.migrates("net", true);
     assert_eq!(charon.unreachable(new), [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::DpdTimeout);
     let abandoned = charon
         .take_done()
         .into_iter()

@@ -78,6 +78,7 @@ impl Charon {
             Evidence::State { ike_sa, .. }
             | Evidence::Alert { ike_sa, .. }
             | Evidence::IkeUpdown { ike_sa, .. }
+            | Evidence::TookOver { ike_sa }
             | Evidence::Steered { ike_sa, .. } => ike_sa.id,
             Evidence::IkeRekey { new, .. } => new.id,
             Evidence::Reestablished { old } | Evidence::Migrated { old, .. } => *old,

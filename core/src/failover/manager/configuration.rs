@@ -87,21 +87,14 @@ impl FailoverManager {
         step.into_actions()
     }
 
-    /// Others removed the configuration. An IKE_SA that charon keeps up by itself is still watched: when
-    /// it ends, the configuration may be back.
+    /// Others removed the configuration; what charon was led to in the meantime is not wanted.
     fn vanished(&mut self, name: &str, step: &mut Step) {
-        let connection = self.connection(name);
-        if !connection.foreign || connection.live_sa().is_none() {
-            return self.forget(name, step);
+        if let State::Connecting(attempt) = &self.connection(name).state {
+            if attempt.untold.is_some() {
+                step.abandon(name, attempt);
+            }
         }
-        connection.retries = 0;
-        connection.outage_since = None;
-        for attempt in connection.attempts() {
-            attempt.untold = None;
-        }
-        let switch = connection.switch.take();
-        self.drop_switch(name, switch, step);
-        self.conclude_step(name, step);
+        self.forget(name, step);
     }
 
     /// Others may have changed the addresses of their connection, also in the middle of an outage, which

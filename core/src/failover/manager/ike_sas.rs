@@ -268,6 +268,10 @@ impl FailoverManager {
         let Some(sa) = connection.ike_sas.get_mut(&old) else {
             return;
         };
+        if sa.seen.is_superseded() {
+            // Once by reauthentication, and again by the uniqueness policy.
+            return;
+        }
         sa.seen.superseded();
         let given_up = std::mem::replace(&mut sa.phase, Phase::Closing) == Phase::Closing;
         let children = std::mem::take(&mut sa.children);
@@ -276,6 +280,7 @@ impl FailoverManager {
         successor.remote = sa.remote;
         let successor = connection.ike_sas.entry(new).or_insert(successor);
         successor.children.extend(children);
+        successor.seen.takes_over();
         let up = successor.phase == Phase::Up;
         let current = match &connection.state {
             State::Established(id) => *id == old,
@@ -292,6 +297,19 @@ impl FailoverManager {
         }
         self.ike_sas.insert(new, name.clone());
         self.conclude_step(&name, step);
+    }
+
+    /// It may be up already, and never have been told of: the peer initiated it.
+    pub(super) fn took_over(&mut self, ike_sa: &IkeSa, step: &mut Step) {
+        let established = ike_sa.state == IkeSaState::Established;
+        let Some(sa) = self.sa(ike_sa.id) else { return };
+        if established && sa.phase == Phase::Connecting {
+            sa.phase = Phase::Up;
+            sa.up_since = step.now.monotonic;
+            let owner = self.ike_sas[&ike_sa.id].clone();
+            self.settle(&owner, ike_sa.id, step);
+            self.conclude_step(&owner, step);
+        }
     }
 
     pub(super) fn ike_updown(&mut self, ike_sa: &IkeSa, up: bool, step: &mut Step) {

@@ -102,6 +102,7 @@ impl FailoverManager {
             Evidence::IkeUpdown { ike_sa, up } => self.ike_updown(&ike_sa, up, &mut step),
             Evidence::IkeRekey { old, new } => self.rekeyed(&old, &new, &mut step),
             Evidence::Migrated { old, new } => self.migrated(old, new, &mut step),
+            Evidence::TookOver { ike_sa } => self.took_over(&ike_sa, &mut step),
             Evidence::Reestablished { old } => {
                 if let Some(sa) = self.sa(old) {
                     sa.seen.superseded();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{FailoverManager, Step};
 use crate::error::ErrorCode;
-use crate::failover::connection::{millis, Attempt, Failure, Phase, State};
+use crate::failover::connection::{millis, Attempt, Connection, Failure, Phase, State};
 use crate::failover::history::{Entry, Outcome};
 use crate::failover::verdict::Reason;
 use crate::protocol::Event;
@@ -190,12 +190,7 @@ impl FailoverManager {
         self.tell_untold(name, step);
         let connection = self.connection(name);
         connection.outage_since.get_or_insert(step.now.monotonic);
-        // What charon waits for at that gateway in vain.
-        for (id, sa) in &connection.ike_sas {
-            if sa.seen.is_superseded() {
-                step.abandon_ike_sa(name, from, Some(*id));
-            }
-        }
+        abandon_superseded(name, connection, from, step);
         let failure = Failure {
             gateway: from.to_owned(),
             reason,
@@ -339,5 +334,19 @@ impl FailoverManager {
             attempt,
             outage: None,
         });
+    }
+}
+
+/// What charon waits for at that gateway in vain.
+pub(super) fn abandon_superseded(
+    name: &str,
+    connection: &Connection,
+    gateway: &str,
+    step: &mut Step,
+) {
+    for (id, sa) in &connection.ike_sas {
+        if sa.seen.is_superseded() {
+            step.abandon_ike_sa(name, gateway, Some(*id));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 //! charon retries or re-establishes an IKE_SA by itself: where it is led.
 
+use super::outages::abandon_superseded;
 use super::{FailoverManager, Step};
 use crate::failover::connection::{Connection, Failure, Phase, State};
 use crate::failover::evidence::IkeSa;
@@ -91,6 +92,7 @@ impl FailoverManager {
         self.tell_untold(name, step);
         let connection = self.connection(name);
         connection.gateways.failed(from, reason, None);
+        abandon_superseded(name, connection, from, step);
         connection.retries += 1;
         let foreign = connection.foreign;
         let failure = Failure {
