@@ -16,6 +16,10 @@ pub struct GatewayOptions {
     pub networks: Vec<u8>,
     /// Gives virtual IPs of this network to its clients.
     pub pool: Option<&'static str>,
+    /// Lines of the connection in its swanctl.conf.
+    pub connection: String,
+    /// Lines of the section `charon` in its strongswan.conf.
+    pub settings: String,
 }
 
 impl Default for GatewayOptions {
@@ -23,6 +27,8 @@ impl Default for GatewayOptions {
         Self {
             networks: vec![2],
             pool: None,
+            connection: String::new(),
+            settings: String::new(),
         }
     }
 }
@@ -49,7 +55,7 @@ impl Gateway {
             host,
             CharonOptions {
                 plugins: "vici updown".to_owned(),
-                settings: String::new(),
+                settings: options.settings.clone(),
                 preload: None,
                 sanitizer: Sanitizer::None,
             },
@@ -107,11 +113,12 @@ impl Gateway {
             .collect();
         format!(
             "connections {{\n segw {{\n version = 2\n mobike = no\n local_addrs = {address}\n \
-             proposals = aes128-sha256-modp2048\n {pools}\n \
+             proposals = aes128-sha256-modp2048\n {pools}\n {connection}\n \
              local {{\n auth = psk\n id = segw\n }}\n remote {{\n auth = psk\n }}\n \
              children {{\n {children} }}\n }}\n }}\n{pool_section}\
              secrets {{\n ike {{\n secret = \"{secret}\"\n }}\n }}\n",
             address = self.address,
+            connection = self.options.connection,
         )
     }
 }

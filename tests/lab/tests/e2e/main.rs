@@ -12,7 +12,7 @@ mod policy;
 mod shutdown;
 mod socket;
 
-use extsock_lab::{Client, Extsock, Gateway, Lab};
+use extsock_lab::{net, Client, ClientOptions, Extsock, Gateway, GatewayOptions, Lab};
 use serde_json::Value;
 
 /// The usual start: gateways 11 and 12, and the connection `net` over them, up.
@@ -22,21 +22,26 @@ struct Tunnel {
     client: Client,
     gateway_1: Gateway,
     gateway_2: Gateway,
-    _lab: Lab,
+    lab: Lab,
 }
 
 impl Tunnel {
     fn up() -> Self {
-        Self::up_with(extsock_lab::ClientOptions::default())
+        Self::up_with(ClientOptions::default())
     }
 
-    fn up_with(options: extsock_lab::ClientOptions) -> Self {
+    fn up_with(options: ClientOptions) -> Self {
+        Self::up_as(&net(&[11, 12]), options, &GatewayOptions::default())
+    }
+
+    /// With a configuration of connection `net` of one's own, and gateways that are alike.
+    fn up_as(config: &Value, client: ClientOptions, gateways: &GatewayOptions) -> Self {
         let lab = Lab::new();
-        let gateway_1 = lab.gateway(11);
-        let gateway_2 = lab.gateway(12);
-        let client = lab.client_with(options);
+        let gateway_1 = lab.gateway_with(11, gateways.clone());
+        let gateway_2 = lab.gateway_with(12, gateways.clone());
+        let client = lab.client_with(client);
         let mut control = client.connect();
-        control.apply(&extsock_lab::net(&[11, 12]));
+        control.apply(config);
         control.ok("INITIATE net");
         control.wait_event("tunnel_up");
         client.ping("10.2.0.1");
@@ -45,7 +50,7 @@ impl Tunnel {
             client,
             gateway_1,
             gateway_2,
-            _lab: lab,
+            lab,
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{json, Value};
 use crate::{expect_failover, ike_sa, wait_state, Tunnel};
 
 /// Connection `net` over gateways 11 and 12 with options of its own, and with a policy.
-fn net_with(options: &Value, policy: &Value) -> Value {
+pub(crate) fn net_with(options: &Value, policy: &Value) -> Value {
     let mut config = net(&[11, 12]);
     let connection = config["connections"]["net"]
         .as_object_mut()
@@ -169,7 +169,7 @@ fn swanctl_means_the_connection_on_whichever_gateway_it_is() {
 }
 
 /// A connection of swanctl's over the gateways.
-fn swanctl_conf(gateways: &str) -> String {
+pub(crate) fn swanctl_conf(gateways: &str) -> String {
     format!(
         "connections {{\n swan {{\n version = 2\n mobike = no\n local_addrs = 192.168.7.1\n \
          remote_addrs = {gateways}\n dpd_delay = 1s\n proposals = aes128-sha256-modp2048\n \
