@@ -255,6 +255,23 @@ impl Charon {
         self.signal(Signal::SIGHUP);
     }
 
+    /// Stops charon without ending it: it receives, and neither reads nor answers.
+    #[track_caller]
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        // Its threads stop one after the other.
+        wait::until(&format!("{} is frozen", self.name()), || {
+            let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).ok()?;
+            let mut states = threads.map(|thread| state(&thread.ok()?.path()));
+            states.all(|state| state == Some('T')).then_some(())
+        });
+    }
+
+    /// Reverts [`Self::freeze`]: charon reads what has come meanwhile.
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).expect("process ids are small");
         kill(Pid::from_raw(pid), signal).expect("charon is ours");
@@ -317,6 +334,34 @@ impl Charon {
         self.swanctl(&["--load-conns", file[0], file[1]]);
     }
 
+    /// The lines of `swanctl --list-sas` that have an IKE_SA's name, unique id, state and SPIs.
+    #[track_caller]
+    pub fn ike_sas(&self) -> Vec<String> {
+        self.sas("")
+    }
+
+    /// The lines of `swanctl --list-sas` that have a CHILD_SA's name, unique id and state.
+    #[track_caller]
+    pub fn child_sas(&self) -> Vec<String> {
+        self.sas("  ")
+    }
+
+    #[track_caller]
+    fn sas(&self, indent: &str) -> Vec<String> {
+        let heads = |line: &&str| {
+            let name = line.strip_prefix(indent).unwrap_or_default();
+            name.contains(": #") && !name.starts_with(' ')
+        };
+        let list = self.swanctl(&["--list-sas"]);
+        list.lines().filter(heads).map(str::to_owned).collect()
+    }
+
+    /// Runs `ip` on the host, one command a line.
+    #[track_caller]
+    pub fn ip(&self, batch: &str) {
+        self.host.ip(batch);
+    }
+
     pub(crate) fn host(&self) -> &Namespace {
         &self.host
     }
@@ -343,6 +388,13 @@ impl Drop for Charon {
             }
         }
     }
+}
+
+/// The state of a thread, given by its directory in /proc: `T` if it is stopped.
+fn state(thread: &Path) -> Option<char> {
+    let stat = fs::read_to_string(thread.join("stat")).ok()?;
+    // The name, in parentheses before it, may have anything in it.
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 fn tail(text: &str, lines: usize) -> String {

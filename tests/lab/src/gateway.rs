@@ -17,8 +17,10 @@ pub struct GatewayOptions {
     pub networks: Vec<u8>,
     /// Gives virtual IPs of this network to its clients.
     pub pool: Option<&'static str>,
+    /// Lines of the connection in its swanctl.conf.
+    pub connection: String,
     /// Lines of the section `charon` in strongswan.conf.
-    pub settings: &'static str,
+    pub settings: String,
     /// What its swanctl.conf has in place of what it would have otherwise: from, to.
     pub edits: Vec<(&'static str, &'static str)>,
 }
@@ -28,7 +30,8 @@ impl Default for GatewayOptions {
         Self {
             networks: vec![2],
             pool: None,
-            settings: "",
+            connection: String::new(),
+            settings: String::new(),
             edits: Vec::new(),
         }
     }
@@ -36,9 +39,9 @@ impl Default for GatewayOptions {
 
 impl GatewayOptions {
     /// With lines of the section `charon` in strongswan.conf.
-    pub fn with_settings(settings: &'static str) -> Self {
+    pub fn with_settings(settings: &str) -> Self {
         Self {
-            settings,
+            settings: settings.to_owned(),
             ..Self::default()
         }
     }
@@ -76,7 +79,7 @@ impl Gateway {
             host,
             CharonOptions {
                 plugins: "vici updown".to_owned(),
-                settings: options.settings.to_owned(),
+                settings: options.settings.clone(),
                 preload: None,
                 sanitizer: Sanitizer::None,
                 ipsec_conf: None,
@@ -147,12 +150,13 @@ impl Gateway {
             .collect();
         let conf = format!(
             "connections {{\n segw {{\n version = 2\n mobike = no\n local_addrs = {address}, {address_v6}\n \
-             proposals = aes128-sha256-modp2048\n {pools}\n \
+             proposals = aes128-sha256-modp2048\n {pools}\n {connection}\n \
              local {{\n auth = psk\n id = segw\n }}\n remote {{\n auth = psk\n }}\n \
              children {{\n {children} }}\n }}\n }}\n{pool_section}\
              secrets {{\n ike {{\n secret = \"{secret}\"\n }}\n }}\n",
             address = self.address,
             address_v6 = self.address_v6,
+            connection = self.options.connection,
         );
         let edits = &self.options.edits;
         edits

@@ -8,7 +8,7 @@ use extsock_lab::{net, wait, Client, ClientOptions, Extsock, GatewayOptions, Lab
 use serde_json::{json, Value};
 
 use crate::ike_sas;
-use crate::no_failover::{expect_none, first_failover};
+use crate::no_failover::{expect_down, failover_after};
 use crate::{expect_failover, ike_sa, wait_state, Tunnel};
 
 /// Connection `net` over gateways 11 and 12, with options of its own.
@@ -31,7 +31,7 @@ fn up(options: &Value) -> Tunnel {
 }
 
 fn up_with(options: &Value, gateways: GatewayOptions) -> Tunnel {
-    let tunnel = Tunnel::up_as(ClientOptions::default(), gateways, &net_v1(options));
+    let tunnel = Tunnel::up_as(&net_v1(options), ClientOptions::default(), &gateways);
     let up = ike_sa(&tunnel.client, "net");
     assert!(up.contains("ESTABLISHED, IKEv1"), "{up}");
     tunnel
@@ -66,7 +66,7 @@ fn settled_on_gateway_2(client: &Client, control: &mut Extsock) {
 #[track_caller]
 fn no_failover(control: &Extsock) {
     wait::holds_for(Duration::from_secs(3), "no failover", || {
-        first_failover(control)
+        failover_after(control, 0)
     });
 }
 
@@ -286,7 +286,7 @@ fn an_operator_switches_where_identities_are_unique() {
 fn terminate() {
     let mut tunnel = up(&json!({}));
     tunnel.control.ok("TERMINATE net");
-    expect_none(&mut tunnel.control);
+    expect_down(&mut tunnel.control, &tunnel.client);
     assert_eq!(ike_sas(&tunnel.client), 0);
 }
 
@@ -294,7 +294,7 @@ fn terminate() {
 fn terminate_by_swanctl() {
     let mut tunnel = up(&json!({}));
     tunnel.client.swanctl(&["--terminate", "--ike", "net"]);
-    expect_none(&mut tunnel.control);
+    expect_down(&mut tunnel.control, &tunnel.client);
     assert_eq!(ike_sas(&tunnel.client), 0);
 }
 
@@ -308,7 +308,7 @@ fn terminate_when_the_gateway_is_dead() {
         } else {
             tunnel.control.ok("TERMINATE net");
         }
-        expect_none(&mut tunnel.control);
+        expect_down(&mut tunnel.control, &tunnel.client);
         assert_eq!(ike_sas(&tunnel.client), 0);
     }
 }
@@ -320,7 +320,7 @@ fn terminate_with_another_exchange_in_flight() {
     tunnel.client.swanctl(&["--rekey", "--child", "net2"]);
     tunnel.client.wait_log("sending retransmit 1");
     tunnel.client.swanctl(&["--terminate", "--ike", "net"]);
-    expect_none(&mut tunnel.control);
+    expect_down(&mut tunnel.control, &tunnel.client);
     assert_eq!(ike_sas(&tunnel.client), 0);
 }
 
@@ -467,7 +467,7 @@ fn the_gateway_reauthenticates_and_dies_later() {
     wait::until("the old IKE_SA is gone", || {
         (ike_sas(&tunnel.client) == 1).then_some(())
     });
-    assert_eq!(first_failover(&tunnel.control), None);
+    assert_eq!(failover_after(&tunnel.control, 0), None);
     tunnel.gateway_1.kill();
     expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
     settled_on_gateway_2(&tunnel.client, &mut tunnel.control);
@@ -504,7 +504,7 @@ fn an_ike_sa_of_the_same_identities_replaces_it() {
     tunnel
         .client
         .wait_log("deleting duplicate IKE_SA for peer 'segw' due to uniqueness policy");
-    expect_none(&mut tunnel.control);
+    expect_down(&mut tunnel.control, &tunnel.client);
     let sas = tunnel.client.swanctl(&["--list-sas"]);
     assert!(sas.starts_with("other: "), "{sas}");
     assert_eq!(ike_sas(&tunnel.client), 1);
@@ -575,6 +575,6 @@ fn shutdown() {
         let (status, _) = tunnel.client.stop();
         assert!(status.success(), "{status}");
         tunnel.control.wait_closed();
-        assert_eq!(first_failover(&tunnel.control), None);
+        assert_eq!(failover_after(&tunnel.control, 0), None);
     }
 }

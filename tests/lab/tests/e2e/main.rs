@@ -17,7 +17,7 @@ mod shutdown;
 mod socket;
 mod stroke;
 
-use extsock_lab::{Client, Extsock, Gateway, Lab};
+use extsock_lab::{net, Client, ClientOptions, Extsock, Gateway, GatewayOptions, Lab};
 use serde_json::Value;
 
 /// The usual start: gateways 11 and 12, and the connection `net` over them, up.
@@ -27,27 +27,24 @@ struct Tunnel {
     client: Client,
     gateway_1: Gateway,
     gateway_2: Gateway,
-    _lab: Lab,
+    lab: Lab,
 }
 
 impl Tunnel {
     fn up() -> Self {
-        Self::up_with(extsock_lab::ClientOptions::default())
+        Self::up_with(ClientOptions::default())
     }
 
-    fn up_with(options: extsock_lab::ClientOptions) -> Self {
-        Self::up_as(options, Default::default(), &extsock_lab::net(&[11, 12]))
+    fn up_with(options: ClientOptions) -> Self {
+        Self::up_as(&net(&[11, 12]), options, &GatewayOptions::default())
     }
 
-    fn up_as(
-        options: extsock_lab::ClientOptions,
-        gateways: extsock_lab::GatewayOptions,
-        config: &Value,
-    ) -> Self {
+    /// With a configuration of connection `net` of one's own, and gateways that are alike.
+    fn up_as(config: &Value, client: ClientOptions, gateways: &GatewayOptions) -> Self {
         let lab = Lab::new();
         let gateway_1 = lab.gateway_with(11, gateways.clone());
-        let gateway_2 = lab.gateway_with(12, gateways);
-        let client = lab.client_with(options);
+        let gateway_2 = lab.gateway_with(12, gateways.clone());
+        let client = lab.client_with(client);
         let mut control = client.connect();
         control.apply(config);
         control.ok("INITIATE net");
@@ -58,7 +55,7 @@ impl Tunnel {
             client,
             gateway_1,
             gateway_2,
-            _lab: lab,
+            lab,
         }
     }
 }
@@ -93,10 +90,7 @@ fn wait_state(control: &mut Extsock, state: &str) -> Value {
 
 /// How many IKE_SAs charon has.
 fn ike_sas(client: &Client) -> usize {
-    let list = client.swanctl(&["--list-sas"]);
-    list.lines()
-        .filter(|line| line.contains("IKEv") && !line.starts_with(' '))
-        .count()
+    client.ike_sas().len()
 }
 
 /// The line of `swanctl --list-sas` that has a connection's unique id and SPIs.

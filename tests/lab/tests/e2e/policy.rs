@@ -161,7 +161,7 @@ fn swanctl_means_the_connection_on_whichever_gateway_it_is() {
 }
 
 /// A connection of swanctl's over the gateways.
-pub fn swanctl_conf(gateways: &str) -> String {
+pub(crate) fn swanctl_conf(gateways: &str) -> String {
     format!(
         "connections {{\n swan {{\n version = 2\n mobike = no\n local_addrs = 192.168.7.1\n \
          remote_addrs = {gateways}\n dpd_delay = 1s\n proposals = aes128-sha256-modp2048\n \

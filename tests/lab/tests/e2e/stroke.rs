@@ -8,7 +8,7 @@ use extsock_lab::{wait, Client, ClientOptions, Extsock, Gateway, GatewayOptions,
 use serde_json::json;
 
 use crate::ike_sas;
-use crate::no_failover::first_failover;
+use crate::no_failover::failover_after;
 
 /// Connection `net` over the gateways, with lines of its own.
 fn ipsec_conf(gateways: &str, lines: &[&str]) -> String {
@@ -354,7 +354,7 @@ fn an_edited_section_counts_at_the_next_failover() {
             .contains("...192.168.7.14,192.168.7.12")
             .then_some(())
     });
-    assert_eq!(first_failover(&net.control), None);
+    assert_eq!(failover_after(&net.control, 0), None);
     net.gateway_1.kill();
     let established = net.control.wait_event("failover_established");
     assert_eq!(established["gateway"], "192.168.7.12");

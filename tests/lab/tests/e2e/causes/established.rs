@@ -265,7 +265,7 @@ fn gateway_deletes_the_ike_sa_with(close_action: &str) {
 fn gateway_deletes_the_ike_sa_while_a_second_child_sa_comes_up() {
     let mut hosts = Hosts::with_two_networks();
     // CREATE_CHILD_SA requests.
-    hosts.gateway_1.settings = "receive_delay = 10000\n receive_delay_type = 36";
+    hosts.gateway_1.settings = "receive_delay = 10000\n receive_delay_type = 36".to_owned();
     let mut tunnel = Tunnel::loaded_at(hosts, &net_with_two_child_sas(&[11, 12]));
     tunnel.control.ok("INITIATE net net2");
     tunnel.client.ping("10.2.0.1");

@@ -25,7 +25,7 @@ struct Hosts {
 
 impl Hosts {
     /// Gateway 1 with lines of the section `charon` in strongswan.conf.
-    fn with_gateway_1(settings: &'static str) -> Self {
+    fn with_gateway_1(settings: &str) -> Self {
         Self {
             gateway_1: GatewayOptions::with_settings(settings),
             ..Self::default()
@@ -78,7 +78,7 @@ impl Tunnel {
             client,
             gateway_1,
             gateway_2,
-            _lab: lab,
+            lab,
         }
     }
 

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Reauthentication, break-before-make (charon's default) and make-before-break.
+
+use extsock_lab::{ClientOptions, GatewayOptions};
+use serde_json::json;
+
+use super::{expect_undisturbed, silent, wait_single};
+use crate::policy::net_with;
+use crate::{expect_failover, ike_sa, wait_state, Tunnel};
+
+fn make_before_break() -> ClientOptions {
+    ClientOptions {
+        settings: "make_before_break = yes".to_owned(),
+        ..ClientOptions::default()
+    }
+}
+
+fn reauthenticate(tunnel: &Tunnel) {
+    let swanctl = ["--rekey", "--ike", "net", "--reauth"];
+    tunnel.client.swanctl(&swanctl);
+    tunnel.client.wait_log("reauthenticating IKE_SA net");
+}
+
+fn succeeds(client: ClientOptions) {
+    let mut tunnel = Tunnel::up_with(client);
+    reauthenticate(&tunnel);
+    tunnel.control.wait_event("tunnel_up");
+    expect_undisturbed(&tunnel.control, &tunnel.client);
+    let now = ike_sa(&tunnel.client, "net");
+    assert!(now.starts_with("net: #2,"), "{now}");
+    let listed = wait_state(&mut tunnel.control, "established");
+    assert_eq!(listed["active_gateway"], "192.168.7.11");
+
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    wait_single(&tunnel.client);
+    tunnel.client.ping("10.2.0.1");
+}
+
+#[test]
+fn break_before_make() {
+    succeeds(ClientOptions::default());
+}
+
+#[test]
+fn break_before_make_on_the_second_gateway() {
+    on_the_second_gateway(ClientOptions::default());
+}
+
+#[test]
+fn make_before_break_in_time() {
+    succeeds(make_before_break());
+}
+
+#[test]
+fn make_before_break_on_the_second_gateway() {
+    on_the_second_gateway(make_before_break());
+}
+
+fn on_the_second_gateway(client: ClientOptions) {
+    let mut tunnel = Tunnel::up_with(client);
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    wait_single(&tunnel.client);
+    tunnel.gateway_1.restart();
+    let before = ike_sa(&tunnel.client, "net");
+    tunnel.control.wait_event("tunnel_up");
+    reauthenticate(&tunnel);
+    tunnel.control.wait_event("tunnel_up");
+    wait_single(&tunnel.client);
+    assert_ne!(ike_sa(&tunnel.client, "net"), before);
+    let listed = wait_state(&mut tunnel.control, "established");
+    assert_eq!(listed["active_gateway"], "192.168.7.12");
+
+    tunnel.gateway_2.kill();
+    expect_failover(&mut tunnel.control, 12, 11, "dpd_timeout");
+    wait_single(&tunnel.client);
+}
+
+fn by_time(client: ClientOptions) {
+    let times = json!({"reauth_time": "2s", "over_time": "30s", "rand_time": 0});
+    let config = net_with(&times, &json!({}));
+    let mut tunnel = Tunnel::up_as(&config, client, &GatewayOptions::default());
+    for _ in 0..2 {
+        tunnel.control.wait_event("ike_sa_up");
+    }
+    tunnel.control.wait_event("tunnel_up");
+    wait_single(&tunnel.client);
+    assert!(tunnel.control.events_named("failover_started").is_empty());
+    tunnel.client.ping("10.2.0.1");
+}
+
+#[test]
+fn break_before_make_by_time() {
+    by_time(ClientOptions::default());
+}
+
+#[test]
+fn make_before_break_by_time() {
+    by_time(make_before_break());
+}
+
+#[test]
+fn break_before_make_and_the_deletion_is_not_answered() {
+    let mut tunnel = silent(ClientOptions::default());
+    tunnel.gateway_1.kill();
+    reauthenticate(&tunnel);
+    let started = tunnel.control.wait_event("failover_started");
+    assert_eq!(started["from"], "192.168.7.11");
+    assert_eq!(started["to"], "192.168.7.12");
+    tunnel.control.wait_event("failover_established");
+    wait_single(&tunnel.client);
+    tunnel.client.ping("10.2.0.1");
+    assert_eq!(tunnel.control.events_named("failover_started").len(), 1);
+}
+
+#[test]
+fn make_before_break_fails_and_dpd_goes_on() {
+    let mut tunnel = Tunnel::up_with(make_before_break());
+    tunnel.gateway_1.kill();
+    reauthenticate(&tunnel);
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    wait_single(&tunnel.client);
+    tunnel.client.ping("10.2.0.1");
+}
+
+#[test]
+fn make_before_break_fails_and_the_gateway_dies_later() {
+    let mut tunnel = silent(make_before_break());
+    tunnel.gateway_1.freeze();
+    reauthenticate(&tunnel);
+    tunnel.client.wait_log("giving up after 2 retransmits");
+    tunnel.gateway_1.thaw();
+    expect_undisturbed(&tunnel.control, &tunnel.client);
+
+    tunnel.gateway_1.kill();
+    tunnel.control.ok("START_DPD net");
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    wait_single(&tunnel.client);
+    tunnel.client.ping("10.2.0.1");
+}
+
+#[test]
+fn make_before_break_is_refused() {
+    let mut tunnel = Tunnel::up_with(make_before_break());
+    tunnel.gateway_1.refuse_authentication();
+    reauthenticate(&tunnel);
+    tunnel.client.wait_log("received AUTHENTICATION_FAILED");
+    expect_undisturbed(&tunnel.control, &tunnel.client);
+    assert_eq!(tunnel.control.connection("net")["state"], "established");
+}
