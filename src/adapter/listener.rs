@@ -88,8 +88,7 @@ impl Listener for EventListener {
         // The flag of a reauthentication stays when it has failed, or its deletion is not answered; this
         // thread has told of that just now.
         let reauthenticating = old.is_reauthenticating();
-        let unanswered = self.unanswered.load(Ordering::Relaxed) == old.id().0;
-        if new.is_redirected() || reauthenticating && !unanswered {
+        if new.is_redirected() || reauthenticating && !self.is_unanswered(old) {
             // It leads where it has to already.
             return;
         }
@@ -117,8 +116,11 @@ impl Listener for EventListener {
         }
     }
 
-    fn ike_reestablish_post(&self, old: &IkeSa<'_>, _: &IkeSa<'_>, initiated: bool) {
-        if initiated {
+    fn ike_reestablish_post(&self, old: &IkeSa<'_>, new: &IkeSa<'_>, initiated: bool) {
+        // The old one goes when the new one is up, and stays if that fails.
+        let make_before_break = old.is_reauthenticating() && old.state() == IkeSaState::Established;
+        let stays = new.is_redirected() || make_before_break && !self.is_unanswered(old);
+        if initiated && !stays {
             self.driver
                 .observe(Evidence::Reestablished { old: old.id().0 });
         }
@@ -157,6 +159,11 @@ impl Listener for EventListener {
 }
 
 impl EventListener {
+    /// Whether this thread has just told that a request of the IKE_SA was not answered.
+    fn is_unanswered(&self, ike_sa: &IkeSa<'_>) -> bool {
+        self.unanswered.load(Ordering::Relaxed) == ike_sa.id().0
+    }
+
     /// What has one gateway and is not of ours has nothing to fail over to, and shall cost nothing.
     fn concerns(&self, ike_sa: &IkeSa<'_>) -> bool {
         ike_sa.has_several_remotes() || ike_sa.with_name(|name| self.driver.knows(name))

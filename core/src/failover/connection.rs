@@ -82,8 +82,8 @@ pub(super) struct Attempt {
     pub own: Option<bool>,
     /// Its IKE_SA, once charon has told of one.
     pub ike_sa: Option<u32>,
-    /// Whether charon was done with beginning it.
-    pub reported: bool,
+    /// Whether charon is yet to be told to, or is not yet done with beginning it.
+    pub pending: bool,
     /// Its IKE_SA ended without a reason before that.
     pub ended: bool,
     /// charon made it by itself when that gateway failed, which is still to be told.
@@ -99,7 +99,7 @@ impl Attempt {
             since: now,
             own: None,
             ike_sa: None,
-            reported: false,
+            pending: true,
             ended: false,
             untold: None,
         }

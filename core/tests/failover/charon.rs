@@ -121,6 +121,20 @@ impl Charon {
         }
     }
 
+    /// INITIATE, whose actions wait.
+    pub fn asks_to_initiate(&mut self, name: &str) -> Vec<Action> {
+        let (_, actions) = self
+            .manager
+            .initiate(name, None, self.now)
+            .expect("a known connection");
+        actions
+    }
+
+    /// Carries out what waited.
+    pub fn carries_out(&mut self, actions: Vec<Action>) -> Vec<Initiation> {
+        self.carry_out(actions)
+    }
+
     /// Initiated as it was asked for.
     pub fn begins_after(&mut self, name: &str) -> u32 {
         assert_eq!(self.initiate(name).len(), 1);

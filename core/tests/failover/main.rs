@@ -264,6 +264,22 @@ fn terminated_while_connecting() {
 }
 
 #[test]
+fn initiated_terminated_and_initiated_at_once() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    charon.terminate("net");
+    let second = charon.asks_to_initiate("net");
+    // Of the first, before charon is told to end it.
+    let sa = charon.begins("net");
+    assert_eq!(charon.destroys(sa), []);
+    assert_eq!(charon.carries_out(second), [to("10.0.0.1", &["data"])]);
+    let sa = charon.begins("net");
+    assert_eq!(charon.begun("net"), []);
+    charon.establishes(sa, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+}
+
+#[test]
 fn charon_refuses_to_begin_when_the_ike_sa_is_there() {
     let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
     charon.initiate("net");

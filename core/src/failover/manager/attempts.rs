@@ -98,7 +98,7 @@ impl FailoverManager {
         let Some(known) = connection.attempt(attempt) else {
             return step.into_actions();
         };
-        known.reported = true;
+        known.pending = false;
         let known = known.clone();
         match known.ike_sa {
             Some(id) => {
@@ -174,6 +174,7 @@ impl FailoverManager {
         connection.gateways.trying(&gateway);
         let mut attempt = Attempt::new(number, gateway, step.now.monotonic);
         attempt.ike_sa = Some(ike_sa);
+        attempt.pending = false;
         connection.state = State::Connecting(attempt);
     }
 

@@ -457,14 +457,13 @@ impl FailoverManager {
         let begun = || sa.created.then_some(Reason::InitiateFailed);
         let reason = verdict(&sa.seen, ike_sa).or_else(begun);
         let unexplained = reason.is_none() && !sa.seen.lacks_credentials();
-        let beginning = connection.attempts().find(|attempt| {
-            let begun = attempt.own.is_some() && !attempt.reported;
-            attempt.ike_sa == Some(ike_sa.id) && begun && unexplained
-        });
-        if let Some(attempt) = beginning {
-            // Whether charon refused to begin is about to be reported.
+        let pending = connection
+            .attempts()
+            .find(|attempt| attempt.ike_sa == Some(ike_sa.id) && attempt.pending && unexplained);
+        if let Some(attempt) = pending {
+            // Whether charon refused to begin is about to be reported; what is yet to be begun will be.
             attempt.ike_sa = None;
-            attempt.ended = true;
+            attempt.ended = attempt.own.is_some();
             self.conclude_step(&name, step);
             return;
         }

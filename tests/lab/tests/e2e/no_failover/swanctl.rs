@@ -125,9 +125,10 @@ fn edit_the_list() {
     let mut swan = Swan::failed_over();
     let _gateway_3 = swan.lab.gateway(13);
     swan.client
-        .load(&swanctl_conf("192.168.7.13, 192.168.7.14"));
+        .load(&swanctl_conf("192.168.7.14, 192.168.7.13"));
     swan.gateway_2.kill();
     let started = swan.control.wait_event("failover_started");
+    // One that is not in the list counts as the first.
     assert_eq!(started["from"], "192.168.7.12");
     assert_eq!(started["to"], "192.168.7.13");
     let established = swan.control.wait_event("failover_established");
