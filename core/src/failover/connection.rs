@@ -228,6 +228,19 @@ impl Connection {
             .any(|sa| sa.phase == Phase::Up && sa.children.contains(child))
     }
 
+    /// Its state for who wants it up: an IKE_SA that is being deleted is none.
+    pub fn standing(&self) -> State {
+        match &self.state {
+            State::Established(id) if !self.is_up(*id) => State::Down,
+            state => state.clone(),
+        }
+    }
+
+    fn is_up(&self, ike_sa: u32) -> bool {
+        let sa = self.ike_sas.get(&ike_sa);
+        sa.is_some_and(|sa| sa.phase == Phase::Up)
+    }
+
     /// Back to the start: nothing is up, nothing is wanted.
     pub fn rest(&mut self) {
         self.state = State::Down;

@@ -47,6 +47,8 @@ pub struct Charon {
     pub edited: Option<Option<&'static str>>,
     /// The addresses of names; None does not answer.
     pub names: BTreeMap<&'static str, Option<Vec<IpAddr>>>,
+    /// The attempt whose lookup is not answered.
+    resolving: Option<u64>,
     /// The initiation that was begun last, and the CHILD_SAs asked for.
     begun: Option<(u64, Vec<String>)>,
 }
@@ -119,6 +121,15 @@ impl Charon {
             "10.0.0.1" => self.begins(name),
             other => self.begins(&format!("{name}-failover-{other}")),
         }
+    }
+
+    /// The lookup ends that was not answered before.
+    pub fn looked_up(&mut self, name: &str, found: &[IpAddr]) -> Vec<Initiation> {
+        let attempt = self.resolving.take().expect("a lookup");
+        let actions = self
+            .manager
+            .resolved(name, attempt, found.to_vec(), self.now);
+        self.carry_out(actions)
     }
 
     /// INITIATE, whose actions wait.
@@ -299,6 +310,14 @@ impl Charon {
     pub fn deletes_locally(&mut self, connection: &str) -> Vec<Initiation> {
         let id = self.established(connection);
         self.deletes(id)
+    }
+
+    /// Terminated by others, and not yet gone.
+    pub fn begins_deleting(&mut self, connection: &str) -> u32 {
+        let id = self.established(connection);
+        self.ike_sa_mut(id).tasks.active = vec![Task::IkeDelete];
+        self.moves(id, IkeSaState::Deleting);
+        id
     }
 
     pub fn deletes(&mut self, id: u32) -> Vec<Initiation> {
@@ -599,10 +618,12 @@ impl Charon {
                     gateway,
                 } => {
                     let found = self.names.get(gateway.as_str()).cloned();
-                    if let Some(addresses) = found.unwrap_or_default() {
+                    if let Some(addresses) = found.unwrap_or_else(|| Some(Vec::new())) {
                         let now = self.now;
                         let more = self.manager.resolved(&connection, attempt, addresses, now);
                         initiations.extend(self.carry_out(more));
+                    } else {
+                        self.resolving = Some(attempt);
                     }
                 }
                 Action::Check { connection } => {

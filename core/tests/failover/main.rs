@@ -264,6 +264,17 @@ fn terminated_while_connecting() {
 }
 
 #[test]
+fn initiated_while_the_ike_sa_is_being_deleted() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let old = charon.begins_deleting("net");
+    assert_eq!(charon.initiate("net"), [to("10.0.0.1", &["data"])]);
+    let new = charon.begins("net");
+    assert_eq!(charon.destroys(old), []);
+    charon.establishes(new, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+}
+
+#[test]
 fn initiated_terminated_and_initiated_at_once() {
     let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
     charon.initiate("net");

@@ -133,6 +133,20 @@ fn the_name_server_dies_with_the_gateway() {
 }
 
 #[test]
+fn charon_initiates_by_itself_while_a_name_is_looked_up() {
+    let mut charon = Charon::default();
+    charon.names.insert("segw.example", None);
+    charon.configure("net", "segw.example,10.0.0.2", &["data"]);
+    assert_eq!(charon.initiate("net"), []);
+    let sa = charon.begins_at("net", FIRST);
+    let begun = charon.looked_up("net", &[]);
+    assert!(begun.iter().all(|begun| begun.own), "the same IKE_SA");
+    assert_eq!(charon.history(), [], "which is not given up for the name");
+    charon.establishes(sa, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+}
+
+#[test]
 fn a_gateway_is_found_by_its_address_whoever_looked_it_up() {
     let mut charon = named(&[FIRST]);
     charon.initiate("net");

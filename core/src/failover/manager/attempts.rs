@@ -25,6 +25,13 @@ impl FailoverManager {
             return step.into_actions();
         };
         let gateway = match connection.attempt(attempt) {
+            Some(Attempt {
+                ike_sa: Some(_), ..
+            }) => {
+                // charon initiated it itself meanwhile.
+                step.initiate(name, attempt);
+                return step.into_actions();
+            }
             Some(attempt) if attempt.address.is_none() => attempt.gateway.clone(),
             _ => return step.into_actions(),
         };

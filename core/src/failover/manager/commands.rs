@@ -38,7 +38,7 @@ impl FailoverManager {
         }
 
         let mut step = Step::new(now);
-        let gateway = match connection.state.clone() {
+        let gateway = match connection.standing() {
             State::Down | State::Exhausted => {
                 connection.afresh(now);
                 self.start_attempt(name, first.clone(), &mut step);
@@ -120,7 +120,7 @@ impl FailoverManager {
 
         let mut step = Step::new(now);
         connection.gateways.forgive();
-        match connection.state.clone() {
+        match connection.standing() {
             State::Established(_) if to == from => {}
             State::Connecting(attempt) if attempt.gateway == to => {}
             State::Established(_) => {
