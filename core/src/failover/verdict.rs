@@ -241,6 +241,30 @@ mod tests {
     }
 
     #[test]
+    fn the_guide_has_every_reason_in_its_table() {
+        let guide = include_str!("../../../docs/failover.md");
+        let rows = guide.lines().filter(|line| line.starts_with('|'));
+        let table: String = rows.collect();
+        for reason in [
+            Reason::PeerUnreachable,
+            Reason::AddressUnresolvable,
+            Reason::AuthFailed,
+            Reason::NoProposalChosen,
+            Reason::Rejected,
+            Reason::DpdTimeout,
+            Reason::PeerDeleted,
+            Reason::InitiateFailed,
+            Reason::ChildFailed,
+            Reason::ConnectTimeout,
+            Reason::LivenessTimeout,
+            Reason::Operator,
+        ] {
+            let cell = format!("| `{}` |", reason.as_str());
+            assert!(table.contains(&cell), "{cell}");
+        }
+    }
+
+    #[test]
     fn no_answer_while_connecting() {
         let mut seen = alerted(Alert::RetransmitSendTimeout);
         seen.alert(Alert::PeerInitUnreachable);
