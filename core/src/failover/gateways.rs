@@ -81,6 +81,18 @@ impl Gateways {
         self.outage_ended();
     }
 
+    /// The outage goes on that had come so far with another list.
+    pub fn resume(&mut self, before: &Self) {
+        let names: BTreeSet<String> = self.names().collect();
+        self.tried = before.tried.intersection(&names).cloned().collect();
+        self.rounds = before.rounds;
+        for (gateway, lookup) in &mut self.lookups {
+            if let Some(known) = before.lookups.get(gateway) {
+                lookup.tried.clone_from(&known.tried);
+            }
+        }
+    }
+
     pub fn list(&self) -> &AddressList {
         &self.list
     }
@@ -323,6 +335,17 @@ mod tests {
             next(&mut gateways(), "192.0.2.1"),
             ("10.0.0.2".into(), None)
         );
+    }
+
+    #[test]
+    fn what_was_tried_counts_with_an_edited_list() {
+        let mut before = gateways();
+        before.trying("10.0.0.2");
+        let mut edited = before.clone();
+        edited.replace(AddressList::parse("10.0.0.9,10.0.0.2,10.0.0.8"));
+        edited.resume(&before);
+        assert_eq!(next(&mut edited, "10.0.0.1"), ("10.0.0.8".into(), None));
+        assert_eq!(next(&mut edited, "10.0.0.8"), ("10.0.0.9".into(), None));
     }
 
     #[test]

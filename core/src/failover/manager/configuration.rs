@@ -104,14 +104,16 @@ impl FailoverManager {
         if !connection.foreign || *connection.gateways.list() == gateways {
             return;
         }
-        let retries = connection.retries;
+        let (retries, before) = (connection.retries, connection.gateways.clone());
         let settings = Settings {
             gateways,
             children: connection.children.clone(),
             policy: connection.policy,
         };
         self.load(name, settings, true, step);
-        self.connection(name).retries = retries;
+        let connection = self.connection(name);
+        connection.retries = retries;
+        connection.gateways.resume(&before);
     }
 
     pub(super) fn load(&mut self, name: &str, settings: Settings, foreign: bool, step: &mut Step) {
