@@ -103,7 +103,14 @@ fn retransmission() -> Retransmission {
 /// What holds for all connections.
 fn options(policy: FailoverPolicy) -> Options {
     let default = Options::default();
-    let all = setting_string("failover.scope", "all") != "extsock";
+    let all = match setting_string("failover.scope", "all").as_str() {
+        "all" => true,
+        "extsock" => false,
+        other => {
+            log::error!("failover.scope: expected all or extsock, found {other:?}; using all");
+            true
+        }
+    };
     let number = |option, default: usize| setting_number(option, default as f64) as usize;
     Options {
         foreign: all.then_some(policy),
