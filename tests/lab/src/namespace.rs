@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Makes the host's own /run, so that charon's default paths are free in every host, and its own
-/// names: none but those that a test gives it, and no name server.
+/// names: none but those that a test gives it, and no name server. /etc/resolv.conf may lead into the
+/// machine's /run, which is hidden then.
 /// `cat` then holds the namespaces until its input, our end of the pipe, closes.
 const HOLDER: &str = "mount -t tmpfs -o mode=755 lab /run && mkdir /run/lab && cd /run/lab && \
                       touch hosts resolv.conf && mount --bind hosts /etc/hosts && \
-                      mount --bind resolv.conf /etc/resolv.conf && \
+                      resolv=$(readlink -m /etc/resolv.conf) && \
+                      case $resolv in /run/*) mkdir -p ${resolv%/*} && touch $resolv; esac && \
+                      mount --bind resolv.conf $resolv && \
                       ip link set lo up && echo ready && exec cat";
 
 pub(crate) struct Namespace {
