@@ -32,6 +32,8 @@ struct Lookup {
     found: Vec<IpAddr>,
     /// Tried in this round of this outage.
     tried: BTreeSet<IpAddr>,
+    /// Asked for since the last outage, to have them at hand in the next one.
+    asked: bool,
 }
 
 impl Lookup {
@@ -135,6 +137,18 @@ impl Gateways {
         Some(address)
     }
 
+    /// The addresses of a name that is not tried now.
+    pub fn prepare(&mut self, gateway: &str, addresses: Vec<IpAddr>) {
+        let lookup = self.lookups.entry(gateway.to_owned()).or_default();
+        lookup.found = addresses;
+    }
+
+    /// Whether a name is to be looked up to have its addresses at hand; once between two outages.
+    pub fn ask_for(&mut self, gateway: &str) -> bool {
+        let lookup = self.lookups.entry(gateway.to_owned()).or_default();
+        !std::mem::replace(&mut lookup.asked, true)
+    }
+
     /// An address of the gateway that was not tried yet, where it has several.
     pub fn untried_address(&self, gateway: &str) -> Option<IpAddr> {
         self.lookups.get(gateway)?.untried()
@@ -200,6 +214,7 @@ impl Gateways {
         self.tried.clear();
         for lookup in self.lookups.values_mut() {
             lookup.tried.clear();
+            lookup.asked = false;
         }
     }
 
@@ -211,8 +226,8 @@ impl Gateways {
         }
     }
 
-    /// The gateway after one that failed, circularly: one that is not set aside and not yet tried in
-    /// this round; else a new round begins. None if there are fewer than two.
+    /// The gateway after one that failed, circularly: one not yet tried in this round, those that are
+    /// set aside last; else a new round begins. None if there are fewer than two.
     ///
     /// A gateway that is not in the list counts as the first.
     pub fn next_after(&mut self, gateway: &str, now: Duration) -> Option<Next> {
@@ -226,7 +241,9 @@ impl Gateways {
 
         let usable = |gateway: &&String| !self.is_set_aside(gateway, now);
         let untried = |gateway: &&String| !self.tried.contains(*gateway);
-        if let Some(gateway) = circle.iter().filter(usable).find(untried) {
+        // One that refused is better than one that just failed.
+        let next = circle.iter().filter(usable).find(untried);
+        if let Some(gateway) = next.or_else(|| circle.iter().find(untried)) {
             return Some(Next {
                 gateway: gateway.clone(),
                 repetition: None,
@@ -289,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_set_aside_is_passed_over() {
+    fn one_that_is_set_aside_comes_last() {
         let mut gateways = gateways();
         gateways.failed(
             "10.0.0.2",
@@ -299,9 +316,10 @@ mod tests {
         gateways.outage_ended();
         gateways.failed("10.0.0.1", Reason::DpdTimeout, None);
         assert_eq!(next(&mut gateways, "10.0.0.1"), ("10.0.0.3".into(), None));
+        assert_eq!(next(&mut gateways, "10.0.0.3"), ("10.0.0.2".into(), None));
         assert_eq!(
-            next(&mut gateways, "10.0.0.3"),
-            ("10.0.0.1".into(), Some(0))
+            next(&mut gateways, "10.0.0.2"),
+            ("10.0.0.3".into(), Some(0))
         );
     }
 

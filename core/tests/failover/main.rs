@@ -264,6 +264,48 @@ fn terminated_while_connecting() {
 }
 
 #[test]
+fn charon_takes_an_ike_sa_that_is_about_to_end() {
+    let mut charon = Charon::with("net", "10.0.0.1", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.begun("net");
+    charon.establishes(sa, &["data"]);
+    let old = charon.begins_deleting("net");
+    assert_eq!(charon.initiate("net"), [to("10.0.0.1", &["data"])]);
+    // It tells of no new one.
+    assert_eq!(charon.begun("net"), []);
+    assert_eq!(charon.destroys(old), [to("10.0.0.1", &["data"])]);
+}
+
+#[test]
+fn the_gateway_dies_while_it_is_reauthenticated() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let new = charon.begins("net");
+    assert_eq!(charon.dies("net"), [to("10.0.0.2", &["data"])]);
+    let given_up = charon
+        .take_done()
+        .into_iter()
+        .any(|action| matches!(action, Action::Abandon { ike_sa: Some(id), .. } if id == new));
+    assert!(given_up, "it is coming up at the gateway that is dead");
+}
+
+#[test]
+fn an_ike_sa_that_was_given_up_comes_up_all_the_same() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    let late = charon.begins("net");
+    charon.begun("net");
+    charon.advance(Duration::from_secs(10));
+    charon.take_done();
+    charon.establishing(late);
+    let deleted = charon
+        .take_done()
+        .into_iter()
+        .any(|action| matches!(action, Action::Delete { ike_sa, .. } if ike_sa == late));
+    assert!(deleted);
+}
+
+#[test]
 fn initiated_while_the_ike_sa_is_being_deleted() {
     let mut charon = established("10.0.0.1,10.0.0.2");
     let old = charon.begins_deleting("net");

@@ -83,6 +83,21 @@ impl Namespace {
         String::from_utf8_lossy(&content).into_owned()
     }
 
+    /// Copies a program into the host. Not in this process: another thread's child would hold the copy
+    /// open for writing when it is to be executed.
+    #[track_caller]
+    pub fn copy(&self, program: &str, to: &str) {
+        let status = self
+            .command("cp")
+            .args([program, to])
+            .status()
+            .expect("nsenter of util-linux starts");
+        assert!(
+            status.success(),
+            "{program}: `cargo xtask build` installs it"
+        );
+    }
+
     /// A command inside the host, killed when the calling thread dies. Its process is the
     /// program itself, so that the handle's id is the program's.
     pub fn command(&self, program: &str) -> Command {

@@ -25,7 +25,7 @@ use super::deadlines::{Deadlines, Timer};
 use super::evidence::{Evidence, IkeSa};
 use super::history::History;
 use super::policy::{FailoverPolicy, Retransmission};
-use super::Now;
+use super::{failover_name, Now};
 use crate::error::Result;
 use crate::protocol::{ConnectionStatus, Event, Tunnel};
 
@@ -116,7 +116,7 @@ impl FailoverManager {
                 None => self.led_on(&ike_sa, gateway, &mut step),
                 Some(old) => self.led_from(old, &ike_sa, gateway, &mut step),
             },
-            Evidence::Received { ike_sa } => self.heard(ike_sa, &mut step),
+            Evidence::Received { ike_sa } => self.heard(ike_sa, &step),
             Evidence::ChildUpdown {
                 ike_sa,
                 tunnel,
@@ -244,7 +244,7 @@ impl FailoverManager {
             }
             (Timer::Child, State::Established(ike_sa)) => self.child_failed(name, ike_sa, step),
             (Timer::Probe, State::Established(ike_sa)) => self.ask(name, ike_sa, step),
-            (Timer::Dead, State::Established(ike_sa)) => self.is_dead(name, ike_sa, step),
+            (Timer::Dead, State::Established(ike_sa)) => self.ask_last(name, ike_sa, step),
             _ => {}
         }
     }
@@ -253,13 +253,14 @@ impl FailoverManager {
     fn conclude_step(&mut self, name: &str, step: &mut Step) {
         if let Some(connection) = self.connections.get_mut(name) {
             for gateway in connection.take_unused_clones() {
+                if connection.gateways.find(&gateway).is_none() {
+                    self.names.remove(&failover_name(name, &gateway));
+                }
                 step.release_clone(name, gateway);
             }
             if self.shutting_down {
                 return;
             }
-            self.deadlines
-                .set(name, connection.deadlines(self.options.retransmission));
             if connection.is_half_open() {
                 self.half_open.insert(name.to_owned());
             } else {
@@ -271,6 +272,7 @@ impl FailoverManager {
                 // Taken in again when charon initiates it.
                 self.unload(name);
             }
+            self.set_deadlines(name);
         }
         while self.half_open.len() < self.options.max_concurrent {
             let Some(queued) = self.queue.pop_front() else {
@@ -279,12 +281,19 @@ impl FailoverManager {
             let state = self.connections.get(&queued).map(|c| c.state.clone());
             if let Some(State::Queued { gateway }) = state {
                 self.start_attempt(&queued, gateway, step);
-                if let Some(connection) = self.connections.get(&queued) {
-                    self.deadlines
-                        .set(&queued, connection.deadlines(self.options.retransmission));
-                }
+                self.set_deadlines(&queued);
             }
         }
+    }
+
+    fn set_deadlines(&mut self, name: &str) {
+        let deadlines = match self.connections.get(name) {
+            Some(connection) if !self.shutting_down => {
+                connection.deadlines(self.options.retransmission)
+            }
+            _ => Vec::new(),
+        };
+        self.deadlines.set(name, deadlines);
     }
 
     /// The connection of that name, which the caller has seen.
