@@ -22,7 +22,7 @@ use extsock::charon::{queue, sys, Backend, Priority, Registration};
 use extsock_core::config::parse;
 use extsock_core::failover::manager::Options;
 use extsock_core::failover::policy::FailoverPolicy;
-use extsock_core::protocol::{Event, Reply, Request};
+use extsock_core::protocol::{Published, Reply, Request};
 
 /// Calls a method of a charon object, in an unsafe block.
 macro_rules! call {
@@ -297,7 +297,7 @@ impl Subject {
 struct Nobody;
 
 impl Publisher for Nobody {
-    fn publish(&self, _: &Event) {}
+    fn publish(&self, _: &Published) {}
 }
 
 unsafe extern "C" fn alert(

@@ -4,7 +4,7 @@
 //! core decides is carried out on charon's threads.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -15,7 +15,7 @@ use extsock_core::failover::evidence::Evidence;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::policy::FailoverPolicy;
 use extsock_core::failover::Now;
-use extsock_core::protocol::Event;
+use extsock_core::protocol::{Event, Published};
 
 use super::connections::Connections;
 use super::lanes::Lanes;
@@ -26,7 +26,7 @@ use crate::charon::{self, IkeSaId, Priority};
 /// Who is told of events. Must not wait.
 pub trait Publisher: Send + Sync {
     /// One event happened.
-    fn publish(&self, event: &Event);
+    fn publish(&self, event: &Published);
 }
 
 /// The failover core and everything that it needs from outside.
@@ -45,6 +45,8 @@ pub struct Driver {
     pub(super) resolver: Resolver,
     lanes: Arc<Lanes>,
     publisher: Box<dyn Publisher>,
+    /// How many events were published.
+    published: AtomicU64,
     /// The default of connections that are loaded through the socket.
     pub(super) policy: FailoverPolicy,
     started: Instant,
@@ -82,6 +84,7 @@ impl Driver {
             resolver: Resolver::default(),
             lanes: Arc::default(),
             publisher,
+            published: AtomicU64::new(0),
             policy,
             started: Instant::now(),
         })
@@ -211,7 +214,13 @@ impl Driver {
             match action {
                 Action::Publish(event) => {
                     log_event(&event);
-                    self.publisher.publish(&event);
+                    // Under the core's lock: numbers and lines have one order.
+                    let seq = self.published.fetch_add(1, Ordering::Relaxed) + 1;
+                    self.publisher.publish(&Published {
+                        event: *event,
+                        time: self.now().unix,
+                        seq,
+                    });
                 }
                 Action::Report { connection, error } => {
                     log::warn!("{connection}: {error}");

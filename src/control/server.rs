@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use extsock_core::protocol::{Event, Reply, Request};
+use extsock_core::protocol::{Published, Reply, Request};
 
 use super::client::Client;
 use crate::adapter::Publisher;
@@ -85,7 +85,7 @@ impl Server {
 }
 
 impl Publisher for Arc<Server> {
-    fn publish(&self, event: &Event) {
+    fn publish(&self, event: &Published) {
         let clients = self.lock();
         if clients.connected.is_empty() {
             return;

@@ -100,7 +100,15 @@ impl FailoverManager {
             Evidence::State { ike_sa, to } => self.state_changed(&ike_sa, to, &mut step),
             Evidence::Alert { ike_sa, alert } => self.alerted(&ike_sa, alert, &mut step),
             Evidence::IkeUpdown { ike_sa, up } => self.ike_updown(&ike_sa, up, &mut step),
-            Evidence::IkeRekey { old, new } => self.rekeyed(&old, &new, &mut step),
+            Evidence::IkeRekey {
+                old,
+                new,
+                old_spis,
+                new_spis,
+            } => {
+                self.tell_rekeyed(&old, &new, old_spis, new_spis, &mut step);
+                self.rekeyed(&old, &new, &mut step);
+            }
             Evidence::Migrated { old, new } => self.migrated(old, new, &mut step),
             Evidence::TookOver { ike_sa } => self.took_over(&ike_sa, &mut step),
             Evidence::Reestablished { old } => {
@@ -129,13 +137,21 @@ impl FailoverManager {
                 }
             }
             Evidence::ChildRekey { ike_sa, old, new } => {
+                let new = self.with_connection(ike_sa, *new);
                 step.publish(Event::ChildRekey {
                     ike_sa_name: new.ike_sa_name.clone(),
-                    old_child_sa_name: old,
+                    old_child_sa_name: old.child_sa_name,
                     new_child_sa_name: new.child_sa_name.clone(),
+                    connection: new.connection.clone(),
+                    ike_sa_uniqueid: ike_sa,
+                    old_uniqueid: old.uniqueid,
+                    new_uniqueid: new.uniqueid,
+                    old_spi_in: old.spi_in,
+                    old_spi_out: old.spi_out,
+                    new_spi_in: new.spi_in,
+                    new_spi_out: new.spi_out,
                 });
-                let tunnel = self.with_connection(ike_sa, new);
-                step.publish(Event::TunnelUp(tunnel));
+                step.publish(Event::TunnelUp(new));
             }
             Evidence::Shutdown => {
                 self.shutting_down = true;
