@@ -22,7 +22,7 @@ use extsock::charon::{queue, sys, Backend, Priority, Registration};
 use extsock_core::config::parse;
 use extsock_core::failover::manager::Options;
 use extsock_core::failover::policy::FailoverPolicy;
-use extsock_core::protocol::{Published, Reply, Request};
+use extsock_core::protocol::{ClientStats, Published, Reply, Request};
 
 /// Calls a method of a charon object, in an unsafe block.
 macro_rules! call {
@@ -298,6 +298,10 @@ struct Nobody;
 
 impl Publisher for Nobody {
     fn publish(&self, _: &Published) {}
+
+    fn stats(&self) -> ClientStats {
+        ClientStats::default()
+    }
 }
 
 unsafe extern "C" fn alert(

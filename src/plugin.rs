@@ -15,7 +15,7 @@ use crate::charon::{
     charon_number, setting_bool, setting_duration, setting_number, setting_string, Feature,
     Registration,
 };
-use crate::control::{Listening, Server};
+use crate::control::{Limits, Listening, Server};
 
 /// The running plugin. The order of the fields is the order in which it is taken apart: first no
 /// more events, then no more clients, then the configurations go.
@@ -29,7 +29,7 @@ impl Feature for Extsock {}
 
 /// Sets everything up.
 pub fn start() -> Result<Box<dyn Feature>, String> {
-    let server = Arc::new(Server::default());
+    let server = Arc::new(Server::new(limits()?));
     let policy = failover_policy();
     let driver = Driver::new(
         Connections::register(),
@@ -54,6 +54,32 @@ pub fn start() -> Result<Box<dyn Feature>, String> {
         _socket: socket,
         _driver: driver,
     }))
+}
+
+/// `charon.plugins.extsock.*`: what clients of the socket may do.
+fn limits() -> Result<Limits, String> {
+    let default = Limits::default();
+    let number = |option, default: usize| setting_number(option, default as f64) as usize;
+    Ok(Limits {
+        max_clients: number("max_clients", default.max_clients),
+        max_request: number("max_request", default.max_request),
+        max_queue: number("max_queue", default.max_queue),
+        request_timeout: setting_duration("request_timeout", default.request_timeout),
+        allowed_uids: ids("allowed_uids")?,
+        read_only_gids: ids("read_only_gids")?,
+    })
+}
+
+/// Numbers of users or groups. One that cannot be read must not open the socket to all.
+fn ids(option: &str) -> Result<Vec<u32>, String> {
+    setting_string(option, "")
+        .split([',', ' '])
+        .filter(|id| !id.is_empty())
+        .map(|id| {
+            id.parse()
+                .map_err(|_| format!("{option}: expected numbers, found {id}"))
+        })
+        .collect()
 }
 
 fn unloading() -> Error {

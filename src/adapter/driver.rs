@@ -15,7 +15,7 @@ use extsock_core::failover::evidence::Evidence;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::policy::FailoverPolicy;
 use extsock_core::failover::Now;
-use extsock_core::protocol::{Event, Published};
+use extsock_core::protocol::{ClientStats, Counters, Event, Published, Stats};
 
 use super::connections::Connections;
 use super::lanes::Lanes;
@@ -27,6 +27,8 @@ use crate::charon::{self, IkeSaId, Priority};
 pub trait Publisher: Send + Sync {
     /// One event happened.
     fn publish(&self, event: &Published);
+    /// What it counts.
+    fn stats(&self) -> ClientStats;
 }
 
 /// The failover core and everything that it needs from outside.
@@ -258,6 +260,21 @@ impl Driver {
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .unwrap_or_default(),
         }
+    }
+
+    pub(super) fn stats(self: &Arc<Self>) -> Stats {
+        let mut counters = Counters::default();
+        self.with_core(|manager, _| {
+            counters = manager.counters();
+            Vec::new()
+        });
+        let now = self.now();
+        Stats::new(
+            now.unix.saturating_sub(now.monotonic),
+            counters,
+            self.published.load(Ordering::Relaxed),
+            self.publisher.stats(),
+        )
     }
 
     fn lock_core(&self) -> MutexGuard<'_, Core> {

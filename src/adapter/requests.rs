@@ -9,11 +9,13 @@ use extsock_core::error::{Error, Result};
 use extsock_core::failover::action::{Action, Settings};
 use extsock_core::failover::manager::FailoverManager;
 use extsock_core::failover::Now;
-use extsock_core::protocol::{ConnectionStatus, HistoryEntry, Reply, Request};
+use extsock_core::protocol::{
+    ConnectionDetails, ConnectionStatus, HistoryEntry, Reply, Request, Subscription,
+};
 
 use super::connections::build;
 use super::driver::Driver;
-use crate::charon::PeerCfg;
+use crate::charon::{built_for, PeerCfg};
 
 impl Driver {
     /// Carries out a request.
@@ -52,6 +54,23 @@ impl Driver {
             Request::List => Ok(Reply::List {
                 connections: self.list(),
             }),
+            Request::Status { name } => self
+                .details(name.as_deref())
+                .map(|connections| Reply::Status { connections }),
+            Request::Version => Ok(Reply::Version {
+                version: env!("CARGO_PKG_VERSION"),
+                strongswan: built_for().version,
+            }),
+            Request::Stats => Ok(Reply::Stats(self.stats())),
+            // The server has done it.
+            Request::Subscribe(Subscription {
+                events,
+                connections,
+            }) => Ok(Reply::Subscribe {
+                events,
+                connections,
+            }),
+            Request::Help => Ok(Reply::help()),
         };
         result.unwrap_or_else(|error| {
             log::info!("{} failed: {error}", verb.name());
@@ -164,6 +183,15 @@ impl Driver {
             Vec::new()
         });
         list
+    }
+
+    fn details(self: &Arc<Self>, name: Option<&str>) -> Result<Vec<ConnectionDetails>> {
+        let mut details = Vec::new();
+        self.try_with_core(|manager, now| {
+            details = manager.details(name, now)?;
+            Ok(Vec::new())
+        })?;
+        Ok(details)
     }
 
     /// A step of the core that tells a name, or fails.

@@ -122,6 +122,36 @@ pub enum Event {
 }
 
 impl Event {
+    /// The names of all events.
+    pub const NAMES: [&'static str; 10] = [
+        "config_applied",
+        "ike_sa_up",
+        "ike_sa_down",
+        "tunnel_up",
+        "tunnel_down",
+        "ike_rekey",
+        "child_rekey",
+        "failover_started",
+        "failover_established",
+        "failover_exhausted",
+    ];
+
+    /// The value of its key `event`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ConfigApplied { .. } => "config_applied",
+            Self::IkeSaUp { .. } => "ike_sa_up",
+            Self::IkeSaDown { .. } => "ike_sa_down",
+            Self::TunnelUp(_) => "tunnel_up",
+            Self::TunnelDown(_) => "tunnel_down",
+            Self::IkeRekey { .. } => "ike_rekey",
+            Self::ChildRekey { .. } => "child_rekey",
+            Self::FailoverStarted { .. } => "failover_started",
+            Self::FailoverEstablished { .. } => "failover_established",
+            Self::FailoverExhausted { .. } => "failover_exhausted",
+        }
+    }
+
     /// The connection that it is about, if it is about one of ours.
     pub fn connection(&self) -> Option<&str> {
         match self {
@@ -326,6 +356,8 @@ mod tests {
 
     /// Time and sequence number come last.
     fn check(event: &Event, line: &str) {
+        assert!(line.starts_with(&format!("{{\"event\":\"{}\",", event.name())));
+        assert!(Event::NAMES.contains(&event.name()));
         let event = line.strip_suffix('}').map(|event_text| {
             assert_eq!(
                 published(event.clone()).to_line(),

@@ -10,9 +10,10 @@ mod request;
 pub use event::{Event, Published, Selector, Tunnel};
 pub use framer::{Framer, MAX_REQUEST, PAUSE};
 pub use reply::{
-    ConnectionState, ConnectionStatus, GatewayStatus, HistoryEntry, PolicyStatus, Reply,
+    ClientStats, ConnectionDetails, ConnectionState, ConnectionStatus, Counters, GatewayStatus,
+    HistoryEntry, PolicyStatus, Reply, Stats, VerbHelp,
 };
-pub use request::{parse, Rejection, Request, Verb};
+pub use request::{parse, Rejection, Request, Subscription, Verb};
 
 use std::time::{Duration, SystemTime};
 

@@ -338,6 +338,7 @@ impl FailoverManager {
         }
         let ike_sa_name = ike_sa.name.clone();
         let state = ike_sa.state.number();
+        self.established += u64::from(up && connection.is_some());
         step.publish(if up {
             Event::IkeSaUp {
                 ike_sa_name,

@@ -27,7 +27,10 @@ use super::history::History;
 use super::policy::{FailoverPolicy, Retransmission};
 use super::Now;
 use crate::error::Result;
-use crate::protocol::{ConnectionStatus, Event, Tunnel};
+use crate::protocol::{ConnectionDetails, ConnectionStatus, Counters, Event, HistoryEntry, Tunnel};
+
+/// How many failovers the details of a connection have.
+const DETAILED_FAILOVERS: usize = 5;
 
 /// What holds for all connections.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +74,10 @@ pub struct FailoverManager {
     queue: VecDeque<String>,
     history: History,
     last_attempt: u64,
+    /// IKE_SAs of connections that came up.
+    established: u64,
+    /// Connections that were given up.
+    exhausted: u64,
     /// Some connection has its liveness checked.
     listening: bool,
     shutting_down: bool,
@@ -234,6 +241,39 @@ impl FailoverManager {
     pub fn status(&self, name: &str, now: Now) -> Option<ConnectionStatus> {
         let connection = self.connections.get(name)?;
         Some(connection.status(name, now.monotonic))
+    }
+
+    /// Every connection, or the one that is named by itself or an IKE_SA of it, in detail.
+    pub fn details(&self, name: Option<&str>, now: Now) -> Result<Vec<ConnectionDetails>> {
+        let wanted = name.map(|name| self.resolve(name)).transpose()?;
+        Ok(self
+            .connections
+            .iter()
+            .filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name.as_str()))
+            .map(|(name, connection)| {
+                let last_failovers = self
+                    .history
+                    .latest(usize::MAX)
+                    .filter(|entry| entry.connection == *name)
+                    .take(DETAILED_FAILOVERS)
+                    .map(HistoryEntry::from)
+                    .collect();
+                connection.details(name, last_failovers, now.monotonic)
+            })
+            .collect())
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            connections: self.connections.len(),
+            attempts: self.last_attempt,
+            attempts_under_way: self.half_open.len(),
+            attempts_queued: self.queue.len(),
+            established: self.established,
+            exhausted: self.exhausted,
+            failovers: self.history.counts().clone(),
+        }
     }
 
     /// The last failovers.

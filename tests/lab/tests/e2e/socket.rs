@@ -180,3 +180,47 @@ fn the_socket_can_be_placed_elsewhere() {
     client.connect_at("/run/lab/elsewhere").ok("LIST");
     assert!(!client.socket_path().exists());
 }
+
+#[test]
+fn status_and_stats_tell_of_a_failover() {
+    let mut tunnel = Tunnel::up();
+    assert_eq!(tunnel.control.ok("VERSION")["strongswan"], "5.9.8");
+    let idle = &tunnel.control.ok("STATUS net")["connections"][0];
+    assert_eq!(idle["child_sas"], json!(["net2"]));
+    assert_eq!(idle["last_failovers"], json!([]));
+    tunnel.control.ok("FAILOVER net");
+    tunnel.control.wait_event("failover_established");
+
+    let status = &tunnel.control.ok("STATUS net")["connections"][0];
+    assert_eq!(status["active_gateway"], "192.168.7.12");
+    assert_eq!(status["state"], "established");
+    assert_eq!(status["last_failovers"][0]["reason"], "operator");
+    let id = format!("net: #{},", status["ike_sa_uniqueid"]);
+    let sas = tunnel.client.swanctl(&["--list-sas"]);
+    assert!(sas.contains(&id), "{id} {sas}");
+    assert!(status["established_ms"]
+        .as_u64()
+        .is_some_and(|ms| ms < 60_000));
+    assert!(tunnel.control.error("STATUS nobody")["message"]
+        .as_str()
+        .is_some_and(|message| message.contains("nobody")));
+
+    let stats = tunnel.control.ok("STATS");
+    assert_eq!(stats["failovers"], json!({"operator": 1}));
+    assert_eq!(stats["attempts"], 2);
+    assert_eq!(stats["established"], 2);
+    assert_eq!(stats["clients"], 1);
+    let last = tunnel.control.events().pop().expect("there are events");
+    assert!(stats["events"].as_u64() >= last["seq"].as_u64());
+}
+
+#[test]
+fn a_list_of_users_that_cannot_be_read_lets_nobody_in() {
+    let lab = Lab::new();
+    let client = lab.client_with(ClientOptions {
+        settings: "plugins {\n extsock {\n allowed_uids = root\n }\n }".to_owned(),
+        ..ClientOptions::default()
+    });
+    client.wait_log("allowed_uids: expected numbers, found root");
+    assert!(!client.socket_path().exists());
+}
