@@ -17,7 +17,7 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use extsock::adapter::{build, Connections, Driver, EventListener, Publisher};
+use extsock::adapter::{build, ConfigDir, Connections, Driver, EventListener, Publisher};
 use extsock::charon::{queue, sys, Backend, Priority, Registration};
 use extsock_core::config::parse;
 use extsock_core::failover::manager::Options;
@@ -232,7 +232,13 @@ impl Subject {
             foreign: Some(policy),
             ..Options::default()
         };
-        let driver = Driver::new(Connections::register(), Box::new(Nobody), policy, options);
+        let driver = Driver::new(
+            Connections::register(),
+            ConfigDir::new("/nonexistent".into()),
+            Box::new(Nobody),
+            policy,
+            options,
+        );
         let addresses = remote_addrs.split(',').count();
         let suffix = if liveness.is_some() { ", liveness" } else { "" };
         let subject = Self::new(

@@ -10,10 +10,10 @@ use extsock_core::failover::manager::Options;
 use extsock_core::failover::policy::{FailoverPolicy, Retransmission, RetryPolicy};
 use extsock_core::protocol::Reply;
 
-use crate::adapter::{Connections, Driver, EventListener};
+use crate::adapter::{ConfigDir, Connections, Driver, EventListener};
 use crate::charon::{
-    charon_number, setting_bool, setting_duration, setting_number, setting_string, Feature,
-    Registration,
+    charon_number, queue, setting_bool, setting_duration, setting_number, setting_string, Feature,
+    Priority, Registration,
 };
 use crate::control::{Limits, Listening, Server};
 
@@ -22,10 +22,24 @@ use crate::control::{Limits, Listening, Server};
 struct Extsock {
     _listener: Registration,
     _socket: Listening,
-    _driver: Arc<Driver>,
+    driver: Arc<Driver>,
 }
 
-impl Feature for Extsock {}
+impl Feature for Extsock {
+    fn reload(&self) {
+        load_config_dir(&self.driver);
+    }
+}
+
+/// In a job: at start not before all plugins are there, and never under charon's feet.
+fn load_config_dir(driver: &Arc<Driver>) {
+    let driver = Arc::downgrade(driver);
+    queue(Priority::Medium, move || {
+        if let Some(driver) = driver.upgrade() {
+            driver.reload();
+        }
+    });
+}
 
 /// Sets everything up.
 pub fn start() -> Result<Box<dyn Feature>, String> {
@@ -33,6 +47,7 @@ pub fn start() -> Result<Box<dyn Feature>, String> {
     let policy = failover_policy();
     let driver = Driver::new(
         Connections::register(),
+        ConfigDir::new(setting_string("config_dir", DEFAULT_CONFIG_DIR).into()),
         Box::new(Arc::clone(&server)),
         policy,
         options(policy),
@@ -49,10 +64,11 @@ pub fn start() -> Result<Box<dyn Feature>, String> {
     )?;
     log::info!("loaded, serving {uri}");
     let listener = Registration::new(Box::new(EventListener::new(Arc::clone(&driver))));
+    load_config_dir(&driver);
     Ok(Box::new(Extsock {
         _listener: listener,
         _socket: socket,
-        _driver: driver,
+        driver,
     }))
 }
 
@@ -91,6 +107,9 @@ fn unloading() -> Error {
 
 /// In the directory of charon's own sockets.
 const DEFAULT_SOCKET: &str = concat!("unix://", env!("EXTSOCK_PIDDIR"), "/charon.extsock");
+
+/// Beside charon's own configuration.
+const DEFAULT_CONFIG_DIR: &str = concat!(env!("EXTSOCK_SYSCONFDIR"), "/extsock.d");
 
 /// `charon.plugins.extsock.failover.*`: the defaults of a connection's `failover`.
 fn failover_policy() -> FailoverPolicy {

@@ -10,7 +10,8 @@ use extsock_core::error::{Error, ErrorCode};
 use extsock_core::failover::policy::FailoverPolicy;
 use extsock_core::protocol::{
     parse, ClientStats, ConnectionDetails, ConnectionState, ConnectionStatus, Counters, Event,
-    GatewayStatus, HistoryEntry, PolicyStatus, Published, Reply, Selector, Stats, Tunnel, Verb,
+    FileError, GatewayStatus, HistoryEntry, PolicyStatus, Published, Reply, Selector, Stats,
+    Tunnel, Verb,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
@@ -128,6 +129,14 @@ fn replies() -> Vec<Reply> {
         Reply::Subscribe {
             events: vec!["tunnel_up".to_owned(), "tunnel_down".to_owned()],
             connections: vec![net()],
+        },
+        Reply::Reload {
+            connections: vec![net()],
+            removed: vec!["old".to_owned()],
+            failed: vec![FileError {
+                file: "/etc/extsock.d/20-site.json".to_owned(),
+                error: Error::parsing("connections.site: expected an object, found a number"),
+            }],
         },
         Reply::help(),
     ]

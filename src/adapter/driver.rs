@@ -17,6 +17,7 @@ use extsock_core::failover::policy::FailoverPolicy;
 use extsock_core::failover::Now;
 use extsock_core::protocol::{ClientStats, Counters, Event, Published, Stats};
 
+use super::config_dir::ConfigDir;
 use super::connections::Connections;
 use super::lanes::Lanes;
 use super::resolver::Resolver;
@@ -43,6 +44,7 @@ pub struct Driver {
     /// Messages of peers are wanted, for an own liveness check.
     listening: AtomicBool,
     pub(super) connections: Connections,
+    pub(super) config_dir: ConfigDir,
     pub(super) steering: Steering,
     pub(super) resolver: Resolver,
     lanes: Arc<Lanes>,
@@ -62,9 +64,11 @@ struct Core {
 }
 
 impl Driver {
-    /// A driver without connections; `policy` is the default of those loaded through the socket.
+    /// A driver without connections; `policy` is the default of those loaded through the socket or from
+    /// the directory.
     pub fn new(
         connections: Connections,
+        config_dir: ConfigDir,
         publisher: Box<dyn Publisher>,
         policy: FailoverPolicy,
         options: Options,
@@ -82,6 +86,7 @@ impl Driver {
             names: RwLock::default(),
             listening: AtomicBool::new(false),
             connections,
+            config_dir,
             steering: Steering::default(),
             resolver: Resolver::default(),
             lanes: Arc::default(),

@@ -23,7 +23,10 @@ impl Driver {
         let verb = request.verb();
         let result = match request {
             Request::ApplyConfig(configuration) => self.apply(&configuration),
-            Request::RemoveConfig { connection } => self.remove(connection),
+            Request::RemoveConfig { connection } => self
+                .forget(&connection)
+                .map(|()| Reply::RemoveConfig { connection }),
+            Request::Reload => Ok(self.reload()),
             Request::Initiate { connection, child } => self
                 .named(|manager, now| manager.initiate(&connection, child.as_deref(), now))
                 .map(|gateway| Reply::Initiate {
@@ -79,7 +82,7 @@ impl Driver {
     }
 
     /// All or nothing: everything that can fail comes before the first change.
-    fn apply(self: &Arc<Self>, configuration: &Configuration) -> Result<Reply> {
+    pub(super) fn apply(self: &Arc<Self>, configuration: &Configuration) -> Result<Reply> {
         let loaded = configuration
             .connections
             .iter()
@@ -145,16 +148,22 @@ impl Driver {
         actions
     }
 
-    fn remove(self: &Arc<Self>, connection: String) -> Result<Reply> {
+    /// Loads the directory of configurations again.
+    pub fn reload(self: &Arc<Self>) -> Reply {
+        self.config_dir.load(self)
+    }
+
+    /// Removes a connection.
+    pub(super) fn forget(self: &Arc<Self>, connection: &str) -> Result<()> {
         self.try_with_core(|manager, now| {
-            let actions = manager.remove(&connection, now)?;
-            if let Some(config) = self.connections.remove(&connection) {
-                self.uninstall_traps(&connection, &config, |_| true);
+            let actions = manager.remove(connection, now)?;
+            if let Some(config) = self.connections.remove(connection) {
+                self.uninstall_traps(connection, &config, |_| true);
             }
             Ok(actions)
         })?;
         log::info!("{connection}: removed");
-        Ok(Reply::RemoveConfig { connection })
+        Ok(())
     }
 
     fn history(

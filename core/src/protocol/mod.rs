@@ -10,8 +10,8 @@ mod request;
 pub use event::{Event, Published, Selector, Tunnel};
 pub use framer::{Framer, MAX_REQUEST, PAUSE};
 pub use reply::{
-    ClientStats, ConnectionDetails, ConnectionState, ConnectionStatus, Counters, GatewayStatus,
-    HistoryEntry, PolicyStatus, Reply, Stats, VerbHelp,
+    ClientStats, ConnectionDetails, ConnectionState, ConnectionStatus, Counters, FileError,
+    GatewayStatus, HistoryEntry, PolicyStatus, Reply, Stats, VerbHelp,
 };
 pub use request::{parse, Rejection, Request, Subscription, Verb};
 

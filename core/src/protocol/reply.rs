@@ -81,6 +81,15 @@ pub enum Reply {
         /// Names of connections; all events if it is empty.
         connections: Vec<String>,
     },
+    /// The directory of configurations was loaded again.
+    Reload {
+        /// Names of the connections that its files have.
+        connections: Vec<String>,
+        /// Names of the connections that were removed.
+        removed: Vec<String>,
+        /// The files that were not loaded.
+        failed: Vec<FileError>,
+    },
     /// The verbs.
     Help {
         /// One entry each.
@@ -127,6 +136,7 @@ impl Reply {
             Self::Version { .. } => (Verb::Version.name(), true),
             Self::Stats(_) => (Verb::Stats.name(), true),
             Self::Subscribe { .. } => (Verb::Subscribe.name(), true),
+            Self::Reload { .. } => (Verb::Reload.name(), true),
             Self::Help { .. } => (Verb::Help.name(), true),
             Self::Failed(rejection) => (rejection.verb.as_str(), false),
         };
@@ -242,6 +252,15 @@ impl Stats {
             clients,
         }
     }
+}
+
+/// A file that was not loaded.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct FileError {
+    /// Its path.
+    pub file: String,
+    /// What is wrong.
+    pub error: Error,
 }
 
 /// What HELP tells of a verb.

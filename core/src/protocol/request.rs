@@ -35,13 +35,15 @@ pub enum Verb {
     Stats,
     /// `SUBSCRIBE [events...] [connections...]`
     Subscribe,
+    /// `RELOAD`
+    Reload,
     /// `HELP`
     Help,
 }
 
 impl Verb {
     /// All of them, in the order of HELP.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ApplyConfig,
         Self::RemoveConfig,
         Self::Initiate,
@@ -54,6 +56,7 @@ impl Verb {
         Self::Version,
         Self::Stats,
         Self::Subscribe,
+        Self::Reload,
         Self::Help,
     ];
 
@@ -72,6 +75,7 @@ impl Verb {
             Self::Version => "VERSION",
             Self::Stats => "STATS",
             Self::Subscribe => "SUBSCRIBE",
+            Self::Reload => "RELOAD",
             Self::Help => "HELP",
         }
     }
@@ -87,7 +91,7 @@ impl Verb {
             Self::History => "[connection] [n]",
             Self::Status => "[connection]",
             Self::Subscribe => "[event...] [connection...]",
-            Self::List | Self::Version | Self::Stats | Self::Help => "",
+            Self::List | Self::Version | Self::Stats | Self::Reload | Self::Help => "",
         }
     }
 
@@ -99,7 +103,8 @@ impl Verb {
             | Self::Initiate
             | Self::Terminate
             | Self::StartDpd
-            | Self::Failover => false,
+            | Self::Failover
+            | Self::Reload => false,
             Self::History
             | Self::List
             | Self::Status
@@ -170,6 +175,8 @@ pub enum Request {
     Stats,
     /// Choose the events that this client is sent.
     Subscribe(Subscription),
+    /// Load the directory of configurations again.
+    Reload,
     /// Report the verbs.
     Help,
 }
@@ -190,6 +197,7 @@ impl Request {
             Self::Version => Verb::Version,
             Self::Stats => Verb::Stats,
             Self::Subscribe(_) => Verb::Subscribe,
+            Self::Reload => Verb::Reload,
             Self::Help => Verb::Help,
         }
     }
@@ -316,12 +324,15 @@ fn parse_argument(verb: Verb, argument: &str) -> Result<Request> {
             name: (!argument.is_empty()).then(|| argument.to_owned()),
         },
         Verb::Subscribe => Request::Subscribe(Subscription::parse(argument)),
-        Verb::List | Verb::Version | Verb::Stats | Verb::Help if !argument.is_empty() => {
+        Verb::List | Verb::Version | Verb::Stats | Verb::Reload | Verb::Help
+            if !argument.is_empty() =>
+        {
             return Err(surplus(verb))
         }
         Verb::List => Request::List,
         Verb::Version => Request::Version,
         Verb::Stats => Request::Stats,
+        Verb::Reload => Request::Reload,
         Verb::Help => Request::Help,
     })
 }
@@ -346,6 +357,7 @@ fn missing(verb: Verb) -> Error {
         | Verb::Version
         | Verb::Stats
         | Verb::Subscribe
+        | Verb::Reload
         | Verb::Help => "nothing",
     };
     Error::invalid(format!("{}: expected {expected}", verb.name()))
@@ -353,7 +365,7 @@ fn missing(verb: Verb) -> Error {
 
 fn surplus(verb: Verb) -> Error {
     let expected = match verb {
-        Verb::List | Verb::Version | Verb::Stats | Verb::Help => "no argument",
+        Verb::List | Verb::Version | Verb::Stats | Verb::Reload | Verb::Help => "no argument",
         Verb::Failover => "a connection and at most one gateway",
         Verb::History => "a connection and a number of entries, both optional",
         _ => "a connection and at most one child",
@@ -412,6 +424,7 @@ mod tests {
             ("STATUS site a", Request::Status { name: Some(name()) }),
             ("VERSION", Request::Version),
             ("STATS", Request::Stats),
+            ("RELOAD", Request::Reload),
             ("HELP", Request::Help),
             ("SUBSCRIBE", Request::Subscribe(Subscription::default())),
             (
@@ -527,7 +540,7 @@ mod tests {
     fn unknown_verbs_are_repeated_only_if_they_look_like_one() {
         let message =
             "unknown verb: expected one of APPLY_CONFIG, REMOVE_CONFIG, INITIATE, TERMINATE, \
-                       START_DPD, FAILOVER, HISTORY, LIST, STATUS, VERSION, STATS, SUBSCRIBE, HELP";
+                       START_DPD, FAILOVER, HISTORY, LIST, STATUS, VERSION, STATS, SUBSCRIBE, RELOAD, HELP";
         assert_eq!(refused("REBOOT all"), with("REBOOT", message));
         assert_eq!(refused(&"A".repeat(100)), with(&"A".repeat(32), message));
         for text in [
