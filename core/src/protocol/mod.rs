@@ -27,6 +27,6 @@ fn to_line(object: &impl Serialize) -> String {
 }
 
 /// A time since 1970-01-01 00:00 UTC as `2023-11-14T22:13:20.007Z`.
-fn rfc3339(time: Duration) -> String {
+pub fn rfc3339(time: Duration) -> String {
     humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + time).to_string()
 }
