@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 
-use extsock_lab::{net, wait, ClientOptions, Lab};
+use extsock_lab::{net, wait, ClientOptions, Lab, PSK};
 use serde_json::json;
 
 use crate::configuration::existing_shape;
@@ -223,4 +223,38 @@ fn a_list_of_users_that_cannot_be_read_lets_nobody_in() {
     });
     client.wait_log("allowed_uids: expected numbers, found root");
     assert!(!client.socket_path().exists());
+}
+
+#[test]
+fn no_verb_and_no_event_gives_a_secret_back() {
+    let mut tunnel = Tunnel::up();
+    let control = &mut tunnel.control;
+    let help = control.ok("HELP");
+    for verb in help["verbs"].as_array().expect("HELP lists the verbs") {
+        let verb = verb["verb"].as_str().unwrap_or_default();
+        for arguments in [
+            "",
+            " net",
+            " net x y",
+            " {\"secrets\": {\"ike\": [{\"secret\": 1}]}}",
+        ] {
+            // What the arguments do to the connection does not matter here.
+            let reply = control.request(&format!("{verb}{arguments}")).to_string();
+            assert!(!reply.contains(PSK), "{verb}{arguments}: {reply}");
+        }
+        control.apply(&net(&[11, 12]));
+    }
+    let faulty = format!(
+        "APPLY_CONFIG {{\"secrets\": {{\"ike\": [{{\"id\": 1, \"secret\": \"{PSK}\"}}]}}}}"
+    );
+    assert!(!control.error(&faulty).to_string().contains(PSK));
+    assert!(!control
+        .request(&format!("{PSK} {PSK}"))
+        .to_string()
+        .contains(PSK));
+    let told = control
+        .events()
+        .iter()
+        .any(|event| event.line.contains(PSK));
+    assert!(!told);
 }
