@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::exit;
 
 /// The inputs of this build.
-const VARIABLES: [&str; 4] = [
+const VARIABLES: [&str; 5] = [
     // The unpacked source.
     "STRONGSWAN_SRC",
     // Where its config.h is, if elsewhere.
     "STRONGSWAN_BUILD",
     // charon's directory of sockets, configure's --with-piddir.
     "STRONGSWAN_PIDDIR",
+    // charon's directory of configurations, configure's --sysconfdir.
+    "STRONGSWAN_SYSCONFDIR",
     // The libraries that tests and benchmarks link.
     "STRONGSWAN_LIBDIR",
 ];
@@ -112,6 +114,8 @@ impl Headers {
         );
         let piddir = env::var("STRONGSWAN_PIDDIR").unwrap_or_else(|_| "/var/run".into());
         println!("cargo::rustc-env=EXTSOCK_PIDDIR={piddir}");
+        let sysconfdir = env::var("STRONGSWAN_SYSCONFDIR").unwrap_or_else(|_| "/etc".into());
+        println!("cargo::rustc-env=EXTSOCK_SYSCONFDIR={sysconfdir}");
         if self.mediation {
             println!("cargo::rustc-cfg=strongswan_me");
         }

@@ -85,6 +85,8 @@ impl Listener for EventListener {
         self.driver.observe(Evidence::IkeRekey {
             old: old.snapshot(),
             new: new.snapshot(),
+            old_spis: old.spis(),
+            new_spis: new.spis(),
         });
     }
 
@@ -156,8 +158,8 @@ impl Listener for EventListener {
     fn child_rekey(&self, ike_sa: &IkeSa<'_>, old: &ChildSa<'_>, new: &ChildSa<'_>) {
         self.driver.observe(Evidence::ChildRekey {
             ike_sa: ike_sa.id().0,
-            old: old.name(),
-            new: tunnel(ike_sa, new),
+            old: Box::new(tunnel(ike_sa, old)),
+            new: Box::new(tunnel(ike_sa, new)),
         });
     }
 }
@@ -204,7 +206,7 @@ fn tunnel(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> Tunnel {
         child_sa_name: child.name,
         ike_sa_state: ike_sa.state().number(),
         child_sa_state: child.state.to_string(),
-        spi: child.spi,
+        spi: child.inbound.spi,
         proto: child.protocol.into(),
         mode: child.mode.into(),
         enc_alg: child.enc_alg,
@@ -215,5 +217,18 @@ fn tunnel(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> Tunnel {
         remote_ts: child.remote_ts,
         direction: "out".into(),
         policy_action: "protect".into(),
+        ike_sa_uniqueid: ike_sa.id().0,
+        uniqueid: child.unique_id,
+        spi_in: child.inbound.spi,
+        spi_out: child.outbound.spi,
+        reqid: child.reqid,
+        if_id_in: child.inbound.if_id,
+        if_id_out: child.outbound.if_id,
+        mark_in: child.inbound.mark.0,
+        mark_mask_in: child.inbound.mark.1,
+        mark_out: child.outbound.mark.0,
+        mark_mask_out: child.outbound.mark.1,
+        local_selectors: child.local_selectors,
+        remote_selectors: child.remote_selectors,
     }
 }

@@ -3,6 +3,7 @@
 //! Between charon and the failover core: evidence in, actions out.
 
 mod carry_out;
+mod config_dir;
 mod connections;
 mod driver;
 mod failover_config;
@@ -12,6 +13,7 @@ mod requests;
 mod resolver;
 mod steering;
 
+pub use config_dir::ConfigDir;
 pub use connections::{build, Connections};
 pub use driver::{Driver, Publisher};
 pub use failover_config::create_failover_config;

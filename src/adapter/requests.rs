@@ -9,11 +9,13 @@ use extsock_core::error::{Error, Result};
 use extsock_core::failover::action::{Action, Settings};
 use extsock_core::failover::manager::FailoverManager;
 use extsock_core::failover::Now;
-use extsock_core::protocol::{ConnectionStatus, HistoryEntry, Reply, Request};
+use extsock_core::protocol::{
+    ConnectionDetails, ConnectionStatus, HistoryEntry, Reply, Request, Subscription,
+};
 
 use super::connections::build;
 use super::driver::Driver;
-use crate::charon::PeerCfg;
+use crate::charon::{built_for, PeerCfg};
 
 impl Driver {
     /// Carries out a request.
@@ -21,7 +23,10 @@ impl Driver {
         let verb = request.verb();
         let result = match request {
             Request::ApplyConfig(configuration) => self.apply(&configuration),
-            Request::RemoveConfig { connection } => self.remove(connection),
+            Request::RemoveConfig { connection } => self
+                .forget(&connection)
+                .map(|()| Reply::RemoveConfig { connection }),
+            Request::Reload => Ok(self.reload()),
             Request::Initiate { connection, child } => self
                 .named(|manager, now| manager.initiate(&connection, child.as_deref(), now))
                 .map(|gateway| Reply::Initiate {
@@ -52,6 +57,23 @@ impl Driver {
             Request::List => Ok(Reply::List {
                 connections: self.list(),
             }),
+            Request::Status { name } => self
+                .details(name.as_deref())
+                .map(|connections| Reply::Status { connections }),
+            Request::Version => Ok(Reply::Version {
+                version: env!("CARGO_PKG_VERSION"),
+                strongswan: built_for().version,
+            }),
+            Request::Stats => Ok(Reply::Stats(self.stats())),
+            // The server has done it.
+            Request::Subscribe(Subscription {
+                events,
+                connections,
+            }) => Ok(Reply::Subscribe {
+                events,
+                connections,
+            }),
+            Request::Help => Ok(Reply::help()),
         };
         result.unwrap_or_else(|error| {
             log::info!("{} failed: {error}", verb.name());
@@ -60,7 +82,7 @@ impl Driver {
     }
 
     /// All or nothing: everything that can fail comes before the first change.
-    fn apply(self: &Arc<Self>, configuration: &Configuration) -> Result<Reply> {
+    pub(super) fn apply(self: &Arc<Self>, configuration: &Configuration) -> Result<Reply> {
         let loaded = configuration
             .connections
             .iter()
@@ -126,16 +148,22 @@ impl Driver {
         actions
     }
 
-    fn remove(self: &Arc<Self>, connection: String) -> Result<Reply> {
+    /// Loads the directory of configurations again.
+    pub fn reload(self: &Arc<Self>) -> Reply {
+        self.config_dir.load(self)
+    }
+
+    /// Removes a connection.
+    pub(super) fn forget(self: &Arc<Self>, connection: &str) -> Result<()> {
         self.try_with_core(|manager, now| {
-            let actions = manager.remove(&connection, now)?;
-            if let Some(config) = self.connections.remove(&connection) {
-                self.uninstall_traps(&connection, &config, |_| true);
+            let actions = manager.remove(connection, now)?;
+            if let Some(config) = self.connections.remove(connection) {
+                self.uninstall_traps(connection, &config, |_| true);
             }
             Ok(actions)
         })?;
         log::info!("{connection}: removed");
-        Ok(Reply::RemoveConfig { connection })
+        Ok(())
     }
 
     fn history(
@@ -164,6 +192,15 @@ impl Driver {
             Vec::new()
         });
         list
+    }
+
+    fn details(self: &Arc<Self>, name: Option<&str>) -> Result<Vec<ConnectionDetails>> {
+        let mut details = Vec::new();
+        self.try_with_core(|manager, now| {
+            details = manager.details(name, now)?;
+            Ok(Vec::new())
+        })?;
+        Ok(details)
     }
 
     /// A step of the core that tells a name, or fails.

@@ -63,7 +63,7 @@ pub use peer_cfg::{PeerCfg, PeerCfgFields};
 pub use plugin::{create as create_plugin, Feature};
 pub use proposal::{Proposal, Protocol};
 pub use settings::{charon_number, setting_bool, setting_duration, setting_number, setting_string};
-pub use stream::{Handler, Reader, Stream, StreamService};
+pub use stream::{Handler, Peer, Reader, Stream, StreamService};
 #[cfg(strongswan_5_9_14)]
 pub use sys::ocsp_policy_t;
 pub use sys::{

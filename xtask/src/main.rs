@@ -2,6 +2,7 @@
 
 //! `cargo xtask`: sets up, builds, tests and demonstrates the plugin.
 
+mod manual;
 mod packages;
 mod plugin;
 mod source;
@@ -22,6 +23,7 @@ usage: cargo xtask <command>
   test <part> [filter]  one part: fmt, clippy, doc, unit or e2e; of the last two, tests whose
                         name contains the filter
   demo                  builds, then shows a failover between two gateways
+  manual                leaves extsockctl's manual pages and completions in target/extsockctl
   clean                 removes what the other commands left in target/
 
 Packages are installed as root; tests and demo run as root.";
@@ -46,6 +48,7 @@ fn run() -> Result<()> {
         ["test", part] => test::part(&project, part, None),
         ["test", part, filter] => test::part(&project, part, Some(filter)),
         ["demo"] => demo(&project),
+        ["manual"] => manual::make(&project),
         ["clean"] => clean(&project),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -91,7 +94,13 @@ fn demo(project: &Project) -> Result<()> {
 }
 
 fn clean(project: &Project) -> Result<()> {
-    for name in ["strongswan", "plugin", "plugin-wrong", "wrong"] {
+    for name in [
+        "strongswan",
+        "plugin",
+        "plugin-wrong",
+        "wrong",
+        "extsockctl",
+    ] {
         project.shell.remove_path(project.target().join(name))?;
     }
     Ok(())

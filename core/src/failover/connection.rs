@@ -13,7 +13,9 @@ use super::gateways::Gateways;
 use super::policy::{FailoverPolicy, Retransmission};
 use super::verdict::{Reason, Seen};
 use super::Now;
-use crate::protocol::{ConnectionState, ConnectionStatus, GatewayStatus};
+use crate::protocol::{
+    ConnectionDetails, ConnectionState, ConnectionStatus, GatewayStatus, HistoryEntry,
+};
 
 /// One connection and its IKE_SAs.
 #[derive(Debug)]
@@ -468,12 +470,37 @@ impl Connection {
         unused
     }
 
-    pub fn status(&self, name: &str, now: Duration) -> ConnectionStatus {
-        let current = match &self.state {
+    /// The IKE_SA that carries it, or is to.
+    fn current(&self) -> Option<u32> {
+        match &self.state {
             State::Connecting(attempt) => attempt.ike_sa,
             State::Established(id) => Some(*id),
             _ => None,
-        };
+        }
+    }
+
+    pub fn details(
+        &self,
+        name: &str,
+        last_failovers: Vec<HistoryEntry>,
+        now: Duration,
+    ) -> ConnectionDetails {
+        let sa = self.current().and_then(|id| self.ike_sas.get(&id));
+        ConnectionDetails {
+            status: self.status(name, now),
+            ike_sa_uniqueid: self.current(),
+            established_ms: sa
+                .filter(|sa| sa.phase == Phase::Up)
+                .map(|sa| millis(now.saturating_sub(sa.up_since))),
+            child_sas: sa
+                .map(|sa| sa.children.iter().cloned().collect())
+                .unwrap_or_default(),
+            last_failovers,
+        }
+    }
+
+    pub fn status(&self, name: &str, now: Duration) -> ConnectionStatus {
+        let current = self.current();
         let wait = |until: Duration| millis(until.saturating_sub(now));
         ConnectionStatus {
             name: name.to_owned(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use extsock_core::failover::action::{Action, Probed, Settings};
 use extsock_core::failover::address::AddressList;
-use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task, Tasks};
+use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
 use extsock_core::failover::history::Entry;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::policy::FailoverPolicy;
@@ -349,6 +349,8 @@ impl Charon {
         self.reports_evidence(Evidence::IkeRekey {
             old: old_sa,
             new: new_sa,
+            old_spis: IkeSpis::default(),
+            new_spis: IkeSpis::default(),
         });
         self.moves(old, IkeSaState::Rekeyed);
         self.ike_sa_mut(old).tasks.active = vec![Task::IkeRekey];
@@ -704,6 +706,7 @@ impl Charon {
             remote_ts: "10.2.0.0/24".into(),
             direction: "out".into(),
             policy_action: "protect".into(),
+            ..Tunnel::default()
         }
     }
 

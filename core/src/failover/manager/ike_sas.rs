@@ -9,7 +9,7 @@ use crate::error::ErrorCode;
 use crate::failover::action::Settings;
 use crate::failover::address::AddressList;
 use crate::failover::connection::{Attempt, Phase, Sa, State};
-use crate::failover::evidence::{Alert, IkeSa, IkeSaState};
+use crate::failover::evidence::{Alert, IkeSa, IkeSaState, IkeSpis};
 use crate::failover::verdict::{verdict, Reason};
 use crate::protocol::{Event, Tunnel};
 
@@ -222,11 +222,29 @@ impl FailoverManager {
         step.adopt(name, ike_sa);
     }
 
-    pub(super) fn rekeyed(&mut self, old: &IkeSa, new: &IkeSa, step: &mut Step) {
+    pub(super) fn tell_rekeyed(
+        &self,
+        old: &IkeSa,
+        new: &IkeSa,
+        old_spis: IkeSpis,
+        new_spis: IkeSpis,
+        step: &mut Step,
+    ) {
+        let hex = |spi: u64| format!("{spi:016x}");
         step.publish(Event::IkeRekey {
             old_ike_sa_name: old.name.clone(),
             new_ike_sa_name: new.name.clone(),
+            connection: self.connection_of(old),
+            old_uniqueid: old.id,
+            new_uniqueid: new.id,
+            old_initiator_spi: hex(old_spis.initiator),
+            old_responder_spi: hex(old_spis.responder),
+            new_initiator_spi: hex(new_spis.initiator),
+            new_responder_spi: hex(new_spis.responder),
         });
+    }
+
+    pub(super) fn rekeyed(&mut self, old: &IkeSa, new: &IkeSa, step: &mut Step) {
         if let Some(orphan) = self.orphans.get_mut(&old.id) {
             orphan.sa.seen.superseded();
             let connection = orphan.connection.clone();
@@ -350,6 +368,7 @@ impl FailoverManager {
         }
         let ike_sa_name = ike_sa.name.clone();
         let state = ike_sa.state.number();
+        self.established += u64::from(up && connection.is_some());
         step.publish(if up {
             Event::IkeSaUp {
                 ike_sa_name,

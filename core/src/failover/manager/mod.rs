@@ -27,7 +27,10 @@ use super::history::History;
 use super::policy::{FailoverPolicy, Retransmission};
 use super::{failover_name, Now};
 use crate::error::Result;
-use crate::protocol::{ConnectionStatus, Event, Tunnel};
+use crate::protocol::{ConnectionDetails, ConnectionStatus, Counters, Event, HistoryEntry, Tunnel};
+
+/// How many failovers the details of a connection have.
+const DETAILED_FAILOVERS: usize = 5;
 
 /// What holds for all connections.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +74,10 @@ pub struct FailoverManager {
     queue: VecDeque<String>,
     history: History,
     last_attempt: u64,
+    /// IKE_SAs of connections that came up.
+    established: u64,
+    /// Connections that were given up.
+    exhausted: u64,
     /// Some connection has its liveness checked.
     listening: bool,
     shutting_down: bool,
@@ -100,7 +107,15 @@ impl FailoverManager {
             Evidence::State { ike_sa, to } => self.state_changed(&ike_sa, to, &mut step),
             Evidence::Alert { ike_sa, alert } => self.alerted(&ike_sa, alert, &mut step),
             Evidence::IkeUpdown { ike_sa, up } => self.ike_updown(&ike_sa, up, &mut step),
-            Evidence::IkeRekey { old, new } => self.rekeyed(&old, &new, &mut step),
+            Evidence::IkeRekey {
+                old,
+                new,
+                old_spis,
+                new_spis,
+            } => {
+                self.tell_rekeyed(&old, &new, old_spis, new_spis, &mut step);
+                self.rekeyed(&old, &new, &mut step);
+            }
             Evidence::Migrated { old, new } => self.migrated(old, new, &mut step),
             Evidence::TookOver { ike_sa } => self.took_over(&ike_sa, &mut step),
             Evidence::Reestablished { old } => {
@@ -129,13 +144,21 @@ impl FailoverManager {
                 }
             }
             Evidence::ChildRekey { ike_sa, old, new } => {
+                let new = self.with_connection(ike_sa, *new);
                 step.publish(Event::ChildRekey {
                     ike_sa_name: new.ike_sa_name.clone(),
-                    old_child_sa_name: old,
+                    old_child_sa_name: old.child_sa_name,
                     new_child_sa_name: new.child_sa_name.clone(),
+                    connection: new.connection.clone(),
+                    ike_sa_uniqueid: ike_sa,
+                    old_uniqueid: old.uniqueid,
+                    new_uniqueid: new.uniqueid,
+                    old_spi_in: old.spi_in,
+                    old_spi_out: old.spi_out,
+                    new_spi_in: new.spi_in,
+                    new_spi_out: new.spi_out,
                 });
-                let tunnel = self.with_connection(ike_sa, new);
-                step.publish(Event::TunnelUp(tunnel));
+                step.publish(Event::TunnelUp(new));
             }
             Evidence::Shutdown => {
                 self.shutting_down = true;
@@ -218,6 +241,39 @@ impl FailoverManager {
     pub fn status(&self, name: &str, now: Now) -> Option<ConnectionStatus> {
         let connection = self.connections.get(name)?;
         Some(connection.status(name, now.monotonic))
+    }
+
+    /// Every connection, or the one that is named by itself or an IKE_SA of it, in detail.
+    pub fn details(&self, name: Option<&str>, now: Now) -> Result<Vec<ConnectionDetails>> {
+        let wanted = name.map(|name| self.resolve(name)).transpose()?;
+        Ok(self
+            .connections
+            .iter()
+            .filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name.as_str()))
+            .map(|(name, connection)| {
+                let last_failovers = self
+                    .history
+                    .latest(usize::MAX)
+                    .filter(|entry| entry.connection == *name)
+                    .take(DETAILED_FAILOVERS)
+                    .map(HistoryEntry::from)
+                    .collect();
+                connection.details(name, last_failovers, now.monotonic)
+            })
+            .collect())
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            connections: self.connections.len(),
+            attempts: self.last_attempt,
+            attempts_under_way: self.half_open.len(),
+            attempts_queued: self.queue.len(),
+            established: self.established,
+            exhausted: self.exhausted,
+            failovers: self.history.counts().clone(),
+        }
     }
 
     /// The last failovers.

@@ -243,6 +243,7 @@ impl FailoverManager {
                     reason.as_str()
                 ),
             );
+            self.exhausted += 1;
             step.publish(Event::FailoverExhausted {
                 connection: name.to_owned(),
                 retries,
