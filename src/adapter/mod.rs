@@ -10,6 +10,7 @@ mod lanes;
 mod listener;
 mod requests;
 mod resolver;
+mod selectors;
 mod steering;
 
 pub use connections::{build, Connections};

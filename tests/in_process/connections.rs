@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use extsock::adapter::build;
-use extsock::charon::{action_t, dscp_copy_t, ipsec_mode_t, unique_policy_t, Proposal, Protocol};
+use extsock::charon::{
+    action_t, dscp_copy_t, ipsec_mode_t, own_port, unique_policy_t, Proposal, Protocol,
+};
 use extsock_core::config::{parse, Configuration};
 use extsock_core::error::ErrorCode;
 
@@ -50,16 +52,14 @@ fn proposals(protocol: Protocol, list: &[&str]) -> String {
             let config = extsock::charon::PeerCfg::new("proposals", ike, &parts.peer);
             snapshot(&config)["ike.proposals"].clone()
         }
-        Protocol::Esp => {
+        Protocol::Esp | Protocol::Ah => {
             let fields = ChildCfgFields {
                 mode: ipsec_mode_t::MODE_TUNNEL,
                 start_action: action_t::ACTION_NONE,
                 dpd_action: action_t::ACTION_NONE,
                 close_action: action_t::ACTION_NONE,
                 copy_dscp: dscp_copy_t::DSCP_COPY_NO,
-                rekey_time: 0,
-                life_time: 0,
-                rand_time: 0,
+                ..Default::default()
             };
             let child = ChildCfg::new("net", &fields, parsed().collect(), vec![], vec![]);
             parts.children = vec![child];
@@ -78,8 +78,8 @@ fn the_seeds_example_is_loaded() {
             ("name", "site"),
             ("ike.version", "2"),
             ("ike.local", "%any"),
-            ("ike.remote", "10.0.0.1,10.0.0.2"),
-            ("ike.local_port", "500"),
+            ("ike.remote", "10.0.0.1, 10.0.0.2"),
+            ("ike.local_port", &own_port().to_string()),
             ("ike.remote_port", "500"),
             ("ike.certreq", "true"),
             ("ike.encap", "false"),
@@ -139,7 +139,7 @@ fn the_existing_plugins_array_is_loaded() {
             ("name", "site-a"),
             ("ike.version", "2"),
             ("ike.local", "192.0.2.10"),
-            ("ike.remote", "10.0.0.1,10.0.0.2"),
+            ("ike.remote", "10.0.0.1, 10.0.0.2"),
             ("ike.dscp", "46"),
             (
                 "ike.proposals",

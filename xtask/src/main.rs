@@ -22,6 +22,7 @@ usage: cargo xtask <command>
   test <part> [filter]  one part: fmt, clippy, doc, unit or e2e; of the last two, tests whose
                         name contains the filter
   demo                  builds, then shows a failover between two gateways
+  docs                  writes docs/schema.json and docs/configuration.md
   clean                 removes what the other commands left in target/
 
 Packages are installed as root; tests and demo run as root.";
@@ -46,6 +47,7 @@ fn run() -> Result<()> {
         ["test", part] => test::part(&project, part, None),
         ["test", part, filter] => test::part(&project, part, Some(filter)),
         ["demo"] => demo(&project),
+        ["docs"] => docs(&project),
         ["clean"] => clean(&project),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -87,6 +89,16 @@ fn demo(project: &Project) -> Result<()> {
     .env("RUST_BACKTRACE", "0")
     .quiet()
     .run()?;
+    Ok(())
+}
+
+/// What the tables of options say.
+fn docs(project: &Project) -> Result<()> {
+    use extsock_core::config::{json_schema, reference};
+
+    let docs = project.root.join("docs");
+    fs::write(docs.join("schema.json"), json_schema())?;
+    fs::write(docs.join("configuration.md"), reference())?;
     Ok(())
 }
 
