@@ -111,6 +111,12 @@ impl Driver {
                 .filter(move |child| has(child.start_action))
                 .map(|child| child.name.as_str())
         };
+        let loaded = self.connections.get(name);
+        if loaded.is_some_and(|loaded| loaded.is_same(&peer_cfg)) {
+            if let Some(actions) = manager.confirm(name, &settings, now) {
+                return actions;
+            }
+        }
         if let Some(replaced) = self.connections.set(peer_cfg) {
             self.uninstall_traps(name, &replaced, |child| {
                 !with_action(config::Action::traps).any(|trapped| trapped == child)

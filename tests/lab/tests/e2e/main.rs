@@ -4,6 +4,7 @@
 
 mod causes;
 mod configuration;
+mod equality;
 mod failover;
 mod ikev1;
 mod lab;
