@@ -179,12 +179,13 @@ fn generate_bindings(headers: &Headers) {
     }
 }
 
-const TYPES: [&str; 24] = [
+const TYPES: [&str; 25] = [
     "alert_t",
     "auth_cfg_t",
     "auth_class_t",
     "backend_t",
     "child_cfg_create_t",
+    "child_cfg_option_t",
     "child_sa_t",
     "controller_t",
     "daemon_t",
@@ -206,7 +207,7 @@ const TYPES: [&str; 24] = [
     "traffic_selector_t",
 ];
 
-const FUNCTIONS: [&str; 29] = [
+const FUNCTIONS: [&str; 31] = [
     "auth_cfg_create",
     "callback_job_create_with_prio",
     "child_cfg_create",
@@ -228,10 +229,12 @@ const FUNCTIONS: [&str; 29] = [
     "proposal_create_default",
     "proposal_create_default_aead",
     "proposal_create_from_string",
+    "sec_label_from_string",
     "shared_key_create",
     "stream_create_from_fd",
     "time_monotonic",
     "traffic_selector_create_dynamic",
+    "traffic_selector_create_from_bytes",
     "traffic_selector_create_from_cidr",
     "traffic_selector_create_from_string",
     "traffic_selector_create_from_subnet",

@@ -11,6 +11,7 @@ mod lanes;
 mod listener;
 mod requests;
 mod resolver;
+mod selectors;
 mod steering;
 
 pub use config_dir::ConfigDir;

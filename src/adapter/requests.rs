@@ -122,27 +122,36 @@ impl Driver {
         let children = || connection.children.iter();
         let settings = Settings {
             gateways: connection.remote_addrs.clone(),
-            children: children().map(|child| child.name.clone()).collect(),
+            children: children()
+                .filter(|child| !child.mode.is_shunt())
+                .map(|child| child.name.clone())
+                .collect(),
             policy: connection.failover.over(&self.policy),
         };
-        let with_action = |action: config::Action| {
+        let with_action = |has: fn(config::Action) -> bool| {
             children()
-                .filter(move |child| child.start_action == action)
+                .filter(move |child| has(child.start_action))
                 .map(|child| child.name.as_str())
         };
+        let loaded = self.connections.get(name);
+        if loaded.is_some_and(|loaded| loaded.is_same(&peer_cfg)) {
+            if let Some(actions) = manager.confirm(name, &settings, now) {
+                return actions;
+            }
+        }
         if let Some(replaced) = self.connections.set(peer_cfg) {
             self.uninstall_traps(name, &replaced, |child| {
-                !with_action(config::Action::Trap).any(|trapped| trapped == child)
+                !with_action(config::Action::traps).any(|trapped| trapped == child)
             });
         }
         let mut actions = manager.configure(name, settings, now);
-        for child in with_action(config::Action::Start) {
+        for child in with_action(config::Action::starts) {
             // It has a gateway and the child: see check_start_actions().
             if let Ok((_, more)) = manager.initiate(name, Some(child), now) {
                 actions.extend(more);
             }
         }
-        for child in with_action(config::Action::Trap) {
+        for child in with_action(config::Action::traps) {
             self.install_trap(name, child);
         }
         actions
@@ -218,18 +227,23 @@ impl Driver {
     }
 }
 
-/// Only a connection with a gateway can be started when it is loaded.
+/// Only a connection with a gateway, and only what has an SA, can be started when it is loaded.
 fn check_start_actions(configuration: &Configuration) -> Result<()> {
-    for connection in configuration
-        .connections
-        .iter()
-        .filter(|c| c.remote_addrs.is_empty())
-    {
-        let started = |child: &&config::Child| child.start_action == config::Action::Start;
-        if let Some(child) = connection.children.iter().find(started) {
+    for connection in &configuration.connections {
+        for child in &connection.children {
+            if !child.start_action.starts() {
+                continue;
+            }
+            let why = if child.mode.is_shunt() {
+                "mode is a policy without an SA"
+            } else if connection.remote_addrs.is_empty() {
+                "remote_addrs has no address to initiate to"
+            } else {
+                continue;
+            };
             return Err(Error::parsing(format!(
-                "connections.{}.children.{}.start_action: expected none or trap, as remote_addrs \
-                 has no address to initiate to, found start",
+                "connections.{}.children.{}.start_action: expected none or trap, as {why}, found \
+                 start",
                 connection.name, child.name
             )));
         }

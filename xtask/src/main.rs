@@ -24,6 +24,7 @@ usage: cargo xtask <command>
                         name contains the filter
   demo                  builds, then shows a failover between two gateways
   manual                leaves extsockctl's manual pages and completions in target/extsockctl
+  docs                  writes docs/schema.json and docs/configuration.md
   clean                 removes what the other commands left in target/
 
 Packages are installed as root; tests and demo run as root.";
@@ -49,6 +50,7 @@ fn run() -> Result<()> {
         ["test", part, filter] => test::part(&project, part, Some(filter)),
         ["demo"] => demo(&project),
         ["manual"] => manual::make(&project),
+        ["docs"] => docs(&project),
         ["clean"] => clean(&project),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -90,6 +92,16 @@ fn demo(project: &Project) -> Result<()> {
     .env("RUST_BACKTRACE", "0")
     .quiet()
     .run()?;
+    Ok(())
+}
+
+/// What the tables of options say.
+fn docs(project: &Project) -> Result<()> {
+    use extsock_core::config::{json_schema, reference};
+
+    let docs = project.root.join("docs");
+    fs::write(docs.join("schema.json"), json_schema())?;
+    fs::write(docs.join("configuration.md"), reference())?;
     Ok(())
 }
 

@@ -530,7 +530,7 @@ mod tests {
                 concat!(
                     r#"{"reply":"APPLY_CONFIG","ok":false,"error":{"code":7,"#,
                     r#""name":"PARSING_FAILED","message":"#,
-                    r#""connections.test: expected an object, found a number"}}"#,
+                    r#""connections.test: expected an object, found a number at line 1 column 18"}}"#,
                 ),
             ),
         ] {

@@ -486,7 +486,7 @@ mod tests {
         assert_eq!(rejection.verb, "APPLY_CONFIG");
         assert_eq!(
             rejection.error,
-            Error::parsing("name: expected a string, found a number")
+            Error::parsing("name: expected a string, found a number at line 1 column 2")
         );
     }
 

@@ -13,7 +13,8 @@ mod steering;
 use std::time::Duration;
 
 use charon::{Charon, Initiation};
-use extsock_core::failover::action::Action;
+use extsock_core::failover::action::{Action, Settings};
+use extsock_core::failover::address::AddressList;
 use extsock_core::failover::evidence::Alert;
 use extsock_core::failover::history::Outcome;
 use extsock_core::failover::manager::Options;
@@ -573,6 +574,40 @@ fn a_new_configuration_ends_a_wait() {
         charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], slow()),
         [to("10.0.0.1", &["data"])]
     );
+}
+
+#[test]
+fn the_same_configuration_is_confirmed_and_changes_nothing() {
+    let mut charon = waiting();
+    let settings = |addresses, policy| Settings {
+        gateways: AddressList::parse(addresses),
+        children: vec!["data".to_owned()],
+        policy,
+    };
+    let same = settings("10.0.0.1,10.0.0.2", slow());
+    let now = charon.now;
+    let deadline = charon.manager.next_deadline();
+    assert_eq!(
+        charon.manager.confirm("net", &same, now),
+        Some(vec![Action::Publish(Box::new(Event::ConfigApplied {
+            connection: "net".to_owned()
+        }))])
+    );
+    assert_eq!(charon.status("net").state, ConnectionState::Waiting);
+    assert_eq!(charon.manager.next_deadline(), deadline);
+
+    let others = [
+        settings("10.0.0.2,10.0.0.1", slow()),
+        settings("10.0.0.1,10.0.0.2", FailoverPolicy::default()),
+        Settings {
+            children: vec![],
+            ..same.clone()
+        },
+    ];
+    for other in others {
+        assert_eq!(charon.manager.confirm("net", &other, now), None);
+    }
+    assert_eq!(charon.manager.confirm("other", &same, now), None);
 }
 
 #[test]

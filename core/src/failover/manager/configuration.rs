@@ -56,6 +56,24 @@ impl FailoverManager {
         step.into_actions()
     }
 
+    /// Applies a configuration that is there already: says so and leaves all as it is. None if it is not
+    /// there, or another.
+    pub fn confirm(&mut self, name: &str, settings: &Settings, now: Now) -> Option<Vec<Action>> {
+        let connection = self.connections.get(name)?;
+        let same = !connection.foreign
+            && *connection.gateways.list() == settings.gateways
+            && connection.children == settings.children
+            && connection.policy == settings.policy;
+        if !same {
+            return None;
+        }
+        let mut step = Step::new(now);
+        step.publish(Event::ConfigApplied {
+            connection: name.to_owned(),
+        });
+        Some(step.into_actions())
+    }
+
     /// Forgets a connection: its IKE_SAs live on, its failover ends.
     pub fn remove(&mut self, name: &str, now: Now) -> Result<Vec<Action>> {
         if !self.connections.contains_key(name) {

@@ -5,6 +5,7 @@
 mod causes;
 mod config_dir;
 mod configuration;
+mod equality;
 mod events;
 mod failover;
 mod ikev1;
