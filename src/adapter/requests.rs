@@ -83,12 +83,17 @@ impl Driver {
 
     /// All or nothing: everything that can fail comes before the first change.
     pub(super) fn apply(self: &Arc<Self>, configuration: &Configuration) -> Result<Reply> {
-        let loaded = configuration
-            .connections
-            .iter()
-            .map(|connection| Ok((connection, build(connection)?)))
-            .collect::<Result<Vec<(&config::Connection, PeerCfg)>>>()?;
-        check_start_actions(configuration)?;
+        let mut loaded: Vec<(&config::Connection, PeerCfg)> = Vec::new();
+        let mut problems = Vec::new();
+        for connection in &configuration.connections {
+            match check_start_actions(connection).and_then(|()| build(connection)) {
+                Ok(peer_cfg) => loaded.push((connection, peer_cfg)),
+                Err(error) => problems.push(error.message),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Error::parsing(problems.join("\n")));
+        }
         let names: Vec<String> = configuration
             .connections
             .iter()
@@ -228,25 +233,22 @@ impl Driver {
 }
 
 /// Only a connection with a gateway, and only what has an SA, can be started when it is loaded.
-fn check_start_actions(configuration: &Configuration) -> Result<()> {
-    for connection in &configuration.connections {
-        for child in &connection.children {
-            if !child.start_action.starts() {
-                continue;
-            }
-            let why = if child.mode.is_shunt() {
-                "mode is a policy without an SA"
-            } else if connection.remote_addrs.is_empty() {
-                "remote_addrs has no address to initiate to"
-            } else {
-                continue;
-            };
-            return Err(Error::parsing(format!(
-                "connections.{}.children.{}.start_action: expected none or trap, as {why}, found \
-                 start",
-                connection.name, child.name
-            )));
+fn check_start_actions(connection: &config::Connection) -> Result<()> {
+    for child in &connection.children {
+        if !child.start_action.starts() {
+            continue;
         }
+        let why = if child.mode.is_shunt() {
+            "mode is a policy without an SA"
+        } else if connection.remote_addrs.is_empty() {
+            "remote_addrs has no address to initiate to"
+        } else {
+            continue;
+        };
+        return Err(Error::parsing(format!(
+            "connections.{}.children.{}.start_action: expected none or trap, as {why}, found start",
+            connection.name, child.name
+        )));
     }
     Ok(())
 }

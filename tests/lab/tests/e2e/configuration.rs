@@ -2,7 +2,7 @@
 
 //! What APPLY_CONFIG makes of its argument.
 
-use extsock_lab::{net, Answered, Lab, PSK};
+use extsock_lab::{net, wait, Answered, Lab, PSK};
 use serde_json::{json, Value};
 
 use crate::{expect_failover, ike_sa, Tunnel};
@@ -110,4 +110,60 @@ fn brings_a_tunnel_up(config: &Value) {
     control.ok("INITIATE net");
     expect_failover(&mut control, 11, 12, "peer_unreachable");
     client.ping("10.2.0.1");
+}
+
+#[test]
+fn an_unchanged_connection_is_not_started_again() {
+    let lab = Lab::new();
+    let _gateway_1 = lab.gateway(11);
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    for child in config["connections"]["net"]["children"]
+        .as_object_mut()
+        .unwrap()
+        .values_mut()
+    {
+        child["start_action"] = "start".into();
+    }
+    control.apply(&config);
+    control.wait_event("tunnel_up");
+    control.ok("TERMINATE net");
+    control.wait_event("ike_sa_down");
+
+    let before = control.connection("net");
+    control.apply(&config);
+    assert_eq!(control.connection("net"), before);
+    assert_eq!(control.events_named("config_applied").len(), 2);
+
+    config["connections"]["net"]["dpd_delay"] = "1h".into();
+    control.apply(&config);
+    control.wait_event("tunnel_up");
+}
+
+#[test]
+fn policies_without_an_sa_are_installed_and_removed() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    config["connections"]["net"]["children"]["open"] = json!({
+        "mode": "pass", "start_action": "trap",
+        "local_ts": "10.1.0.0/24[tcp/22]", "remote_ts": "10.9.0.0/24",
+    });
+    control.apply(&config);
+    let listed = || client.swanctl(&["--list-pols"]).contains("open");
+    wait::until("the policy is installed", || listed().then_some(()));
+    control.ok("REMOVE_CONFIG net");
+    wait::until("the policy is removed", || (!listed()).then_some(()));
+
+    config["connections"]["net"]["children"]["open"]["start_action"] = "trap|start".into();
+    let error = control.error(&format!("APPLY_CONFIG {config}"));
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("children.open.start_action"), "{message}");
+    assert_eq!(message.lines().count(), 1);
+    config["connections"]["other"] = config["connections"]["net"].clone();
+    let error = control.error(&format!("APPLY_CONFIG {config}"));
+    assert_eq!(error["message"].as_str().unwrap().lines().count(), 2);
+    assert_eq!(client.swanctl(&["--list-conns"]), "");
 }
