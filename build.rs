@@ -23,7 +23,7 @@ const VARIABLES: [&str; 5] = [
 
 /// Releases whose C interface differs in what src/charon uses, as `cfg(strongswan_X_Y_Z)`: that or later.
 const STEPS: [(&str, [u32; 3]); 3] = [
-    // controller_t takes a log level.
+    // controller_t takes a log level; hw_offload_t has another name for yes.
     ("strongswan_5_9_11", [5, 9, 11]),
     // ike_cfg_t and peer_cfg_t have OCSP options.
     ("strongswan_5_9_14", [5, 9, 14]),

@@ -283,7 +283,11 @@ fn child_cfg(child: &Child, path: &str) -> Result<ChildCfg> {
         },
         hw_offload: match child.hw_offload {
             HwOffload::No => charon::hw_offload_t::HW_OFFLOAD_NO,
+            #[cfg(not(strongswan_5_9_11))]
             HwOffload::Yes => charon::hw_offload_t::HW_OFFLOAD_YES,
+            // Its other name since there is an offload of whole packets, too.
+            #[cfg(strongswan_5_9_11)]
+            HwOffload::Yes => charon::hw_offload_t::HW_OFFLOAD_CRYPTO,
             HwOffload::Auto => charon::hw_offload_t::HW_OFFLOAD_AUTO,
         },
         time: limit(&Volume {
