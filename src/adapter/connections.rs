@@ -7,13 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use extsock_core::config::{
-    Action, Auth, AuthMethod, Child, Connection, CopyDscp, IkeSecret, IkeVersion, Mode, Unique,
+    Action, Child, Connection, CopyDscp, IkeSecret, IkeVersion, Mode, Unique,
 };
 use extsock_core::error::{Error, Result};
 
+use super::authentication::auth_cfg;
 use crate::charon::{
-    self, AuthCfg, AuthClass, Backend, ChildCfg, ChildCfgFields, Credentials, Host, Identification,
-    IkeCfg, IkeCfgFields, PeerCfg, PeerCfgFields, Proposal, Protocol, TrafficSelector,
+    self, Backend, ChildCfg, ChildCfgFields, Credentials, Host, IkeCfg, IkeCfgFields, PeerCfg,
+    PeerCfgFields, Proposal, Protocol, TrafficSelector,
 };
 
 /// The connections that were loaded through the socket, their clones and their secrets.
@@ -158,7 +159,7 @@ pub fn build(connection: &Connection) -> Result<PeerCfg> {
     let mut peer_cfg = PeerCfg::new(&connection.name, ike_cfg, &fields);
     for (local, rounds) in [(true, &connection.local), (false, &connection.remote)] {
         for round in rounds {
-            peer_cfg.add_auth_cfg(auth_cfg(round), local);
+            peer_cfg.add_auth_cfg(auth_cfg(round, &path)?, local);
         }
     }
     for vip in &connection.vips {
@@ -173,14 +174,6 @@ pub fn build(connection: &Connection) -> Result<PeerCfg> {
         )?);
     }
     Ok(peer_cfg)
-}
-
-fn auth_cfg(round: &Auth) -> AuthCfg {
-    let class = match round.method {
-        AuthMethod::Any => AuthClass::Any,
-        AuthMethod::Psk => AuthClass::Psk,
-    };
-    AuthCfg::new(class, round.id.as_deref().map(Identification::from_string))
 }
 
 fn child_cfg(child: &Child, path: &str) -> Result<ChildCfg> {
@@ -262,7 +255,7 @@ fn traffic_selectors(list: &[String], path: &str) -> Result<Vec<TrafficSelector>
         .collect()
 }
 
-fn expected(path: &str, what: &str, found: &str) -> Error {
+pub(super) fn expected(path: &str, what: &str, found: &str) -> Error {
     Error::parsing(format!("{path}: expected {what}, found {found:?}"))
 }
 

@@ -2,6 +2,7 @@
 
 //! Between charon and the failover core: evidence in, actions out.
 
+mod authentication;
 mod carry_out;
 mod connections;
 mod driver;

@@ -45,7 +45,7 @@ pub mod sys;
 mod traffic_selector;
 mod traps;
 
-pub use auth_cfg::{AuthCfg, AuthClass};
+pub use auth_cfg::{AuthCfg, AuthClass, IdentityRule};
 pub use backend::{peer_cfg_by_name, Backend};
 pub use child_cfg::{ChildCfg, ChildCfgFields};
 pub use child_sa::{ChildSa, ChildSaInfo};

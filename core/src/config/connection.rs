@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
+use super::auth::{self, Round};
 use super::child;
 use super::failover;
-use super::model::{Auth, AuthMethod, Connection, Failover, IkeSecret, IkeVersion, Unique};
+use super::model::{Connection, Failover, IkeSecret, IkeVersion, Unique};
 use super::reader::{names, Fields, Node, Setting};
-use super::secret::Secret;
 use crate::error::Result;
 use crate::failover::address::AddressList;
 
@@ -27,7 +27,9 @@ pub(super) fn read(
     }
     fields.read(&mut draft, IKE_CFG)?;
     fields.read(&mut draft, PEER_CFG)?;
-    let known = ["ike_cfg"]
+    draft.local = auth::read_rounds(&mut fields, "local")?;
+    draft.remote = auth::read_rounds(&mut fields, "remote")?;
+    let known = ["ike_cfg", "local_auth", "remote_auth", "local", "remote"]
         .into_iter()
         .chain(names(IKE_CFG))
         .chain(names(PEER_CFG));
@@ -97,8 +99,6 @@ const PEER_CFG: &[Setting<Draft>] = &[
     ("vips", |d, n| {
         set(&mut d.connection.vips, n.ip_addresses()?)
     }),
-    ("local_auth", |d, n| set(&mut d.local_auth, read_auth(n)?)),
-    ("remote_auth", |d, n| set(&mut d.remote_auth, read_auth(n)?)),
     ("failover", |d, n| {
         set(&mut d.connection.failover, failover::read(n)?)
     }),
@@ -119,8 +119,8 @@ struct Draft {
     reauth_time: Option<Duration>,
     over_time: Option<Duration>,
     rand_time: Option<Duration>,
-    local_auth: (Auth, Option<Secret>),
-    remote_auth: (Auth, Option<Secret>),
+    local: Vec<Round>,
+    remote: Vec<Round>,
 }
 
 impl Draft {
@@ -156,8 +156,8 @@ impl Draft {
             reauth_time: None,
             over_time: None,
             rand_time: None,
-            local_auth: Default::default(),
-            remote_auth: Default::default(),
+            local: Vec::new(),
+            remote: Vec::new(),
         }
     }
 
@@ -184,23 +184,25 @@ impl Draft {
         connection.over_time = over;
         connection.rand_time = rand;
 
-        let (local, local_secret) = self.local_auth;
-        let (remote, remote_secret) = self.remote_auth;
-        let ids: Vec<String> = [&local.id, &remote.id]
+        // Of the first rounds, for only there a pre-shared key is of use.
+        let first = [&self.local, &self.remote].map(|rounds| rounds.first());
+        let ids: Vec<String> = first
             .into_iter()
             .flatten()
-            .cloned()
+            .filter_map(|round| round.auth.id.clone())
             .collect();
         let mut secrets = Vec::new();
-        for secret in [local_secret, remote_secret].into_iter().flatten() {
-            let ids = ids.clone();
-            let secret = IkeSecret { ids, secret };
-            if !secrets.contains(&secret) {
-                secrets.push(secret);
+        for (rounds, auths) in [
+            (self.local, &mut connection.local),
+            (self.remote, &mut connection.remote),
+        ] {
+            for round in rounds {
+                auths.push(round.auth);
+                let ids = ids.clone();
+                let secret = round.secret.map(|secret| IkeSecret { ids, secret });
+                secrets.extend(secret.filter(|secret| !secrets.contains(secret)));
             }
         }
-        connection.local.push(local);
-        connection.remote.push(remote);
         (connection, secrets)
     }
 }
@@ -234,21 +236,6 @@ pub(super) fn read_lifetime(rekey_time: &mut Option<Duration>, node: Node) -> Re
         set_once(rekey_time, &node)?;
     }
     fields.finish(&["rekey_time"])
-}
-
-fn read_auth(node: Node) -> Result<(Auth, Option<Secret>)> {
-    let mut fields = node.into_fields()?;
-    // First, because the other options depend on it.
-    let method = match fields.take("auth") {
-        Some(node) => node
-            .keyword(&[("psk", AuthMethod::Psk), ("any", AuthMethod::Any)])
-            .map_err(|_| node.unsuitable("\"psk\", only \"psk\" is supported by this version"))?,
-        None => AuthMethod::Any,
-    };
-    let id = fields.take("id").map(Node::text).transpose()?;
-    let secret = fields.take("secret").map(Node::secret).transpose()?;
-    fields.finish(&["auth", "id", "secret"])?;
-    Ok((Auth { method, id }, secret))
 }
 
 fn whole_seconds(time: Duration) -> Duration {

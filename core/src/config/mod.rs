@@ -2,6 +2,7 @@
 
 //! The JSON configuration: connections and their secrets, with the options of swanctl.conf.
 
+mod auth;
 mod child;
 mod connection;
 mod document;
@@ -15,7 +16,7 @@ mod tests;
 
 pub use model::{
     Action, Auth, AuthMethod, Child, Configuration, Connection, CopyDscp, Failover, IkeSecret,
-    IkeVersion, Mode, Unique,
+    IkeVersion, Mode, Revocation, Unique,
 };
 pub use secret::Secret;
 

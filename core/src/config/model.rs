@@ -145,23 +145,68 @@ pub enum Unique {
     Replace,
 }
 
-/// One authentication round.
+/// One authentication round; identities are texts as charon reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
+    /// Where it stands in the connection, such as `local`, `remote-1` or `local[0]`; empty if it does not.
+    pub section: String,
     /// How to authenticate.
     pub method: AuthMethod,
-    /// IKE identity as charon reads it; None for the address (own) or any identity (gateway).
+    /// IKE identity; None for the address (own) or any identity (gateway).
     pub id: Option<String>,
+    /// Subject of a CA that has to be in the gateway's trust chain; default none.
+    pub ca_id: Option<String>,
+    /// Identity of the EAP server behind the gateway; default the gateway's.
+    pub aaa_id: Option<String>,
+    /// Identity in EAP; default `id`.
+    pub eap_id: Option<String>,
+    /// User name in XAuth; default `id`.
+    pub xauth_id: Option<String>,
+    /// Groups of which the gateway has to be in one; default none.
+    pub groups: Vec<String>,
+    /// Certificate policy OIDs that the trust chain has to have; default none.
+    pub cert_policy: Vec<String>,
+    /// What has to be known about revocation.
+    pub revocation: Revocation,
 }
 
 /// `auth`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AuthMethod {
     /// charon's AUTH_CLASS_ANY.
     #[default]
     Any,
     /// Pre-shared key.
     Psk,
+    /// A key pair, mostly with a certificate.
+    Pubkey {
+        /// Types, strengths and hashes, such as `ike:rsa-2048-sha256`; `pubkey` for none.
+        constraints: String,
+    },
+    /// EAP (IKEv2).
+    Eap {
+        /// The method, such as `md5`; None for what is negotiated.
+        method: Option<String>,
+        /// As those of Pubkey, for methods with certificates.
+        constraints: Option<String>,
+    },
+    /// XAuth (IKEv1).
+    Xauth {
+        /// The backend, such as `pam`; None for any.
+        backend: Option<String>,
+    },
+}
+
+/// `revocation`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Revocation {
+    /// Refuse only what is known to be revoked.
+    #[default]
+    Relaxed,
+    /// Refuse also if there are URIs to ask and none answered.
+    IfUri,
+    /// Refuse unless known not to be revoked.
+    Strict,
 }
 
 /// A CHILD_SA: charon's child_cfg.

@@ -200,6 +200,19 @@ impl Node {
         })
     }
 
+    /// What `parse` makes of a string.
+    pub(super) fn parsed<T>(
+        &self,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T> {
+        let parsed = match &self.value {
+            Value::Text(text) => parse(text),
+            _ => None,
+        };
+        parsed.ok_or_else(|| self.unsuitable(expected))
+    }
+
     pub(super) fn boolean(&self) -> Result<bool> {
         self.keyword(&[
             ("true", true),
@@ -323,6 +336,29 @@ impl Fields {
             path: join(&self.path, key),
             value,
         })
+    }
+
+    /// Takes the objects, and arrays of them, whose keys begin with `prefix`, and what is `named` whatever
+    /// it is; in the order of the document.
+    pub(super) fn take_sections(&mut self, prefix: &str, named: &[&str]) -> Vec<(String, Node)> {
+        let is_object = |value: &Value| matches!(value, Value::Object(_));
+        let is_section = |(key, value): &(String, Value)| {
+            let fits = match value {
+                Value::List(items) => !items.is_empty() && items.iter().all(is_object),
+                value => is_object(value),
+            };
+            key.starts_with(prefix) && fits || named.contains(&key.as_str())
+        };
+        let (sections, others) = mem::take(&mut self.fields)
+            .into_iter()
+            .partition(is_section);
+        self.fields = others;
+        let path = &self.path;
+        let node = |(key, value): (String, Value)| {
+            let path = join(path, &key);
+            (key, Node { path, value })
+        };
+        Vec::into_iter(sections).map(node).collect()
     }
 
     /// Takes the `name` out of a list's entry.

@@ -19,10 +19,12 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn psk(id: &str) -> Vec<Auth> {
+fn psk(section: &str, id: &str) -> Vec<Auth> {
     vec![Auth {
+        section: section.to_owned(),
         method: AuthMethod::Psk,
         id: Some(id.to_owned()),
+        ..Auth::default()
     }]
 }
 
@@ -58,8 +60,8 @@ fn the_seeds_document_is_read() {
     assert_eq!(site.proposals, ["aes128-sha256-modp2048"]);
     assert_eq!(site.dpd_delay, seconds(10));
     assert!(site.mobike);
-    assert_eq!(site.local, psk("client@example.org"));
-    assert_eq!(site.remote, psk("gateway@example.org"));
+    assert_eq!(site.local, psk("local_auth", "client@example.org"));
+    assert_eq!(site.remote, psk("remote_auth", "gateway@example.org"));
     let [net] = &site.children[..] else {
         panic!("one child expected");
     };
@@ -626,9 +628,10 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
              remote_port, version, proposals, dscp, encap, rekey_time, lifetime",
         ),
         (
-            r#"{"name": "a", "local_auth": {"auth": "cert", "cert": "a.pem"}}"#,
-            "local_auth.auth: expected \"psk\", only \"psk\" is supported by this version, found \
-             \"cert\"",
+            r#"{"name": "a", "local_auth": {"auth": "psk-sha256"}}"#,
+            "local_auth.auth: expected \"psk\", \"pubkey\", \"eap\", \"eap-\" and a method, \"xauth\", \
+             \"xauth-\" and a backend, \"any\", or a type of keys with constraints such as \
+             \"ike:rsa-2048-sha256\", found \"psk-sha256\"",
         ),
         (
             r#"{"secrets": {"eap": {}}}"#,
