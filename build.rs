@@ -175,7 +175,7 @@ fn generate_bindings(headers: &Headers) {
     }
 }
 
-const TYPES: [&str; 31] = [
+const TYPES: [&str; 32] = [
     "alert_t",
     "auth_cfg_t",
     "auth_class_t",
@@ -205,6 +205,7 @@ const TYPES: [&str; 31] = [
     "stream_service_t",
     "task_queue_t",
     "task_type_t",
+    "pubkey_cert_t",
     "traffic_selector_t",
     "x509_t",
 ];

@@ -6,12 +6,19 @@ use extsock_core::config::{Auth, AuthMethod, Revocation};
 use extsock_core::error::Result;
 
 use super::connections::expected;
+use super::credential_files::Material;
 use crate::charon::{AuthCfg, AuthClass, Identification, IdentityRule};
 
-/// The auth_cfg of a round; `connection` is the path of its connection.
-pub(super) fn auth_cfg(round: &Auth, connection: &str) -> Result<AuthCfg> {
+/// The auth_cfg of a round, whose files go to `material`; `connection` is the path of its connection.
+pub(super) fn auth_cfg(
+    round: &Auth,
+    local: bool,
+    connection: &str,
+    material: &mut Material,
+) -> Result<AuthCfg> {
+    let path = format!("{connection}.{}", round.section);
     let mut auth = AuthCfg::default();
-    set_method(&mut auth, round, &format!("{connection}.{}", round.section))?;
+    set_method(&mut auth, round, &path)?;
     for (rule, id) in [
         (IdentityRule::Ike, &round.id),
         (IdentityRule::Ca, &round.ca_id),
@@ -33,6 +40,10 @@ pub(super) fn auth_cfg(round: &Auth, connection: &str) -> Result<AuthCfg> {
         Revocation::Relaxed => {}
         Revocation::IfUri => auth.set_revocation(false),
         Revocation::Strict => auth.set_revocation(true),
+    }
+    material.read(round, local, &path, &mut auth)?;
+    for option in &round.disabled {
+        log::warn!("{path}.{option}: charon has that for all connections only, as charon.plugins.revocation.{option}");
     }
     Ok(auth)
 }

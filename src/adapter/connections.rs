@@ -12,6 +12,7 @@ use extsock_core::config::{
 use extsock_core::error::{Error, Result};
 
 use super::authentication::auth_cfg;
+use super::credential_files::Material;
 use crate::charon::{
     self, Backend, ChildCfg, ChildCfgFields, Credentials, Host, IkeCfg, IkeCfgFields, PeerCfg,
     PeerCfgFields, Proposal, Protocol, TrafficSelector,
@@ -23,6 +24,8 @@ pub struct Connections {
     credentials: Credentials,
     /// Which connections brought the secret that is stored under a key.
     secrets: Mutex<HashMap<String, BTreeSet<String>>>,
+    /// The certificates and keys of the connections that have some.
+    material: Mutex<HashMap<String, Credentials>>,
 }
 
 impl Connections {
@@ -32,6 +35,7 @@ impl Connections {
             backend: Backend::register(),
             credentials: Credentials::register(),
             secrets: Mutex::default(),
+            material: Mutex::default(),
         }
     }
 
@@ -55,6 +59,21 @@ impl Connections {
         let config = self.backend.remove(name);
         self.set_secrets(&[name.to_owned()], &[]);
         config
+    }
+
+    /// Replaces the certificates and keys of a connection; returns the former ones, which charon uses
+    /// until they are dropped.
+    pub fn set_material(
+        &self,
+        connection: &str,
+        material: Option<Credentials>,
+    ) -> Option<Credentials> {
+        // A table of owners, in no bad state after a panic.
+        let mut known = self.material.lock().unwrap_or_else(PoisonError::into_inner);
+        match material {
+            Some(material) => known.insert(connection.to_owned(), material),
+            None => known.remove(connection),
+        }
     }
 
     /// Replaces what the connections brought before by these secrets, which belong to them; without
@@ -95,8 +114,8 @@ impl Connections {
     }
 }
 
-/// The peer_cfg of a connection; an error names what charon cannot read.
-pub fn build(connection: &Connection) -> Result<PeerCfg> {
+/// The peer_cfg of a connection, and its certificates and keys; an error names what charon cannot read.
+pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
     let path = format!("connections.{}", connection.name);
     let proposals = proposals(
         Protocol::Ike,
@@ -157,9 +176,11 @@ pub fn build(connection: &Connection) -> Result<PeerCfg> {
         peer_id: None,
     };
     let mut peer_cfg = PeerCfg::new(&connection.name, ike_cfg, &fields);
+    let mut material = Material::default();
     for (local, rounds) in [(true, &connection.local), (false, &connection.remote)] {
         for round in rounds {
-            peer_cfg.add_auth_cfg(auth_cfg(round, &path)?, local);
+            let auth = auth_cfg(round, local, &path, &mut material)?;
+            peer_cfg.add_auth_cfg(auth, local);
         }
     }
     for vip in &connection.vips {
@@ -173,7 +194,7 @@ pub fn build(connection: &Connection) -> Result<PeerCfg> {
             &format!("{path}.children.{}", child.name),
         )?);
     }
-    Ok(peer_cfg)
+    Ok((peer_cfg, material))
 }
 
 fn child_cfg(child: &Child, path: &str) -> Result<ChildCfg> {

@@ -5,6 +5,7 @@
 mod authentication;
 mod carry_out;
 mod connections;
+mod credential_files;
 mod driver;
 mod failover_config;
 mod lanes;
@@ -14,6 +15,7 @@ mod resolver;
 mod steering;
 
 pub use connections::{build, Connections};
+pub use credential_files::Material;
 pub use driver::{Driver, Publisher};
 pub use failover_config::create_failover_config;
 pub use listener::EventListener;

@@ -12,6 +12,7 @@ use extsock_core::failover::Now;
 use extsock_core::protocol::{ConnectionStatus, HistoryEntry, Reply, Request};
 
 use super::connections::build;
+use super::credential_files::Material;
 use super::driver::Driver;
 use crate::charon::PeerCfg;
 
@@ -64,8 +65,11 @@ impl Driver {
         let loaded = configuration
             .connections
             .iter()
-            .map(|connection| Ok((connection, build(connection)?)))
-            .collect::<Result<Vec<(&config::Connection, PeerCfg)>>>()?;
+            .map(|connection| {
+                let (peer_cfg, material) = build(connection)?;
+                Ok((connection, peer_cfg, material))
+            })
+            .collect::<Result<Vec<(&config::Connection, PeerCfg, Material)>>>()?;
         check_start_actions(configuration)?;
         let names: Vec<String> = configuration
             .connections
@@ -73,15 +77,22 @@ impl Driver {
             .map(|connection| connection.name.clone())
             .collect();
 
+        // charon may be verifying certificates, and have both wait for that: before and after the core's lock.
+        let loaded: Vec<_> = loaded
+            .into_iter()
+            .map(|(connection, peer_cfg, material)| (connection, peer_cfg, material.register()))
+            .collect();
+        let mut replaced = Vec::new();
         self.try_with_core(|manager, now| {
             manager.check_names(
                 loaded
                     .iter()
-                    .map(|(c, _)| (c.name.as_str(), &c.remote_addrs)),
+                    .map(|(c, _, _)| (c.name.as_str(), &c.remote_addrs)),
             )?;
             self.connections.set_secrets(&names, &configuration.secrets);
             let mut actions = Vec::new();
-            for (connection, peer_cfg) in loaded {
+            for (connection, peer_cfg, material) in loaded {
+                replaced.extend(self.connections.set_material(&connection.name, material));
                 actions.extend(self.load(manager, connection, peer_cfg, now));
             }
             Ok(actions)
@@ -127,8 +138,11 @@ impl Driver {
     }
 
     fn remove(self: &Arc<Self>, connection: String) -> Result<Reply> {
+        // Dropped after the core's lock, as in apply().
+        let mut _material = None;
         self.try_with_core(|manager, now| {
             let actions = manager.remove(&connection, now)?;
+            _material = self.connections.set_material(&connection, None);
             if let Some(config) = self.connections.remove(&connection) {
                 self.uninstall_traps(&connection, &config, |_| true);
             }

@@ -4,6 +4,7 @@
 
 use std::ffi::c_int;
 
+use super::certificate::Certificate;
 use super::enumerate::c_string;
 use super::identification::Identification;
 use super::object::object;
@@ -135,6 +136,20 @@ impl AuthCfg {
             sys::cert_validation_t::VALIDATION_SKIPPED
         };
         self.add_number(sys::auth_rule_t::AUTH_RULE_CRL_VALIDATION, least);
+    }
+
+    /// Demands that the peer has one of the certificates, or names those that one's own may be.
+    pub fn add_certificate(&mut self, certificate: Certificate) {
+        let rule = sys::auth_rule_t::AUTH_RULE_SUBJECT_CERT;
+        // SAFETY: self holds the object; the rule adopts the certificate.
+        unsafe { call!(self.as_ptr(), add, rule, certificate.into_raw()) }
+    }
+
+    /// Demands that the peer's certificate comes from one of the CAs.
+    pub fn add_ca(&mut self, certificate: Certificate) {
+        let rule = sys::auth_rule_t::AUTH_RULE_CA_CERT;
+        // SAFETY: self holds the object; the rule adopts the certificate.
+        unsafe { call!(self.as_ptr(), add, rule, certificate.into_raw()) }
     }
 
     fn add_number(&mut self, rule: sys::auth_rule_t::Type, value: impl Into<i64>) {

@@ -20,6 +20,7 @@ macro_rules! call {
 
 mod auth_cfg;
 mod backend;
+mod certificate;
 mod child_cfg;
 mod child_sa;
 mod controller;
@@ -47,6 +48,7 @@ mod traps;
 
 pub use auth_cfg::{AuthCfg, AuthClass, IdentityRule};
 pub use backend::{peer_cfg_by_name, Backend};
+pub use certificate::{Certificate, PrivateKey};
 pub use child_cfg::{ChildCfg, ChildCfgFields};
 pub use child_sa::{ChildSa, ChildSaInfo};
 pub use controller::{initiate, terminate, unresolved};

@@ -22,7 +22,7 @@ fn example(name: &str) -> Configuration {
 /// The first connection and its children, in charon.
 fn loaded(configuration: &Configuration) -> (Snapshot, Vec<Snapshot>) {
     init();
-    let config = build(&configuration.connections[0]).unwrap();
+    let config = build(&configuration.connections[0]).unwrap().0;
     (snapshot(&config), children(&config))
 }
 
@@ -176,7 +176,7 @@ fn the_existing_plugins_array_is_loaded() {
             ("remote_ts", "dynamic"),
         ],
     );
-    let second = snapshot(&build(&configuration.connections[1]).unwrap());
+    let second = snapshot(&build(&configuration.connections[1]).unwrap().0);
     assert_values(
         &second,
         &[
@@ -387,7 +387,7 @@ fn the_jitter_reaches_charon() {
             r#"{{"connections": {{"site": {{"remote_addrs": "10.0.0.1",
                 "rekey_time": "1h", "over_time": "5m", "rand_time": "{rand_time}"}}}}}}"#
         );
-        build(&parse(&json).unwrap().connections[0]).unwrap()
+        build(&parse(&json).unwrap().connections[0]).unwrap().0
     };
     assert!(with("60s") == with("1m"));
     assert!(with("60s") != with("61s"));
@@ -399,7 +399,7 @@ fn the_jitter_of_a_child_reaches_charon() {
     init();
     let json = r#"{"connections": {"site": {"remote_addrs": "10.0.0.1",
         "children": {"net": {"rekey_time": "30m", "life_time": "40m", "rand_time": "90s"}}}}}"#;
-    let config = build(&parse(json).unwrap().connections[0]).unwrap();
+    let config = build(&parse(json).unwrap().connections[0]).unwrap().0;
 
     let drawn: Vec<u64> = (0..256).map(|_| drawn_rekey_time(&config)).collect();
 

@@ -34,6 +34,8 @@ const TEST: &[&str] = &[
     "strongswan-starter",
     "libstrongswan-standard-plugins",
     "libcharon-extra-plugins",
+    // certificates
+    "openssl",
     "valgrind",
     "libc6-dbg",
 ];

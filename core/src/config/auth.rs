@@ -3,7 +3,7 @@
 //! Reads the authentication rounds of a connection.
 
 use super::connection::set;
-use super::model::{Auth, AuthMethod, Revocation};
+use super::model::{Auth, AuthMethod, CredentialFile, PrivateKey, Revocation};
 use super::reader::{names, Fields, Node, Setting};
 use super::secret::Secret;
 use crate::error::Result;
@@ -15,6 +15,8 @@ pub(super) struct Round {
     /// Its pre-shared key, in the formats of the existing plugin.
     pub secret: Option<Secret>,
     number: u32,
+    private_key: Option<CredentialFile>,
+    passphrase: Option<Secret>,
 }
 
 /// Reads the rounds of one side, `local` or `remote`: the objects, and arrays of them, whose names begin
@@ -43,9 +45,30 @@ fn read(section: String, node: Node) -> Result<Round> {
     let mut fields = node.into_fields()?;
     let mut round = Round::default();
     round.auth.section = section;
+    if fields.has("private_key_passphrase") && !fields.has("private_key") {
+        fields.require("private_key", "a file, as private_key_passphrase is given")?;
+    }
+    // First, as `cert` is a file in the formats of the existing plugin.
+    read_sections(&mut fields, "cert", &mut round.auth.certs)?;
+    read_sections(&mut fields, "cacert", &mut round.auth.cacerts)?;
     fields.read(&mut round, AUTH_CFG)?;
     fields.finish(&names(AUTH_CFG).collect::<Vec<_>>())?;
+    let passphrase = round.passphrase.take();
+    let file = round.private_key.take();
+    round.auth.private_key = file.map(|file| PrivateKey { file, passphrase });
     Ok(round)
+}
+
+/// swanctl's `cert<suffix>` and `cacert<suffix>`.
+fn read_sections(fields: &mut Fields, name: &str, files: &mut Vec<CredentialFile>) -> Result<()> {
+    for (key, node) in fields.take_sections(name, &[]) {
+        let mut section = node.into_fields()?;
+        let path = section.require("file", "a file")?.text()?;
+        section.finish(&["file"])?;
+        let option = format!("{key}.file");
+        files.push(CredentialFile { option, path });
+    }
+    Ok(())
 }
 
 const AUTH_CFG: &[Setting<Round>] = &[
@@ -71,7 +94,60 @@ const AUTH_CFG: &[Setting<Round>] = &[
     }),
     ("round", |r, n| set(&mut r.number, n.number(0..=u32::MAX)?)),
     ("secret", |r, n| set(&mut r.secret, Some(n.secret()?))),
+    ("certs", |r, n| add(&mut r.auth.certs, "certs", n.texts()?)),
+    ("cacerts", |r, n| {
+        add(&mut r.auth.cacerts, "cacerts", n.texts()?)
+    }),
+    ("pubkeys", |r, n| {
+        add(&mut r.auth.pubkeys, "pubkeys", n.texts()?)
+    }),
+    // From here on the existing plugin's.
+    ("cert", |r, n| {
+        add(&mut r.auth.certs, "cert", vec![n.text()?])
+    }),
+    ("ca_cert", |r, n| {
+        add(&mut r.auth.cacerts, "ca_cert", vec![n.text()?])
+    }),
+    ("ca_certs", |r, n| {
+        add(&mut r.auth.cacerts, "ca_certs", n.whole_texts()?)
+    }),
+    ("ca_chain", |r, n| {
+        let mut chain = n.into_fields()?;
+        let root_ca = chain.require("root_ca", "a file")?.text()?;
+        add(&mut r.auth.cacerts, "ca_chain.root_ca", vec![root_ca])?;
+        if let Some(node) = chain.take("intermediate_cas") {
+            let option = "ca_chain.intermediate_cas";
+            add(&mut r.auth.intermediates, option, node.whole_texts()?)?;
+        }
+        chain.finish(&["root_ca", "intermediate_cas"])
+    }),
+    ("private_key", |r, n| {
+        let (option, path) = ("private_key".to_owned(), n.text()?);
+        set(&mut r.private_key, Some(CredentialFile { option, path }))
+    }),
+    ("private_key_passphrase", |r, n| {
+        set(&mut r.passphrase, Some(n.passphrase()?))
+    }),
+    ("enable_ocsp", |r, n| {
+        disable(&mut r.auth, "enable_ocsp", &n)
+    }),
+    ("enable_crl", |r, n| disable(&mut r.auth, "enable_crl", &n)),
 ];
+
+fn add(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) -> Result<()> {
+    files.extend(paths.into_iter().map(|path| CredentialFile {
+        option: option.to_owned(),
+        path,
+    }));
+    Ok(())
+}
+
+fn disable(auth: &mut Auth, option: &str, node: &Node) -> Result<()> {
+    if !node.boolean()? {
+        auth.disabled.push(option.to_owned());
+    }
+    Ok(())
+}
 
 fn method(node: Node) -> Result<AuthMethod> {
     let expected =
@@ -234,8 +310,84 @@ mod tests {
             groups: texts(&["one", "two"]),
             cert_policy: texts(&["1.2.3"]),
             revocation: Revocation::IfUri,
+            ..Auth::default()
         };
         assert_eq!(connection.remote, [expected]);
+    }
+
+    fn files(files: &[CredentialFile]) -> Vec<(&str, &str)> {
+        files
+            .iter()
+            .map(|file| (file.option.as_str(), file.path.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn files_are_read_in_both_notations() {
+        let connection = connection(json!({
+            "local_auth": {
+                "auth": "cert", "cert": "/me, myself.pem", "private_key": "me.key",
+                "private_key_passphrase": "0x00", "ca_cert": "a.pem", "ca_certs": ["b.pem", "c.der"],
+                "ca_chain": {"root_ca": "root.pem", "intermediate_cas": ["sub.pem"]},
+                "enable_ocsp": true, "enable_crl": false,
+            },
+            "remote": {
+                "certs": "d.pem, e.pem", "cert": {"file": "f.pem"}, "cert-g": {"file": "g.pem"},
+                "cacerts": ["h.pem"], "cacert1": {"file": "i.pem"}, "pubkeys": "j.pem",
+            },
+        }));
+        let (local, remote) = (&connection.local[0], &connection.remote[0]);
+        assert_eq!(files(&local.certs), [("cert", "/me, myself.pem")]);
+        assert_eq!(
+            files(&local.cacerts),
+            [
+                ("ca_cert", "a.pem"),
+                ("ca_certs", "b.pem"),
+                ("ca_certs", "c.der"),
+                ("ca_chain.root_ca", "root.pem"),
+            ]
+        );
+        assert_eq!(
+            files(&local.intermediates),
+            [("ca_chain.intermediate_cas", "sub.pem")]
+        );
+        let key = local.private_key.as_ref().unwrap();
+        assert_eq!(key.file.path, "me.key");
+        assert_eq!(key.passphrase.as_ref().unwrap().as_bytes(), b"0x00");
+        assert_eq!(local.disabled, ["enable_crl"]);
+        assert_eq!(
+            files(&remote.certs),
+            [
+                ("cert.file", "f.pem"),
+                ("cert-g.file", "g.pem"),
+                ("certs", "d.pem"),
+                ("certs", "e.pem"),
+            ]
+        );
+        assert_eq!(
+            files(&remote.cacerts),
+            [("cacert1.file", "i.pem"), ("cacerts", "h.pem")]
+        );
+        assert_eq!(files(&remote.pubkeys), [("pubkeys", "j.pem")]);
+    }
+
+    #[test]
+    fn a_passphrase_is_not_shown_and_has_a_key() {
+        let round = |options: &str| parse(&format!(r#"{{"name": "a", "local_auth": {options}}}"#));
+        let error = round(r#"{"private_key_passphrase": "hunter2"}"#).unwrap_err();
+        assert_eq!(
+            error.message,
+            "local_auth.private_key: expected a file, as private_key_passphrase is given, found nothing"
+        );
+        for options in [
+            r#"{"private_key": "k", "private_key_passphrase": ["hunter2"]}"#,
+            r#"{"private_key": "k", "private_key_passphrase": {"hunter2": 1}}"#,
+            r#"{"private_key": "k", "passphrase": "hunter2"}"#,
+        ] {
+            assert!(!round(options).unwrap_err().message.contains("hunter2"));
+        }
+        let read = round(r#"{"private_key": "k", "private_key_passphrase": "hunter2"}"#).unwrap();
+        assert!(!format!("{read:?}").contains("hunter2"));
     }
 
     #[test]

@@ -15,8 +15,8 @@ mod secrets;
 mod tests;
 
 pub use model::{
-    Action, Auth, AuthMethod, Child, Configuration, Connection, CopyDscp, Failover, IkeSecret,
-    IkeVersion, Mode, Revocation, Unique,
+    Action, Auth, AuthMethod, Child, Configuration, Connection, CopyDscp, CredentialFile, Failover,
+    IkeSecret, IkeVersion, Mode, PrivateKey, Revocation, Unique,
 };
 pub use secret::Secret;
 

@@ -168,6 +168,36 @@ pub struct Auth {
     pub cert_policy: Vec<String>,
     /// What has to be known about revocation.
     pub revocation: Revocation,
+    /// Own certificate and others that may be used, or certificates of which the gateway has to have one.
+    pub certs: Vec<CredentialFile>,
+    /// CAs to trust; if it is the gateway's round, its certificate has to come from one of them.
+    pub cacerts: Vec<CredentialFile>,
+    /// CAs that are below one that is trusted.
+    pub intermediates: Vec<CredentialFile>,
+    /// Raw public keys, otherwise as `certs`.
+    pub pubkeys: Vec<CredentialFile>,
+    /// Own private key.
+    pub private_key: Option<PrivateKey>,
+    /// `enable_ocsp` or `enable_crl`, if that is false. charon has no such choice for one connection.
+    pub disabled: Vec<String>,
+}
+
+/// A file of a certificate or key, in PEM or DER.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialFile {
+    /// The option of the round that names it, such as `ca_chain.root_ca`.
+    pub option: String,
+    /// Absolute, or relative to swanctl's directory of its kind.
+    pub path: String,
+}
+
+/// A private key that a round brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateKey {
+    /// The key.
+    pub file: CredentialFile,
+    /// What decrypts it.
+    pub passphrase: Option<Secret>,
 }
 
 /// `auth`

@@ -290,6 +290,14 @@ impl Node {
             .ok_or_else(|| self.unsuitable(expected))
     }
 
+    pub(super) fn passphrase(self) -> Result<Secret> {
+        match &self.value {
+            Value::Text(text) => Secret::from_text(text)
+                .ok_or_else(|| failed(&self.path, "a string", "an empty one")),
+            _ => Err(self.unexpected("a string")),
+        }
+    }
+
     pub(super) fn secret(self) -> Result<Secret> {
         match &self.value {
             Value::Text(text) => Secret::parse(text)

@@ -3,6 +3,7 @@
 //! End-to-end tests: real charons, real packets, one test for each situation.
 
 mod causes;
+mod certificates;
 mod configuration;
 mod failover;
 mod ikev1;
