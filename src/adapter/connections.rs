@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use extsock_core::config::{
-    Action, Child, Connection, CopyDscp, IkeSecret, IkeVersion, Mode, Unique,
+    Action, Child, Connection, CopyDscp, IkeVersion, Mode, SecretKind, SharedSecret, Unique,
 };
 use extsock_core::error::{Error, Result};
 
@@ -78,7 +78,7 @@ impl Connections {
 
     /// Replaces what the connections brought before by these secrets, which belong to them; without
     /// connections the secrets belong to the name `""`, which nothing removes.
-    pub fn set_secrets(&self, connections: &[String], secrets: &[IkeSecret]) {
+    pub fn set_secrets(&self, connections: &[String], secrets: &[SharedSecret]) {
         let mut known = self.lock_secrets();
         let unowned = [String::new()];
         let connections = if connections.is_empty() {
@@ -86,21 +86,28 @@ impl Connections {
         } else {
             connections
         };
-        let keys: BTreeSet<String> = secrets.iter().map(|secret| secret.ids.join("\n")).collect();
+        let keys: BTreeSet<String> = secrets.iter().map(secret_key).collect();
         known.retain(|key, owners| {
             if keys.contains(key) {
                 return true;
             }
             owners.retain(|owner| !connections.contains(owner));
             if owners.is_empty() {
-                self.credentials.remove_ike_secret(key);
+                self.credentials.remove_shared_secret(key);
             }
             !owners.is_empty()
         });
         for secret in secrets {
-            let key = secret.ids.join("\n");
+            let key = secret_key(secret);
+            let kind = match secret.kind {
+                SecretKind::Ike => charon::shared_key_type_t::SHARED_IKE,
+                SecretKind::Eap => charon::shared_key_type_t::SHARED_EAP,
+                SecretKind::Ntlm => charon::shared_key_type_t::SHARED_NT_HASH,
+                SecretKind::Ppk => charon::shared_key_type_t::SHARED_PPK,
+            };
+            let bytes = secret.secret.as_bytes();
             self.credentials
-                .set_ike_secret(&key, &secret.ids, secret.secret.as_bytes());
+                .set_shared_secret(kind, &key, &secret.ids, bytes);
             known
                 .entry(key)
                 .or_default()
@@ -112,6 +119,11 @@ impl Connections {
         // A table of names, in no bad state after a panic.
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Under which charon keeps it: one secret for each use by the same owners.
+fn secret_key(secret: &SharedSecret) -> String {
+    format!("{:?}\n{}", secret.kind, secret.ids.join("\n"))
 }
 
 /// The peer_cfg of a connection, and its certificates and keys; an error names what charon cannot read.

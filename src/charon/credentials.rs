@@ -25,11 +25,17 @@ impl Credentials {
         Self { raw }
     }
 
-    /// Adds a pre-shared key for IKE, or replaces the one added under the same `key`.
+    /// Adds a shared secret, or replaces the one added under the same `key`.
     ///
     /// Without owners it serves every identity; an entry without any owner would never be found
     /// (credentials/sets/mem_cred.c), so that `%any` stands in.
-    pub fn set_ike_secret(&self, key: &str, owners: &[String], secret: &[u8]) {
+    pub fn set_shared_secret(
+        &self,
+        kind: sys::shared_key_type_t::Type,
+        key: &str,
+        owners: &[String],
+        secret: &[u8],
+    ) {
         let key = c_string(key);
         let any = ["%any".to_owned()];
         let owners = if owners.is_empty() { &any[..] } else { owners };
@@ -37,7 +43,7 @@ impl Credentials {
         // allocator is ours: libc's); the list adopts the identities, the set adopts both; the
         // key string is copied.
         unsafe {
-            let shared = sys::shared_key_create(sys::shared_key_type_t::SHARED_IKE, copy(secret));
+            let shared = sys::shared_key_create(kind, copy(secret));
             let list = sys::linked_list_create();
             for owner in owners {
                 let owner = Identification::from_string(owner).into_raw();
@@ -54,7 +60,7 @@ impl Credentials {
     }
 
     /// Removes what was added under the key.
-    pub fn remove_ike_secret(&self, key: &str) {
+    pub fn remove_shared_secret(&self, key: &str) {
         let key = c_string(key);
         // SAFETY: the set is ours; the key is only read.
         unsafe {

@@ -70,7 +70,7 @@ pub use stream::{Handler, Reader, Stream, StreamService};
 pub use sys::ocsp_policy_t;
 pub use sys::{
     action_t, cert_policy_t, childless_t, dscp_copy_t, fragmentation_t, ike_version_t,
-    ipsec_mode_t, plugin_t, unique_policy_t,
+    ipsec_mode_t, plugin_t, shared_key_type_t, unique_policy_t,
 };
 pub use traffic_selector::TrafficSelector;
 pub use traps::{install as install_trap, uninstall as uninstall_trap};

@@ -34,6 +34,8 @@ const TEST: &[&str] = &[
     "strongswan-starter",
     "libstrongswan-standard-plugins",
     "libcharon-extra-plugins",
+    // xauth-generic
+    "libcharon-extauth-plugins",
     // certificates
     "openssl",
     "valgrind",

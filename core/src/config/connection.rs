@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::auth::{self, Round};
 use super::child;
 use super::failover;
-use super::model::{Connection, Failover, IkeSecret, IkeVersion, Unique};
+use super::model::{Connection, Failover, IkeVersion, SecretKind, SharedSecret, Unique};
 use super::reader::{names, Fields, Node, Setting};
 use crate::error::Result;
 use crate::failover::address::AddressList;
@@ -17,7 +17,7 @@ pub(super) fn read(
     name: String,
     mut fields: Fields,
     mobike: bool,
-) -> Result<(Connection, Vec<IkeSecret>)> {
+) -> Result<(Connection, Vec<SharedSecret>)> {
     let mut draft = Draft::new(name, mobike);
     if let Some(node) = fields.take("ike_cfg") {
         let mut ike_cfg = node.into_fields()?;
@@ -161,7 +161,7 @@ impl Draft {
         }
     }
 
-    fn finish(self) -> (Connection, Vec<IkeSecret>) {
+    fn finish(self) -> (Connection, Vec<SharedSecret>) {
         let mut connection = self.connection;
 
         // As charon's vici_config.c derives them.
@@ -199,7 +199,11 @@ impl Draft {
             for round in rounds {
                 auths.push(round.auth);
                 let ids = ids.clone();
-                let secret = round.secret.map(|secret| IkeSecret { ids, secret });
+                let secret = round.secret.map(|secret| SharedSecret {
+                    kind: SecretKind::Ike,
+                    ids,
+                    secret,
+                });
                 secrets.extend(secret.filter(|secret| !secrets.contains(secret)));
             }
         }

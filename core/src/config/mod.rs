@@ -16,7 +16,7 @@ mod tests;
 
 pub use model::{
     Action, Auth, AuthMethod, Child, Configuration, Connection, CopyDscp, CredentialFile, Failover,
-    IkeSecret, IkeVersion, Mode, PrivateKey, Revocation, Unique,
+    IkeVersion, Mode, PrivateKey, Revocation, SecretKind, SharedSecret, Unique,
 };
 pub use secret::Secret;
 

@@ -15,8 +15,8 @@ use crate::failover::policy::{FailoverPolicy, RetryPolicy};
 pub struct Configuration {
     /// Connections, in the order of the document; their names are unique.
     pub connections: Vec<Connection>,
-    /// Shared secrets for IKE, from `secrets` and from the `secret` of authentication rounds.
-    pub secrets: Vec<IkeSecret>,
+    /// Shared secrets, from `secrets` and from the `secret` of authentication rounds.
+    pub secrets: Vec<SharedSecret>,
 }
 
 /// A connection: charon's peer_cfg and ike_cfg.
@@ -308,9 +308,24 @@ pub enum CopyDscp {
 
 /// A shared secret and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IkeSecret {
-    /// IKE identities of its owners; empty for any.
+pub struct SharedSecret {
+    /// What it is for.
+    pub kind: SecretKind,
+    /// Identities of its owners; empty for any.
     pub ids: Vec<String>,
     /// The secret.
     pub secret: Secret,
+}
+
+/// The section that a shared secret stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// `ike`: a pre-shared key.
+    Ike,
+    /// `eap` and `xauth`: a password, for either.
+    Eap,
+    /// `ntlm`: the NT hash of a password, 16 bytes.
+    Ntlm,
+    /// `ppk`: a postquantum pre-shared key.
+    Ppk,
 }

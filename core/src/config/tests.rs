@@ -458,6 +458,27 @@ fn secrets_are_read_in_all_notations() {
 }
 
 #[test]
+fn the_section_tells_what_a_secret_is_for() {
+    let configuration = parse(
+        r#"{"secrets": {
+            "ike-a": {"secret": "a"}, "eap-b": {"id": "b", "secret": "b"},
+            "xauth": [{"id": "c", "secret": "c"}], "ppk1": {"id": "d", "secret": "d"},
+            "ntlm": {"id": "e", "secret": "0x00112233445566778899aabbccddeeff"}
+        }}"#,
+    )
+    .unwrap();
+    let kinds: Vec<_> = configuration.secrets.iter().map(|s| s.kind).collect();
+    let expected = [
+        SecretKind::Ike,
+        SecretKind::Eap,
+        SecretKind::Eap,
+        SecretKind::Ppk,
+        SecretKind::Ntlm,
+    ];
+    assert_eq!(kinds, expected);
+}
+
+#[test]
 fn inline_secrets_belong_to_both_identities() {
     let secrets = |local: &str, remote: &str| {
         let json = format!(r#"{{"name": "a", "local_auth": {local}, "remote_auth": {remote}}}"#);
@@ -634,8 +655,12 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
              \"ike:rsa-2048-sha256\", found \"psk-sha256\"",
         ),
         (
-            r#"{"secrets": {"eap": {}}}"#,
-            "secrets.eap: unknown option, expected one of ike",
+            r#"{"secrets": {"token": {}}}"#,
+            "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk",
+        ),
+        (
+            r#"{"secrets": {"ntlm": {"id": "a", "secret": "0x0011"}}}"#,
+            "secrets.ntlm.secret: expected 16 bytes after 0x or 0s, found a string",
         ),
         (
             r#"{"secrets": {"ike": [{"id": "a"}]}}"#,

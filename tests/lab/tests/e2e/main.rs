@@ -2,8 +2,9 @@
 
 //! End-to-end tests: real charons, real packets, one test for each situation.
 
+mod authentication;
 mod causes;
-mod certificates;
+
 mod configuration;
 mod failover;
 mod ikev1;

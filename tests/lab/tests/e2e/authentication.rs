@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Authentication with certificates.
+//! Authentication with certificates and passwords.
 
-use extsock_lab::{net, Extsock, GatewayOptions, Lab, Pki};
+use extsock_lab::{net, ClientOptions, Extsock, GatewayOptions, Lab, Pki, PLUGINS};
 use serde_json::{json, Value};
 
 use crate::expect_failover;
@@ -130,6 +130,80 @@ fn a_client_of_another_ca_is_refused() {
     control.apply(&config(&pki));
     control.ok("INITIATE net");
     expect_failover(&mut control, 11, 12, "auth_failed");
+    client.ping("10.2.0.1");
+}
+
+#[test]
+fn a_password_in_eap() {
+    let pki = pki();
+    let lab = Lab::new();
+    let with =
+        |plugins: &str| format!("load = {PLUGINS} vici updown eap-md5 eap-identity {plugins}");
+    let options = || {
+        let mut options = gateway(&pki, &pki).edited(&[
+            (
+                "remote {\n auth = pubkey",
+                "remote {\n auth = eap-md5\n eap_id = %any",
+            ),
+            (
+                "secrets {\n",
+                "secrets {\n eap {\n id = alice\n secret = rabbit\n }\n ",
+            ),
+        ]);
+        options.settings = with("");
+        options
+    };
+    let other = options().edited(&[("secret = rabbit", "secret = hare")]);
+    let _gateway_1 = lab.gateway_with(11, other);
+    let _gateway_2 = lab.gateway_with(12, options());
+    let client = lab.client_with(ClientOptions {
+        settings: with("extsock"),
+        ..ClientOptions::default()
+    });
+    let mut control = client.connect();
+    let mut config = config(&pki);
+    config["connections"]["net"]["local_auth"] =
+        json!({"auth": "eap-md5", "id": "client", "eap_id": "alice"});
+    config["secrets"] = json!({"eap-alice": {"id": "alice", "secret": "rabbit"}});
+    control.apply(&config);
+    control.ok("INITIATE net");
+    expect_failover(&mut control, 11, 12, "auth_failed");
+    client.ping("10.2.0.1");
+}
+
+#[test]
+fn a_password_in_xauth_after_a_pre_shared_key() {
+    let lab = Lab::new();
+    let with = |plugins: &str| format!("load = {PLUGINS} vici updown xauth-generic {plugins}");
+    let mut gateway = GatewayOptions::ikev1().edited(&[
+        (
+            "remote {\n auth = psk\n }",
+            "remote {\n auth = psk\n }\n remote-user {\n auth = xauth\n }",
+        ),
+        (
+            "secrets {\n",
+            "secrets {\n xauth {\n id = alice\n secret = rabbit\n }\n ",
+        ),
+    ]);
+    gateway.settings = with("");
+    let _gateway = lab.gateway_with(11, gateway);
+    let client = lab.client_with(ClientOptions {
+        settings: with("extsock"),
+        ..ClientOptions::default()
+    });
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    let connection = &mut config["connections"]["net"];
+    connection["version"] = json!(1);
+    connection.as_object_mut().unwrap().remove("local_auth");
+    connection["local"] = json!([
+        {"auth": "psk", "id": "client"},
+        {"auth": "xauth", "xauth_id": "alice"},
+    ]);
+    config["secrets"]["xauth"] = json!([{"id": "alice", "secret": "rabbit"}]);
+    control.apply(&config);
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
     client.ping("10.2.0.1");
 }
 
