@@ -15,6 +15,7 @@ mod logs;
 mod names;
 mod no_failover;
 mod policy;
+mod secrecy;
 mod shutdown;
 mod socket;
 mod stroke;
