@@ -78,21 +78,22 @@ impl Driver {
             .collect();
 
         // charon may be verifying certificates, and have both wait for that: before and after the core's lock.
-        let loaded: Vec<_> = loaded
+        let (loaded, mut materials): (Vec<_>, Vec<_>) = loaded
             .into_iter()
-            .map(|(connection, peer_cfg, material)| (connection, peer_cfg, material.register()))
-            .collect();
-        let mut replaced = Vec::new();
+            .map(|(connection, peer_cfg, material)| ((connection, peer_cfg), material.register()))
+            .unzip();
         self.try_with_core(|manager, now| {
             manager.check_names(
                 loaded
                     .iter()
-                    .map(|(c, _, _)| (c.name.as_str(), &c.remote_addrs)),
+                    .map(|(c, _)| (c.name.as_str(), &c.remote_addrs)),
             )?;
             self.connections.set_secrets(&names, &configuration.secrets);
             let mut actions = Vec::new();
-            for (connection, peer_cfg, material) in loaded {
-                replaced.extend(self.connections.set_material(&connection.name, material));
+            for ((connection, peer_cfg), material) in loaded.into_iter().zip(&mut materials) {
+                *material = self
+                    .connections
+                    .set_material(&connection.name, material.take());
                 actions.extend(self.load(manager, connection, peer_cfg, now));
             }
             Ok(actions)
