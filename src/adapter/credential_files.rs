@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use extsock_core::config::{Auth, CredentialFile};
+use extsock_core::config::{self, Auth, CredentialFile};
 use extsock_core::error::{Error, Result};
 use zeroize::Zeroizing;
 
@@ -29,6 +29,11 @@ enum Trust {
 }
 
 impl Material {
+    /// Adds keys that are not its connection's alone.
+    pub(super) fn share(&mut self, keys: &[PrivateKey]) {
+        self.keys.extend(keys.iter().cloned());
+    }
+
     /// Lets charon use it for as long as the result lives; None if there is none.
     pub(super) fn register(self) -> Option<Credentials> {
         if self.certificates.is_empty() && self.keys.is_empty() {
@@ -83,14 +88,7 @@ impl Material {
             }
         }
         if let Some(key) = &round.private_key {
-            let passphrase = key.passphrase.as_ref().map(|secret| secret.as_bytes());
-            let what = match passphrase {
-                Some(_) => "a private key in PEM or DER that private_key_passphrase decrypts",
-                None => "a private key in PEM or DER that needs no private_key_passphrase",
-            };
-            let encoded = read(&key.file, path, "private", what)?;
-            let private = PrivateKey::new(&encoded, passphrase)
-                .ok_or_else(|| unusable(&key.file, path, what))?;
+            let private = private_key(key, path)?;
             // Further ones may be of CAs on the way.
             if let Some((file, certificate)) = own.first() {
                 if !private.is_key_of(certificate) {
@@ -108,6 +106,21 @@ impl Material {
         }
         Ok(())
     }
+}
+
+/// A private key of `secrets`.
+pub(super) fn secret_key(key: &config::PrivateKey) -> Result<PrivateKey> {
+    private_key(key, "")
+}
+
+fn private_key(key: &config::PrivateKey, round: &str) -> Result<PrivateKey> {
+    let passphrase = key.passphrase.as_ref().map(|secret| secret.as_bytes());
+    let what = match passphrase {
+        Some(_) => "a private key in PEM or DER that the passphrase decrypts",
+        None => "a private key in PEM or DER that needs no passphrase",
+    };
+    let encoded = read(&key.file, round, key.directory, what)?;
+    PrivateKey::new(&encoded, passphrase).ok_or_else(|| unusable(&key.file, round, what))
 }
 
 fn x509(file: &CredentialFile, round: &str, directory: &str) -> Result<Certificate> {
@@ -158,5 +171,8 @@ fn located(path: &str, directory: &str) -> PathBuf {
 const DEFAULT_SWANCTL_DIR: &str = "/etc/swanctl";
 
 fn unusable(file: &CredentialFile, round: &str, what: &str) -> Error {
-    expected(&format!("{round}.{}", file.option), what, &file.path)
+    let path = [round, &file.option]
+        .into_iter()
+        .filter(|part| !part.is_empty());
+    expected(&path.collect::<Vec<_>>().join("."), what, &file.path)
 }

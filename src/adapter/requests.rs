@@ -12,7 +12,7 @@ use extsock_core::failover::Now;
 use extsock_core::protocol::{ConnectionStatus, HistoryEntry, Reply, Request};
 
 use super::connections::build;
-use super::credential_files::Material;
+use super::credential_files::{secret_key, Material};
 use super::driver::Driver;
 use crate::charon::PeerCfg;
 
@@ -70,6 +70,11 @@ impl Driver {
                 Ok((connection, peer_cfg, material))
             })
             .collect::<Result<Vec<(&config::Connection, PeerCfg, Material)>>>()?;
+        let keys = configuration
+            .private_keys
+            .iter()
+            .map(secret_key)
+            .collect::<Result<Vec<_>>>()?;
         check_start_actions(configuration)?;
         let names: Vec<String> = configuration
             .connections
@@ -80,8 +85,18 @@ impl Driver {
         // charon may be verifying certificates, and have both wait for that: before and after the core's lock.
         let (loaded, mut materials): (Vec<_>, Vec<_>) = loaded
             .into_iter()
-            .map(|(connection, peer_cfg, material)| ((connection, peer_cfg), material.register()))
+            .map(|(connection, peer_cfg, mut material)| {
+                material.share(&keys);
+                ((connection, peer_cfg), material.register())
+            })
             .unzip();
+        let mut unowned = if names.is_empty() {
+            let mut material = Material::default();
+            material.share(&keys);
+            material.register()
+        } else {
+            None
+        };
         self.try_with_core(|manager, now| {
             manager.check_names(
                 loaded
@@ -89,6 +104,9 @@ impl Driver {
                     .map(|(c, _)| (c.name.as_str(), &c.remote_addrs)),
             )?;
             self.connections.set_secrets(&names, &configuration.secrets);
+            if names.is_empty() {
+                unowned = self.connections.set_material("", unowned.take());
+            }
             let mut actions = Vec::new();
             for ((connection, peer_cfg), material) in loaded.into_iter().zip(&mut materials) {
                 *material = self

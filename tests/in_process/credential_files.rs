@@ -171,7 +171,7 @@ fn a_file_that_is_of_no_use_is_named_with_its_option() {
         (
             json!({"cert": &me, "private_key": &me}),
             "private_key",
-            "a private key in PEM or DER that needs no private_key_passphrase",
+            "a private key in PEM or DER that needs no passphrase",
             "me.pem",
         ),
         (

@@ -55,7 +55,11 @@ fn read(section: String, node: Node) -> Result<Round> {
     fields.finish(&names(AUTH_CFG).collect::<Vec<_>>())?;
     let passphrase = round.passphrase.take();
     let file = round.private_key.take();
-    round.auth.private_key = file.map(|file| PrivateKey { file, passphrase });
+    round.auth.private_key = file.map(|file| PrivateKey {
+        file,
+        directory: "private",
+        passphrase,
+    });
     Ok(round)
 }
 

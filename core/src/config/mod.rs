@@ -62,7 +62,7 @@ pub fn parse(json: &str) -> Result<Configuration> {
         return Err(reader::refused("", "expected connections or secrets"));
     }
     if let Some(node) = secrets {
-        configuration.secrets.extend(secrets::read(node)?);
+        secrets::read(node, &mut configuration)?;
     }
     Ok(configuration)
 }

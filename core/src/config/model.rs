@@ -17,6 +17,8 @@ pub struct Configuration {
     pub connections: Vec<Connection>,
     /// Shared secrets, from `secrets` and from the `secret` of authentication rounds.
     pub secrets: Vec<SharedSecret>,
+    /// Private keys from `secrets`; their `option` is its whole path.
+    pub private_keys: Vec<PrivateKey>,
 }
 
 /// A connection: charon's peer_cfg and ike_cfg.
@@ -191,11 +193,13 @@ pub struct CredentialFile {
     pub path: String,
 }
 
-/// A private key that a round brings.
+/// A private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivateKey {
     /// The key.
     pub file: CredentialFile,
+    /// swanctl's directory of such keys.
+    pub directory: &'static str,
     /// What decrypts it.
     pub passphrase: Option<Secret>,
 }

@@ -330,6 +330,11 @@ impl Fields {
         self.fields.iter().any(|(name, _)| name == key)
     }
 
+    /// The path of a field.
+    pub(super) fn path(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+
     pub(super) fn has_text(&self, key: &str) -> bool {
         let is_text = |value: &Value| matches!(value, Value::Text(_));
         self.fields

@@ -479,6 +479,38 @@ fn the_section_tells_what_a_secret_is_for() {
 }
 
 #[test]
+fn private_keys_are_in_the_directories_of_their_sections() {
+    let configuration = parse(
+        r#"{"secrets": {
+            "private": {"file": "a.key"}, "rsa-b": {"x": {"file": "b.key", "secret": "0x00"}},
+            "ecdsa": [{"file": "c.key"}], "pkcs8": {"file": "d.key", "secret": "s"}
+        }}"#,
+    )
+    .unwrap();
+    let keys: Vec<_> = configuration
+        .private_keys
+        .iter()
+        .map(|key| {
+            let passphrase = key.passphrase.as_ref().map(Secret::as_bytes);
+            let file = &key.file;
+            (
+                key.directory,
+                file.option.as_str(),
+                file.path.as_str(),
+                passphrase,
+            )
+        })
+        .collect();
+    let expected: [(_, _, _, Option<&[u8]>); 4] = [
+        ("private", "secrets.private.file", "a.key", None),
+        ("rsa", "secrets.rsa-b.x.file", "b.key", Some(b"0x00")),
+        ("ecdsa", "secrets.ecdsa[0].file", "c.key", None),
+        ("pkcs8", "secrets.pkcs8.file", "d.key", Some(b"s")),
+    ];
+    assert_eq!(keys, expected);
+}
+
+#[test]
 fn inline_secrets_belong_to_both_identities() {
     let secrets = |local: &str, remote: &str| {
         let json = format!(r#"{{"name": "a", "local_auth": {local}, "remote_auth": {remote}}}"#);
@@ -656,7 +688,12 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
         ),
         (
             r#"{"secrets": {"token": {}}}"#,
-            "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk",
+            "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk, \
+             private, rsa, ecdsa, pkcs8",
+        ),
+        (
+            r#"{"secrets": {"rsa": [{"secret": "a"}]}}"#,
+            "secrets.rsa[0].file: expected a file, found nothing",
         ),
         (
             r#"{"secrets": {"ntlm": {"id": "a", "secret": "0x0011"}}}"#,

@@ -103,6 +103,43 @@ fn an_encrypted_key_and_a_chain_of_cas_are_used() {
 }
 
 #[test]
+fn a_key_of_the_secrets_is_used_and_goes_with_its_connections() {
+    let pki = pki();
+    let lab = Lab::new();
+    let _gateway = lab.gateway_with(11, gateway(&pki, &pki));
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = config(&pki);
+    let local = config["connections"]["net"]["local_auth"].as_object_mut();
+    local.unwrap().remove("private_key");
+    config["secrets"] = json!({"ecdsa": {"file": pki.path("none.key")}});
+    let error = control.error(&format!("APPLY_CONFIG {config}"));
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("secrets.ecdsa.file: "), "{error}");
+    expect_nothing(&mut control);
+
+    config["secrets"] = json!({"ecdsa": {"file": pki.path("client.key")}});
+    control.apply(&config);
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    client.ping("10.2.0.1");
+    let has_key = || {
+        client
+            .swanctl(&["--list-certs"])
+            .contains("has private key")
+    };
+    assert!(has_key());
+    config.as_object_mut().unwrap().remove("secrets");
+    control.apply(&config);
+    assert!(!has_key());
+
+    // Without connections it is nobody's.
+    let key = json!({"secrets": {"private": {"file": pki.path("client.key")}}});
+    control.ok(&format!("APPLY_CONFIG {key}"));
+    assert!(has_key());
+}
+
+#[test]
 fn a_gateway_of_another_ca_is_refused() {
     let pki = pki();
     let foreign = Pki::with_ca("ca");
