@@ -175,7 +175,7 @@ fn generate_bindings(headers: &Headers) {
     }
 }
 
-const TYPES: [&str; 32] = [
+const TYPES: [&str; 31] = [
     "alert_t",
     "auth_cfg_t",
     "auth_class_t",
@@ -205,7 +205,6 @@ const TYPES: [&str; 32] = [
     "stream_service_t",
     "task_queue_t",
     "task_type_t",
-    "pubkey_cert_t",
     "traffic_selector_t",
     "x509_t",
 ];

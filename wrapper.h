@@ -22,7 +22,6 @@
 #include <networking/host.h>
 #include <networking/streams/stream_service.h>
 #include <plugins/plugin.h>
-#include <plugins/pubkey/pubkey_cert.h>
 #include <processing/jobs/callback_job.h>
 #include <sa/ike_sa.h>
 #include <sa/ikev2/tasks/ike_dpd.h>

@@ -26,16 +26,40 @@ impl Certificate {
 
     /// A public key of PEM or DER as a certificate of the owner; None if it is none that charon can read.
     pub fn raw_public_key(encoded: &[u8], owner: Option<&Identification>) -> Option<Self> {
-        let key = Self::build(sys::certificate_type_t::CERT_TRUSTED_PUBKEY, encoded)?;
-        if let Some(owner) = owner {
-            // SAFETY: every CERT_TRUSTED_PUBKEY is a pubkey_cert_t, and nobody else has this one yet; the
-            // identity is copied.
-            unsafe {
-                let key = key.as_ptr().cast::<sys::pubkey_cert_t>();
-                call!(key, set_subject, owner.as_ptr());
+        // SAFETY: the builders copy what they keep of the chunk and the identity; the public key is ours,
+        // and the certificate has a reference of its own; both may be NULL.
+        unsafe {
+            let key = call!(
+                (*sys::lib).creds,
+                create,
+                sys::credential_type_t::CRED_PUBLIC_KEY,
+                sys::key_type_t::KEY_ANY,
+                sys::builder_part_t::BUILD_BLOB_PEM,
+                chunk(encoded),
+                sys::builder_part_t::BUILD_END,
+            )
+            .cast::<sys::public_key_t>();
+            if key.is_null() {
+                return None;
             }
+            let kind = sys::certificate_type_t::CERT_TRUSTED_PUBKEY;
+            let (type_of, part) = (
+                sys::credential_type_t::CRED_CERTIFICATE,
+                sys::builder_part_t::BUILD_PUBLIC_KEY,
+            );
+            let end = sys::builder_part_t::BUILD_END;
+            let creds = (*sys::lib).creds;
+            let certificate = match owner {
+                Some(owner) => {
+                    let subject = sys::builder_part_t::BUILD_SUBJECT;
+                    let id = owner.as_ptr();
+                    call!(creds, create, type_of, kind, part, key, subject, id, end)
+                }
+                None => call!(creds, create, type_of, kind, part, key, end),
+            };
+            call!(key, destroy);
+            Self::adopt(certificate.cast())
         }
-        Some(key)
     }
 
     fn build(kind: sys::certificate_type_t::Type, encoded: &[u8]) -> Option<Self> {
