@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::exit;
 
 /// The inputs of this build.
-const VARIABLES: [&str; 4] = [
+const VARIABLES: [&str; 5] = [
     // The unpacked source.
     "STRONGSWAN_SRC",
     // Where its config.h is, if elsewhere.
     "STRONGSWAN_BUILD",
     // charon's directory of sockets, configure's --with-piddir.
     "STRONGSWAN_PIDDIR",
+    // charon's directory of configurations, configure's --sysconfdir.
+    "STRONGSWAN_SYSCONFDIR",
     // The libraries that tests and benchmarks link.
     "STRONGSWAN_LIBDIR",
 ];
@@ -112,6 +114,8 @@ impl Headers {
         );
         let piddir = env::var("STRONGSWAN_PIDDIR").unwrap_or_else(|_| "/var/run".into());
         println!("cargo::rustc-env=EXTSOCK_PIDDIR={piddir}");
+        let sysconfdir = env::var("STRONGSWAN_SYSCONFDIR").unwrap_or_else(|_| "/etc".into());
+        println!("cargo::rustc-env=EXTSOCK_SYSCONFDIR={sysconfdir}");
         if self.mediation {
             println!("cargo::rustc-cfg=strongswan_me");
         }
@@ -175,7 +179,7 @@ fn generate_bindings(headers: &Headers) {
     }
 }
 
-const TYPES: [&str; 31] = [
+const TYPES: [&str; 32] = [
     "alert_t",
     "auth_cfg_t",
     "auth_class_t",
@@ -184,6 +188,7 @@ const TYPES: [&str; 31] = [
     "cert_validation_t",
     "certificate_t",
     "child_cfg_create_t",
+    "child_cfg_option_t",
     "child_sa_t",
     "controller_t",
     "credential_type_t",
@@ -209,7 +214,7 @@ const TYPES: [&str; 31] = [
     "x509_t",
 ];
 
-const FUNCTIONS: [&str; 30] = [
+const FUNCTIONS: [&str; 32] = [
     "auth_cfg_create",
     "callback_job_create_with_prio",
     "child_cfg_create",
@@ -232,10 +237,12 @@ const FUNCTIONS: [&str; 30] = [
     "proposal_create_default",
     "proposal_create_default_aead",
     "proposal_create_from_string",
+    "sec_label_from_string",
     "shared_key_create",
     "stream_create_from_fd",
     "time_monotonic",
     "traffic_selector_create_dynamic",
+    "traffic_selector_create_from_bytes",
     "traffic_selector_create_from_cidr",
     "traffic_selector_create_from_string",
     "traffic_selector_create_from_subnet",

@@ -17,12 +17,12 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use extsock::adapter::{build, Connections, Driver, EventListener, Publisher};
+use extsock::adapter::{build, ConfigDir, Connections, Driver, EventListener, Publisher};
 use extsock::charon::{queue, sys, Backend, Priority, Registration};
 use extsock_core::config::parse;
 use extsock_core::failover::manager::Options;
 use extsock_core::failover::policy::FailoverPolicy;
-use extsock_core::protocol::{Event, Reply, Request};
+use extsock_core::protocol::{ClientStats, Published, Reply, Request};
 
 /// Calls a method of a charon object, in an unsafe block.
 macro_rules! call {
@@ -232,7 +232,13 @@ impl Subject {
             foreign: Some(policy),
             ..Options::default()
         };
-        let driver = Driver::new(Connections::register(), Box::new(Nobody), policy, options);
+        let driver = Driver::new(
+            Connections::register(),
+            ConfigDir::new("/nonexistent".into()),
+            Box::new(Nobody),
+            policy,
+            options,
+        );
         let addresses = remote_addrs.split(',').count();
         let suffix = if liveness.is_some() { ", liveness" } else { "" };
         let subject = Self::new(
@@ -297,7 +303,11 @@ impl Subject {
 struct Nobody;
 
 impl Publisher for Nobody {
-    fn publish(&self, _: &Event) {}
+    fn publish(&self, _: &Published) {}
+
+    fn stats(&self) -> ClientStats {
+        ClientStats::default()
+    }
 }
 
 unsafe extern "C" fn alert(

@@ -10,29 +10,44 @@ use extsock_core::failover::manager::Options;
 use extsock_core::failover::policy::{FailoverPolicy, Retransmission, RetryPolicy};
 use extsock_core::protocol::Reply;
 
-use crate::adapter::{Connections, Driver, EventListener};
+use crate::adapter::{ConfigDir, Connections, Driver, EventListener};
 use crate::charon::{
-    charon_number, setting_bool, setting_duration, setting_number, setting_string, Feature,
-    Registration,
+    charon_number, queue, setting_bool, setting_duration, setting_number, setting_string, Feature,
+    Priority, Registration,
 };
-use crate::control::{Listening, Server};
+use crate::control::{Limits, Listening, Server};
 
 /// The running plugin. The order of the fields is the order in which it is taken apart: first no
 /// more events, then no more clients, then the configurations go.
 struct Extsock {
     _listener: Registration,
     _socket: Listening,
-    _driver: Arc<Driver>,
+    driver: Arc<Driver>,
 }
 
-impl Feature for Extsock {}
+impl Feature for Extsock {
+    fn reload(&self) {
+        load_config_dir(&self.driver);
+    }
+}
+
+/// In a job: at start not before all plugins are there, and never under charon's feet.
+fn load_config_dir(driver: &Arc<Driver>) {
+    let driver = Arc::downgrade(driver);
+    queue(Priority::Medium, move || {
+        if let Some(driver) = driver.upgrade() {
+            driver.reload();
+        }
+    });
+}
 
 /// Sets everything up.
 pub fn start() -> Result<Box<dyn Feature>, String> {
-    let server = Arc::new(Server::default());
+    let server = Arc::new(Server::new(limits()?));
     let policy = failover_policy();
     let driver = Driver::new(
         Connections::register(),
+        ConfigDir::new(setting_string("config_dir", DEFAULT_CONFIG_DIR).into()),
         Box::new(Arc::clone(&server)),
         policy,
         options(policy),
@@ -49,11 +64,38 @@ pub fn start() -> Result<Box<dyn Feature>, String> {
     )?;
     log::info!("loaded, serving {uri}");
     let listener = Registration::new(Box::new(EventListener::new(Arc::clone(&driver))));
+    load_config_dir(&driver);
     Ok(Box::new(Extsock {
         _listener: listener,
         _socket: socket,
-        _driver: driver,
+        driver,
     }))
+}
+
+/// `charon.plugins.extsock.*`: what clients of the socket may do.
+fn limits() -> Result<Limits, String> {
+    let default = Limits::default();
+    let number = |option, default: usize| setting_number(option, default as f64) as usize;
+    Ok(Limits {
+        max_clients: number("max_clients", default.max_clients),
+        max_request: number("max_request", default.max_request),
+        max_queue: number("max_queue", default.max_queue),
+        request_timeout: setting_duration("request_timeout", default.request_timeout),
+        allowed_uids: ids("allowed_uids")?,
+        read_only_gids: ids("read_only_gids")?,
+    })
+}
+
+/// Numbers of users or groups. One that cannot be read must not open the socket to all.
+fn ids(option: &str) -> Result<Vec<u32>, String> {
+    setting_string(option, "")
+        .split([',', ' '])
+        .filter(|id| !id.is_empty())
+        .map(|id| {
+            id.parse()
+                .map_err(|_| format!("{option}: expected numbers, found {id}"))
+        })
+        .collect()
 }
 
 fn unloading() -> Error {
@@ -65,6 +107,9 @@ fn unloading() -> Error {
 
 /// In the directory of charon's own sockets.
 const DEFAULT_SOCKET: &str = concat!("unix://", env!("EXTSOCK_PIDDIR"), "/charon.extsock");
+
+/// Beside charon's own configuration.
+const DEFAULT_CONFIG_DIR: &str = concat!(env!("EXTSOCK_SYSCONFDIR"), "/extsock.d");
 
 /// `charon.plugins.extsock.failover.*`: the defaults of a connection's `failover`.
 fn failover_policy() -> FailoverPolicy {
@@ -103,7 +148,14 @@ fn retransmission() -> Retransmission {
 /// What holds for all connections.
 fn options(policy: FailoverPolicy) -> Options {
     let default = Options::default();
-    let all = setting_string("failover.scope", "all") != "extsock";
+    let all = match setting_string("failover.scope", "all").as_str() {
+        "all" => true,
+        "extsock" => false,
+        other => {
+            log::error!("failover.scope: expected all or extsock, found {other:?}; using all");
+            true
+        }
+    };
     let number = |option, default: usize| setting_number(option, default as f64) as usize;
     Options {
         foreign: all.then_some(policy),

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use extsock_core::error::{Error, ErrorCode, Result};
-use extsock_core::failover::action::{Action, Lead, Probed};
+use extsock_core::failover::action::{Action, Lead, Probed, Question};
 use extsock_core::failover::address::AddressList;
 use extsock_core::failover::failover_name;
 
 use super::driver::Driver;
 use super::failover_config::{create_dpd_config, create_failover_config, create_retry_config};
 use super::steering::Prepared;
-use crate::charon::{self, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
+use crate::charon::{self, charon_number, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
 
 /// When an IKE_SA that was not found is looked for again. Until then charon has computed a key.
 const SOON: &[Duration] = &[
@@ -31,7 +31,7 @@ impl Driver {
                 connection,
                 attempt,
                 gateway,
-            } => self.resolve(connection, attempt, &gateway),
+            } => self.resolve(connection, attempt, gateway),
             Action::Check { connection } => {
                 self.check(&connection);
             }
@@ -59,7 +59,7 @@ impl Driver {
                 .remove_clone(&failover_name(&connection, &gateway)),
             Action::Terminate { connection } => {
                 for ike_sa in self.ike_sas(&connection) {
-                    charon::terminate(ike_sa, false);
+                    self.terminate(&connection, ike_sa, false);
                 }
             }
             Action::Delete { connection, ike_sa } => {
@@ -73,8 +73,8 @@ impl Driver {
             Action::Probe {
                 connection,
                 ike_sa,
-                again,
-            } => self.probe(&connection, IkeSaId(ike_sa), again),
+                question,
+            } => self.probe(&connection, IkeSaId(ike_sa), question),
             Action::SendDpd { connection, ike_sa } => {
                 let up = CheckedOutIkeSa::by_id(IkeSaId(ike_sa)).filter(CheckedOutIkeSa::is_up);
                 match up {
@@ -90,13 +90,13 @@ impl Driver {
         }
     }
 
-    fn resolve(self: &Arc<Self>, connection: String, attempt: u64, gateway: &str) {
+    fn resolve(self: &Arc<Self>, connection: String, attempt: Option<u64>, gateway: String) {
         let driver = Arc::downgrade(self);
-        self.resolver.resolve(gateway, move |addresses| {
+        self.resolver.resolve(&gateway.clone(), move |addresses| {
             charon::queue(Priority::High, move || {
                 if let Some(driver) = driver.upgrade() {
                     driver.with_core(|manager, now| {
-                        manager.resolved(&connection, attempt, addresses, now)
+                        manager.resolved(&connection, attempt, &gateway, addresses, now)
                     });
                 }
             });
@@ -117,7 +117,7 @@ impl Driver {
         let begun = if begin.own {
             initiate(&peer_cfg, &begin.children)
         } else {
-            if begin.lead.address.is_some() {
+            if begin.lead.address.is_some() && retries_initiation() {
                 // charon may wait for the name itself (retry_initiate_interval).
                 terminate_unresolved(connection);
             }
@@ -248,7 +248,7 @@ impl Driver {
         self.steering.prepare(ike_sa, prepared);
     }
 
-    fn probe(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, again: bool) {
+    fn probe(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, question: Question) {
         let Some(checked_out) = CheckedOutIkeSa::by_id(ike_sa).filter(CheckedOutIkeSa::is_up)
         else {
             return;
@@ -257,7 +257,8 @@ impl Driver {
         let now = self.now().monotonic;
         let probed = match checked_out.last_traffic().filter(|age| *age < interval) {
             Some(age) => Probed::Heard(now.saturating_sub(age)),
-            None if send_dpd(checked_out, again) => Probed::Asked(now),
+            None if question == Question::Last => Probed::Asked(now),
+            None if send_dpd(checked_out, question == Question::Again) => Probed::Asked(now),
             None => Probed::Impossible,
         };
         self.with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
@@ -303,12 +304,17 @@ impl Driver {
 
 /// Initiates the CHILD_SAs, all if none is named, or an IKE_SA without one if there are none.
 fn initiate(peer_cfg: &PeerCfg, children: &[String]) -> Result<()> {
-    let mut child_cfgs: Vec<_> = peer_cfg
-        .child_cfgs()
-        .into_iter()
-        .filter(|child| children.is_empty() || children.contains(&child.name()))
+    let all = peer_cfg.child_cfgs();
+    let mut child_cfgs: Vec<_> = all
+        .iter()
+        .filter(|child| children.contains(&child.name()))
+        .cloned()
         .map(Some)
         .collect();
+    if child_cfgs.is_empty() {
+        // None are named, or none of those that were up is left: others have edited them.
+        child_cfgs.extend(all.into_iter().map(Some));
+    }
     if child_cfgs.is_empty() {
         child_cfgs.push(None);
     }
@@ -335,6 +341,11 @@ fn send_dpd(ike_sa: CheckedOutIkeSa, again: bool) -> bool {
         Some(peer_cfg) => ike_sa.send_dpd_with(&create_dpd_config(&peer_cfg)),
         None => false,
     }
+}
+
+/// Whether charon waits for names to resolve (sa/ike_sa.c, retry_initiate).
+fn retries_initiation() -> bool {
+    charon_number("retry_initiate_interval", 0.0) > 0.0
 }
 
 fn terminate_unresolved(name: &str) {

@@ -6,16 +6,20 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[cfg(strongswan_5_9_14)]
+use extsock_core::config::Ocsp;
 use extsock_core::config::{
-    Action, Child, Connection, CopyDscp, IkeVersion, Mode, SecretKind, SharedSecret, Unique,
+    Action, Child, Childless, Connection, CopyDscp, Fragmentation, HwOffload, IkeVersion,
+    LabelMode, Mark, Mode, SecretKind, SendCert, SharedSecret, Unique, Volume,
 };
 use extsock_core::error::{Error, Result};
 
 use super::authentication::auth_cfg;
 use super::credential_files::Material;
+use super::selectors;
 use crate::charon::{
-    self, Backend, ChildCfg, ChildCfgFields, Credentials, Host, IkeCfg, IkeCfgFields, PeerCfg,
-    PeerCfgFields, Proposal, Protocol, TrafficSelector,
+    self, Backend, ChildCfg, ChildCfgFields, Credentials, Host, Identification, IkeCfg,
+    IkeCfgFields, Limit, PeerCfg, PeerCfgFields, Proposal, Protocol, SecLabel, TrafficSelector,
 };
 
 /// The connections that were loaded through the socket, their clones and their secrets.
@@ -126,9 +130,11 @@ fn secret_key(secret: &SharedSecret) -> String {
     format!("{:?}\n{}", secret.kind, secret.ids.join("\n"))
 }
 
-/// The peer_cfg of a connection, and its certificates and keys; an error names what charon cannot read.
+/// The peer_cfg of a connection, and its certificates and keys; an error names what charon cannot read or
+/// does not have.
 pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
     let path = format!("connections.{}", connection.name);
+    check_version(connection, &path)?;
     let proposals = proposals(
         Protocol::Ike,
         &connection.proposals,
@@ -141,25 +147,47 @@ pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
                 IkeVersion::V1 => charon::ike_version_t::IKEV1,
                 IkeVersion::V2 => charon::ike_version_t::IKEV2,
             },
-            local: connection.local_addrs.join(","),
-            remote: connection.remote_addrs.as_str().to_owned(),
-            local_port: connection.local_port,
+            // Written as vici writes them, for charon compares the strings.
+            local: connection.local_addrs.join(", "),
+            remote: connection.remote_addrs.as_str().replace(',', ", "),
+            local_port: match connection.local_port {
+                0 => charon::own_port(),
+                port => port,
+            },
             remote_port: connection.remote_port,
-            certreq: true,
+            certreq: connection.send_certreq,
             #[cfg(strongswan_5_9_14)]
-            ocsp_certreq: false,
+            ocsp_certreq: matches!(connection.ocsp, Some(Ocsp::Request | Ocsp::Both)),
             encap: connection.encap,
-            fragmentation: charon::fragmentation_t::FRAGMENTATION_YES,
-            childless: charon::childless_t::CHILDLESS_ALLOW,
+            fragmentation: match connection.fragmentation {
+                Fragmentation::Yes => charon::fragmentation_t::FRAGMENTATION_YES,
+                Fragmentation::Accept => charon::fragmentation_t::FRAGMENTATION_ACCEPT,
+                Fragmentation::No => charon::fragmentation_t::FRAGMENTATION_NO,
+                Fragmentation::Force => charon::fragmentation_t::FRAGMENTATION_FORCE,
+            },
+            childless: match connection.childless {
+                Childless::Allow => charon::childless_t::CHILDLESS_ALLOW,
+                Childless::Never => charon::childless_t::CHILDLESS_NEVER,
+                Childless::Force => charon::childless_t::CHILDLESS_FORCE,
+            },
             dscp: connection.dscp,
         },
         proposals,
     );
 
     let fields = PeerCfgFields {
-        cert_policy: charon::cert_policy_t::CERT_SEND_IF_ASKED,
+        cert_policy: match connection.send_cert {
+            SendCert::IfAsked => charon::cert_policy_t::CERT_SEND_IF_ASKED,
+            SendCert::Always => charon::cert_policy_t::CERT_ALWAYS_SEND,
+            SendCert::Never => charon::cert_policy_t::CERT_NEVER_SEND,
+        },
         #[cfg(strongswan_5_9_14)]
-        ocsp_policy: charon::ocsp_policy_t::OCSP_SEND_REPLY,
+        ocsp_policy: match connection.ocsp {
+            Some(Ocsp::Request) => charon::ocsp_policy_t::OCSP_SEND_REQUEST,
+            Some(Ocsp::Both) => charon::ocsp_policy_t::OCSP_SEND_BOTH,
+            Some(Ocsp::Never) => charon::ocsp_policy_t::OCSP_SEND_NEVER,
+            Some(Ocsp::Reply) | None => charon::ocsp_policy_t::OCSP_SEND_REPLY,
+        },
         unique: match connection.unique {
             Unique::No => charon::unique_policy_t::UNIQUE_NO,
             Unique::Never => charon::unique_policy_t::UNIQUE_NEVER,
@@ -172,20 +200,20 @@ pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
         jitter_time: seconds(connection.rand_time),
         over_time: seconds(connection.over_time),
         mobike: connection.mobike,
-        aggressive: false,
-        pull_mode: true,
+        aggressive: connection.aggressive,
+        pull_mode: connection.pull,
         dpd: seconds(connection.dpd_delay),
         dpd_timeout: seconds(connection.dpd_timeout),
-        if_id_in: 0,
-        if_id_out: 0,
-        ppk_id: None,
-        ppk_required: false,
+        if_id_in: connection.if_id_in,
+        if_id_out: connection.if_id_out,
+        ppk_id: identity(&connection.ppk_id),
+        ppk_required: connection.ppk_required,
         #[cfg(strongswan_me)]
-        mediation: false,
+        mediation: connection.mediation,
         #[cfg(strongswan_me)]
-        mediated_by: None,
+        mediated_by: connection.mediated_by.clone(),
         #[cfg(strongswan_me)]
-        peer_id: None,
+        peer_id: (connection.mediated_by.as_ref()).and(identity(&connection.mediation_peer)),
     };
     let mut peer_cfg = PeerCfg::new(&connection.name, ike_cfg, &fields);
     let mut material = Material::default();
@@ -200,6 +228,9 @@ pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
             .ok_or_else(|| expected(&format!("{path}.vips"), "an IP address", vip))?;
         peer_cfg.add_virtual_ip(host);
     }
+    for pool in &connection.pools {
+        peer_cfg.add_pool(pool);
+    }
     for child in &connection.children {
         peer_cfg.add_child_cfg(child_cfg(
             child,
@@ -209,12 +240,63 @@ pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
     Ok((peer_cfg, material))
 }
 
+/// What this charon does not have is refused rather than ignored.
+fn check_version(connection: &Connection, path: &str) -> Result<()> {
+    if cfg!(not(strongswan_5_9_14)) && connection.ocsp.is_some() {
+        let why = "expected no such option, which needs charon 5.9.14 or later";
+        return Err(Error::parsing(format!("{path}.ocsp: {why}")));
+    }
+    if cfg!(not(strongswan_me)) {
+        for (name, given) in [
+            ("mediation", connection.mediation),
+            ("mediated_by", connection.mediated_by.is_some()),
+            ("mediation_peer", connection.mediation_peer.is_some()),
+        ] {
+            if given {
+                let why = "expected no such option, as charon is built without mediation";
+                return Err(Error::parsing(format!("{path}.{name}: {why}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn identity(id: &Option<String>) -> Option<Identification> {
+    id.as_deref().map(Identification::from_string)
+}
+
 fn child_cfg(child: &Child, path: &str) -> Result<ChildCfg> {
+    use charon::child_cfg_option_t as option;
+
+    let label = match &child.label {
+        Some(text) => Some(SecLabel::from_string(text).ok_or_else(|| {
+            let path = format!("{path}.label");
+            expected(&path, "a label that this system supports", text)
+        })?),
+        None => None,
+    };
+    let options = [
+        (child.mode == Mode::TransportProxy, option::OPT_PROXY_MODE),
+        (child.ipcomp, option::OPT_IPCOMP),
+        (child.hostaccess, option::OPT_HOSTACCESS),
+        (!child.policies, option::OPT_NO_POLICIES),
+        (child.policies_fwd_out, option::OPT_FWD_OUT_POLICIES),
+        (child.sha256_96, option::OPT_SHA256_96),
+        (child.mark_in_sa, option::OPT_MARK_IN_SA),
+        (!child.copy_df, option::OPT_NO_COPY_DF),
+        (!child.copy_ecn, option::OPT_NO_COPY_ECN),
+    ];
     let fields = ChildCfgFields {
+        options: options
+            .iter()
+            .filter(|(set, _)| *set)
+            .fold(0, |all, (_, option)| all | option),
         mode: match child.mode {
             Mode::Tunnel => charon::ipsec_mode_t::MODE_TUNNEL,
-            Mode::Transport => charon::ipsec_mode_t::MODE_TRANSPORT,
+            Mode::Transport | Mode::TransportProxy => charon::ipsec_mode_t::MODE_TRANSPORT,
             Mode::Beet => charon::ipsec_mode_t::MODE_BEET,
+            Mode::Pass => charon::ipsec_mode_t::MODE_PASS,
+            Mode::Drop => charon::ipsec_mode_t::MODE_DROP,
         },
         start_action: action(child.start_action),
         dpd_action: action(child.dpd_action),
@@ -225,21 +307,69 @@ fn child_cfg(child: &Child, path: &str) -> Result<ChildCfg> {
             CopyDscp::Yes => charon::dscp_copy_t::DSCP_COPY_YES,
             CopyDscp::No => charon::dscp_copy_t::DSCP_COPY_NO,
         },
-        rekey_time: child.rekey_time.as_secs(),
-        life_time: child.life_time.as_secs(),
-        rand_time: child.rand_time.as_secs(),
+        hw_offload: match child.hw_offload {
+            HwOffload::No => charon::hw_offload_t::HW_OFFLOAD_NO,
+            HwOffload::Yes => charon::hw_offload_t::HW_OFFLOAD_YES,
+            HwOffload::Auto => charon::hw_offload_t::HW_OFFLOAD_AUTO,
+        },
+        time: limit(&Volume {
+            rekey: child.rekey_time.as_secs(),
+            life: child.life_time.as_secs(),
+            rand: child.rand_time.as_secs(),
+        }),
+        bytes: limit(&child.bytes),
+        packets: limit(&child.packets),
+        inactivity: seconds(child.inactivity),
+        reqid: child.reqid,
+        priority: child.priority,
+        interface: child.interface.clone(),
+        updown: child.updown.clone(),
+        mark_in: mark(child.mark_in),
+        mark_out: mark(child.mark_out),
+        set_mark_in: mark(child.set_mark_in),
+        set_mark_out: mark(child.set_mark_out),
+        if_id_in: child.if_id_in,
+        if_id_out: child.if_id_out,
+        label,
+        label_mode: match child.label_mode {
+            LabelMode::System => charon::sec_label_mode_t::SEC_LABEL_MODE_SYSTEM,
+            LabelMode::Simple => charon::sec_label_mode_t::SEC_LABEL_MODE_SIMPLE,
+            LabelMode::Selinux => charon::sec_label_mode_t::SEC_LABEL_MODE_SELINUX,
+        },
+        tfc: child.tfc_padding,
+        replay_window: child.replay_window,
     };
+    let mut algorithms = Vec::new();
+    if !child.esp_proposals.is_empty() || child.ah_proposals.is_empty() {
+        let path = format!("{path}.esp_proposals");
+        algorithms.extend(proposals(Protocol::Esp, &child.esp_proposals, &path)?);
+    }
+    if !child.ah_proposals.is_empty() {
+        let path = format!("{path}.ah_proposals");
+        algorithms.extend(proposals(Protocol::Ah, &child.ah_proposals, &path)?);
+    }
     Ok(ChildCfg::new(
         &child.name,
         &fields,
-        proposals(
-            Protocol::Esp,
-            &child.esp_proposals,
-            &format!("{path}.esp_proposals"),
-        )?,
+        algorithms,
         traffic_selectors(&child.local_ts, &format!("{path}.local_ts"))?,
         traffic_selectors(&child.remote_ts, &format!("{path}.remote_ts"))?,
     ))
+}
+
+fn limit(volume: &Volume) -> Limit {
+    Limit {
+        rekey: volume.rekey,
+        life: volume.life,
+        rand: volume.rand,
+    }
+}
+
+fn mark(mark: Mark) -> charon::mark_t {
+    charon::mark_t {
+        value: mark.value,
+        mask: mark.mask,
+    }
 }
 
 fn action(action: Action) -> charon::action_t::Type {
@@ -247,18 +377,19 @@ fn action(action: Action) -> charon::action_t::Type {
         Action::None => charon::action_t::ACTION_NONE,
         Action::Trap => charon::action_t::ACTION_TRAP,
         Action::Start => charon::action_t::ACTION_START,
+        Action::TrapAndStart => charon::action_t::ACTION_TRAP | charon::action_t::ACTION_START,
     }
 }
 
 /// charon's defaults for an empty list and for the word `default`.
 fn proposals(protocol: Protocol, list: &[String], path: &str) -> Result<Vec<Proposal>> {
     if list.is_empty() {
-        return Ok(Proposal::defaults(protocol));
+        return Ok(Proposal::defaults(protocol, protocol != Protocol::Ike));
     }
     let mut proposals = Vec::new();
     for text in list {
-        if text == "default" {
-            proposals.extend(Proposal::defaults(protocol));
+        if text.eq_ignore_ascii_case("default") {
+            proposals.extend(Proposal::defaults(protocol, false));
         } else {
             let proposal = Proposal::from_string(protocol, text).ok_or_else(|| {
                 expected(
@@ -275,15 +406,15 @@ fn proposals(protocol: Protocol, list: &[String], path: &str) -> Result<Vec<Prop
 
 fn traffic_selectors(list: &[String], path: &str) -> Result<Vec<TrafficSelector>> {
     list.iter()
-        .map(|text| match text.as_str() {
-            "dynamic" => Ok(TrafficSelector::dynamic()),
-            text => TrafficSelector::from_cidr(text).ok_or_else(|| {
+        .map(|text| {
+            selectors::parse(text).ok_or_else(|| {
                 expected(
                     path,
-                    "a subnet (10.1.0.0/24), an address or \"dynamic\"",
+                    "a subnet (10.1.0.0/24), an address, a range of them or \"dynamic\", as needed \
+                     with [protocol/port]",
                     text,
                 )
-            }),
+            })
         })
         .collect()
 }

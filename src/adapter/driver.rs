@@ -4,7 +4,7 @@
 //! core decides is carried out on charon's threads.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -15,8 +15,9 @@ use extsock_core::failover::evidence::Evidence;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::policy::FailoverPolicy;
 use extsock_core::failover::Now;
-use extsock_core::protocol::Event;
+use extsock_core::protocol::{ClientStats, Counters, Event, Published, Stats};
 
+use super::config_dir::ConfigDir;
 use super::connections::Connections;
 use super::lanes::Lanes;
 use super::resolver::Resolver;
@@ -26,7 +27,9 @@ use crate::charon::{self, IkeSaId, Priority};
 /// Who is told of events. Must not wait.
 pub trait Publisher: Send + Sync {
     /// One event happened.
-    fn publish(&self, event: &Event);
+    fn publish(&self, event: &Published);
+    /// What it counts.
+    fn stats(&self) -> ClientStats;
 }
 
 /// The failover core and everything that it needs from outside.
@@ -41,10 +44,13 @@ pub struct Driver {
     /// Messages of peers are wanted, for an own liveness check.
     listening: AtomicBool,
     pub(super) connections: Connections,
+    pub(super) config_dir: ConfigDir,
     pub(super) steering: Steering,
     pub(super) resolver: Resolver,
     lanes: Arc<Lanes>,
     publisher: Box<dyn Publisher>,
+    /// How many events were published.
+    published: AtomicU64,
     /// The default of connections that are loaded through the socket.
     pub(super) policy: FailoverPolicy,
     started: Instant,
@@ -58,9 +64,11 @@ struct Core {
 }
 
 impl Driver {
-    /// A driver without connections; `policy` is the default of those loaded through the socket.
+    /// A driver without connections; `policy` is the default of those loaded through the socket or from
+    /// the directory.
     pub fn new(
         connections: Connections,
+        config_dir: ConfigDir,
         publisher: Box<dyn Publisher>,
         policy: FailoverPolicy,
         options: Options,
@@ -78,10 +86,12 @@ impl Driver {
             names: RwLock::default(),
             listening: AtomicBool::new(false),
             connections,
+            config_dir,
             steering: Steering::default(),
             resolver: Resolver::default(),
             lanes: Arc::default(),
             publisher,
+            published: AtomicU64::new(0),
             policy,
             started: Instant::now(),
         })
@@ -211,7 +221,13 @@ impl Driver {
             match action {
                 Action::Publish(event) => {
                     log_event(&event);
-                    self.publisher.publish(&event);
+                    // Under the core's lock: numbers and lines have one order.
+                    let seq = self.published.fetch_add(1, Ordering::Relaxed) + 1;
+                    self.publisher.publish(&Published {
+                        event: *event,
+                        time: self.now().unix,
+                        seq,
+                    });
                 }
                 Action::Report { connection, error } => {
                     log::warn!("{connection}: {error}");
@@ -249,6 +265,21 @@ impl Driver {
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .unwrap_or_default(),
         }
+    }
+
+    pub(super) fn stats(self: &Arc<Self>) -> Stats {
+        let mut counters = Counters::default();
+        self.with_core(|manager, _| {
+            counters = manager.counters();
+            Vec::new()
+        });
+        let now = self.now();
+        Stats::new(
+            now.unix.saturating_sub(now.monotonic),
+            counters,
+            self.published.load(Ordering::Relaxed),
+            self.publisher.stats(),
+        )
     }
 
     fn lock_core(&self) -> MutexGuard<'_, Core> {

@@ -14,35 +14,36 @@ use crate::charon::{IkeCfg, PeerCfg, PeerCfgFields};
 /// shared.
 pub fn create_failover_config(peer_cfg: &PeerCfg, to: &Lead) -> PeerCfg {
     let name = failover_name(&peer_cfg.name(), &to.gateway);
-    copy(peer_cfg, &name, Some(to), |_| ())
+    copy(
+        peer_cfg,
+        &name,
+        Some(to),
+        peer_cfg.fields(jitter_time(peer_cfg)),
+    )
 }
 
 /// What charon is given when it retries by itself: leads to the gateway for as many tries as it
 /// likes, or, without one, ends its tries. Everything else, the name too, is that of `peer_cfg`.
 pub fn create_retry_config(peer_cfg: &PeerCfg, to: Option<&Lead>) -> PeerCfg {
-    copy(peer_cfg, &peer_cfg.name(), to, |fields| {
-        fields.keyingtries = if to.is_some() { 0 } else { 1 };
-    })
+    let mut fields = peer_cfg.fields(jitter_time(peer_cfg));
+    fields.keyingtries = if to.is_some() { 0 } else { 1 };
+    copy(peer_cfg, &peer_cfg.name(), to, fields)
 }
 
-/// `peer_cfg` without regular DPD, with which charon sends a DPD request when it is told to.
+/// `peer_cfg` without regular DPD, with which charon sends a DPD request when it is told to. For the
+/// moment, so that the jitter of other times does not matter.
 pub fn create_dpd_config(peer_cfg: &PeerCfg) -> PeerCfg {
-    copy(peer_cfg, &peer_cfg.name(), None, |fields| fields.dpd = 0)
+    let mut fields = peer_cfg.fields(0);
+    fields.dpd = 0;
+    copy(peer_cfg, &peer_cfg.name(), None, fields)
 }
 
-fn copy(
-    peer_cfg: &PeerCfg,
-    name: &str,
-    to: Option<&Lead>,
-    change: impl FnOnce(&mut PeerCfgFields),
-) -> PeerCfg {
+fn copy(peer_cfg: &PeerCfg, name: &str, to: Option<&Lead>, fields: PeerCfgFields) -> PeerCfg {
     let ike_cfg = peer_cfg.ike_cfg();
     let mut addresses = ike_cfg.fields();
     if let Some(to) = to {
         addresses.remote = to.remote();
     }
-    let mut fields = peer_cfg.fields(jitter_time(peer_cfg));
-    change(&mut fields);
     let ike_cfg = IkeCfg::new(&addresses, ike_cfg.proposals());
     assemble(peer_cfg, name, ike_cfg, &fields)
 }

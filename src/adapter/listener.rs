@@ -2,7 +2,7 @@
 
 //! charon's callbacks as evidence. Nothing in here waits: see [`Listener`].
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::cell::Cell;
 use std::sync::Arc;
 
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
@@ -14,22 +14,26 @@ use crate::charon::{ChildSa, IkeSa, IkeSaId, Listener};
 /// Hands what charon tells to the driver.
 pub struct EventListener {
     driver: Arc<Driver>,
-    /// Unique id of the IKE_SA whose request was last given up without an answer.
-    unanswered: AtomicU32,
+}
+
+thread_local! {
+    /// Unique id of the IKE_SA whose request this thread has just given up without an answer, until
+    /// the IKE_SA changes its state.
+    static UNANSWERED: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 impl EventListener {
     /// For that driver.
     pub fn new(driver: Arc<Driver>) -> Self {
-        Self {
-            driver,
-            unanswered: AtomicU32::new(0),
-        }
+        Self { driver }
     }
 }
 
 impl Listener for EventListener {
     fn ike_state_change(&self, ike_sa: &IkeSa<'_>, to: IkeSaState) {
+        if is_unanswered(ike_sa) {
+            UNANSWERED.set(None);
+        }
         match to {
             IkeSaState::Connecting
             | IkeSaState::Established
@@ -52,7 +56,7 @@ impl Listener for EventListener {
 
     fn alert(&self, ike_sa: &IkeSa<'_>, alert: Alert) {
         if alert == Alert::RetransmitSendTimeout {
-            self.unanswered.store(ike_sa.id().0, Ordering::Relaxed);
+            UNANSWERED.set(Some(ike_sa.id().0));
             if ike_sa.state() == IkeSaState::Connecting && self.lead_on(ike_sa) {
                 return;
             }
@@ -81,6 +85,8 @@ impl Listener for EventListener {
         self.driver.observe(Evidence::IkeRekey {
             old: old.snapshot(),
             new: new.snapshot(),
+            old_spis: old.spis(),
+            new_spis: new.spis(),
         });
     }
 
@@ -88,7 +94,7 @@ impl Listener for EventListener {
         // The flag of a reauthentication stays when it has failed, or its deletion is not answered; this
         // thread has told of that just now.
         let reauthenticating = old.is_reauthenticating();
-        if new.is_redirected() || reauthenticating && !self.is_unanswered(old) {
+        if new.is_redirected() || reauthenticating && !is_unanswered(old) {
             // It leads where it has to already.
             return;
         }
@@ -119,7 +125,7 @@ impl Listener for EventListener {
     fn ike_reestablish_post(&self, old: &IkeSa<'_>, new: &IkeSa<'_>, initiated: bool) {
         // The old one goes when the new one is up, and stays if that fails.
         let make_before_break = old.is_reauthenticating() && old.state() == IkeSaState::Established;
-        let stays = new.is_redirected() || make_before_break && !self.is_unanswered(old);
+        let stays = new.is_redirected() || make_before_break && !is_unanswered(old);
         if initiated && !stays {
             self.driver
                 .observe(Evidence::Reestablished { old: old.id().0 });
@@ -152,18 +158,13 @@ impl Listener for EventListener {
     fn child_rekey(&self, ike_sa: &IkeSa<'_>, old: &ChildSa<'_>, new: &ChildSa<'_>) {
         self.driver.observe(Evidence::ChildRekey {
             ike_sa: ike_sa.id().0,
-            old: old.name(),
-            new: tunnel(ike_sa, new),
+            old: Box::new(tunnel(ike_sa, old)),
+            new: Box::new(tunnel(ike_sa, new)),
         });
     }
 }
 
 impl EventListener {
-    /// Whether this thread has just told that a request of the IKE_SA was not answered.
-    fn is_unanswered(&self, ike_sa: &IkeSa<'_>) -> bool {
-        self.unanswered.load(Ordering::Relaxed) == ike_sa.id().0
-    }
-
     /// What has one gateway and is not of ours has nothing to fail over to, and shall cost nothing.
     fn concerns(&self, ike_sa: &IkeSa<'_>) -> bool {
         ike_sa.has_several_remotes() || ike_sa.with_name(|name| self.driver.knows(name))
@@ -189,6 +190,11 @@ impl EventListener {
     }
 }
 
+/// Whether this thread has just told that a request of the IKE_SA was not answered.
+fn is_unanswered(ike_sa: &IkeSa<'_>) -> bool {
+    UNANSWERED.get() == Some(ike_sa.id().0)
+}
+
 fn tunnel(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> Tunnel {
     let child = child_sa.info();
     let (src, dst) = ike_sa.addresses();
@@ -200,7 +206,7 @@ fn tunnel(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> Tunnel {
         child_sa_name: child.name,
         ike_sa_state: ike_sa.state().number(),
         child_sa_state: child.state.to_string(),
-        spi: child.spi,
+        spi: child.inbound.spi,
         proto: child.protocol.into(),
         mode: child.mode.into(),
         enc_alg: child.enc_alg,
@@ -211,5 +217,18 @@ fn tunnel(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> Tunnel {
         remote_ts: child.remote_ts,
         direction: "out".into(),
         policy_action: "protect".into(),
+        ike_sa_uniqueid: ike_sa.id().0,
+        uniqueid: child.unique_id,
+        spi_in: child.inbound.spi,
+        spi_out: child.outbound.spi,
+        reqid: child.reqid,
+        if_id_in: child.inbound.if_id,
+        if_id_out: child.outbound.if_id,
+        mark_in: child.inbound.mark.0,
+        mark_mask_in: child.inbound.mark.1,
+        mark_out: child.outbound.mark.0,
+        mark_mask_out: child.outbound.mark.1,
+        local_selectors: child.local_selectors,
+        remote_selectors: child.remote_selectors,
     }
 }

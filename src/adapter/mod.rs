@@ -4,6 +4,7 @@
 
 mod authentication;
 mod carry_out;
+mod config_dir;
 mod connections;
 mod credential_files;
 mod driver;
@@ -12,8 +13,10 @@ mod lanes;
 mod listener;
 mod requests;
 mod resolver;
+mod selectors;
 mod steering;
 
+pub use config_dir::ConfigDir;
 pub use connections::{build, Connections};
 pub use credential_files::Material;
 pub use driver::{Driver, Publisher};

@@ -9,12 +9,14 @@ use extsock_core::error::{Error, Result};
 use extsock_core::failover::action::{Action, Settings};
 use extsock_core::failover::manager::FailoverManager;
 use extsock_core::failover::Now;
-use extsock_core::protocol::{ConnectionStatus, HistoryEntry, Reply, Request};
+use extsock_core::protocol::{
+    ConnectionDetails, ConnectionStatus, HistoryEntry, Reply, Request, Subscription,
+};
 
 use super::connections::build;
 use super::credential_files::{secret_key, Material};
 use super::driver::Driver;
-use crate::charon::PeerCfg;
+use crate::charon::{built_for, PeerCfg};
 
 impl Driver {
     /// Carries out a request.
@@ -22,7 +24,10 @@ impl Driver {
         let verb = request.verb();
         let result = match request {
             Request::ApplyConfig(configuration) => self.apply(&configuration),
-            Request::RemoveConfig { connection } => self.remove(connection),
+            Request::RemoveConfig { connection } => self
+                .forget(&connection)
+                .map(|()| Reply::RemoveConfig { connection }),
+            Request::Reload => Ok(self.reload()),
             Request::Initiate { connection, child } => self
                 .named(|manager, now| manager.initiate(&connection, child.as_deref(), now))
                 .map(|gateway| Reply::Initiate {
@@ -53,6 +58,23 @@ impl Driver {
             Request::List => Ok(Reply::List {
                 connections: self.list(),
             }),
+            Request::Status { name } => self
+                .details(name.as_deref())
+                .map(|connections| Reply::Status { connections }),
+            Request::Version => Ok(Reply::Version {
+                version: env!("CARGO_PKG_VERSION"),
+                strongswan: built_for().version,
+            }),
+            Request::Stats => Ok(Reply::Stats(self.stats())),
+            // The server has done it.
+            Request::Subscribe(Subscription {
+                events,
+                connections,
+            }) => Ok(Reply::Subscribe {
+                events,
+                connections,
+            }),
+            Request::Help => Ok(Reply::help()),
         };
         result.unwrap_or_else(|error| {
             log::info!("{} failed: {error}", verb.name());
@@ -61,21 +83,25 @@ impl Driver {
     }
 
     /// All or nothing: everything that can fail comes before the first change.
-    fn apply(self: &Arc<Self>, configuration: &Configuration) -> Result<Reply> {
-        let loaded = configuration
-            .connections
-            .iter()
-            .map(|connection| {
-                let (peer_cfg, material) = build(connection)?;
-                Ok((connection, peer_cfg, material))
-            })
-            .collect::<Result<Vec<(&config::Connection, PeerCfg, Material)>>>()?;
-        let keys = configuration
-            .private_keys
-            .iter()
-            .map(secret_key)
-            .collect::<Result<Vec<_>>>()?;
-        check_start_actions(configuration)?;
+    pub(super) fn apply(self: &Arc<Self>, configuration: &Configuration) -> Result<Reply> {
+        let mut loaded: Vec<(&config::Connection, PeerCfg, Material)> = Vec::new();
+        let mut keys = Vec::new();
+        let mut problems = Vec::new();
+        for connection in &configuration.connections {
+            match check_start_actions(connection).and_then(|()| build(connection)) {
+                Ok((peer_cfg, material)) => loaded.push((connection, peer_cfg, material)),
+                Err(error) => problems.push(error.message),
+            }
+        }
+        for key in &configuration.private_keys {
+            match secret_key(key) {
+                Ok(key) => keys.push(key),
+                Err(error) => problems.push(error.message),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Error::parsing(problems.join("\n")));
+        }
         let names: Vec<String> = configuration
             .connections
             .iter()
@@ -130,45 +156,60 @@ impl Driver {
         let children = || connection.children.iter();
         let settings = Settings {
             gateways: connection.remote_addrs.clone(),
-            children: children().map(|child| child.name.clone()).collect(),
+            children: children()
+                .filter(|child| !child.mode.is_shunt())
+                .map(|child| child.name.clone())
+                .collect(),
             policy: connection.failover.over(&self.policy),
         };
-        let with_action = |action: config::Action| {
+        let with_action = |has: fn(config::Action) -> bool| {
             children()
-                .filter(move |child| child.start_action == action)
+                .filter(move |child| has(child.start_action))
                 .map(|child| child.name.as_str())
         };
+        let loaded = self.connections.get(name);
+        if loaded.is_some_and(|loaded| loaded.is_same(&peer_cfg)) {
+            if let Some(actions) = manager.confirm(name, &settings, now) {
+                return actions;
+            }
+        }
         if let Some(replaced) = self.connections.set(peer_cfg) {
             self.uninstall_traps(name, &replaced, |child| {
-                !with_action(config::Action::Trap).any(|trapped| trapped == child)
+                !with_action(config::Action::traps).any(|trapped| trapped == child)
             });
         }
         let mut actions = manager.configure(name, settings, now);
-        for child in with_action(config::Action::Start) {
+        for child in with_action(config::Action::starts) {
             // It has a gateway and the child: see check_start_actions().
             if let Ok((_, more)) = manager.initiate(name, Some(child), now) {
                 actions.extend(more);
             }
         }
-        for child in with_action(config::Action::Trap) {
+        for child in with_action(config::Action::traps) {
             self.install_trap(name, child);
         }
         actions
     }
 
-    fn remove(self: &Arc<Self>, connection: String) -> Result<Reply> {
+    /// Loads the directory of configurations again.
+    pub fn reload(self: &Arc<Self>) -> Reply {
+        self.config_dir.load(self)
+    }
+
+    /// Removes a connection.
+    pub(super) fn forget(self: &Arc<Self>, connection: &str) -> Result<()> {
         // Dropped after the core's lock, as in apply().
         let mut _material = None;
         self.try_with_core(|manager, now| {
-            let actions = manager.remove(&connection, now)?;
-            _material = self.connections.set_material(&connection, None);
-            if let Some(config) = self.connections.remove(&connection) {
-                self.uninstall_traps(&connection, &config, |_| true);
+            let actions = manager.remove(connection, now)?;
+            _material = self.connections.set_material(connection, None);
+            if let Some(config) = self.connections.remove(connection) {
+                self.uninstall_traps(connection, &config, |_| true);
             }
             Ok(actions)
         })?;
         log::info!("{connection}: removed");
-        Ok(Reply::RemoveConfig { connection })
+        Ok(())
     }
 
     fn history(
@@ -199,6 +240,15 @@ impl Driver {
         list
     }
 
+    fn details(self: &Arc<Self>, name: Option<&str>) -> Result<Vec<ConnectionDetails>> {
+        let mut details = Vec::new();
+        self.try_with_core(|manager, now| {
+            details = manager.details(name, now)?;
+            Ok(Vec::new())
+        })?;
+        Ok(details)
+    }
+
     /// A step of the core that tells a name, or fails.
     fn named(
         self: &Arc<Self>,
@@ -214,21 +264,23 @@ impl Driver {
     }
 }
 
-/// Only a connection with a gateway can be started when it is loaded.
-fn check_start_actions(configuration: &Configuration) -> Result<()> {
-    for connection in configuration
-        .connections
-        .iter()
-        .filter(|c| c.remote_addrs.is_empty())
-    {
-        let started = |child: &&config::Child| child.start_action == config::Action::Start;
-        if let Some(child) = connection.children.iter().find(started) {
-            return Err(Error::parsing(format!(
-                "connections.{}.children.{}.start_action: expected none or trap, as remote_addrs \
-                 has no address to initiate to, found start",
-                connection.name, child.name
-            )));
+/// Only a connection with a gateway, and only what has an SA, can be started when it is loaded.
+fn check_start_actions(connection: &config::Connection) -> Result<()> {
+    for child in &connection.children {
+        if !child.start_action.starts() {
+            continue;
         }
+        let why = if child.mode.is_shunt() {
+            "mode is a policy without an SA"
+        } else if connection.remote_addrs.is_empty() {
+            "remote_addrs has no address to initiate to"
+        } else {
+            continue;
+        };
+        return Err(Error::parsing(format!(
+            "connections.{}.children.{}.start_action: expected none or trap, as {why}, found start",
+            connection.name, child.name
+        )));
     }
     Ok(())
 }

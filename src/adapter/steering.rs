@@ -13,6 +13,9 @@ use extsock_core::failover::action::Lead;
 
 use crate::charon::{IkeSaId, PeerCfg};
 
+/// Some microseconds.
+const TRIES: usize = 1000;
+
 /// The prepared configurations, by IKE_SA.
 #[derive(Default)]
 pub(super) struct Steering {
@@ -42,9 +45,11 @@ impl Steering {
     }
 
     /// What was prepared. Safe in a listener callback: the lock is only ever held for one step on
-    /// the table, and who meets it held goes on without.
+    /// the table, and who meets it held for longer than that goes on without.
     pub fn try_get(&self, ike_sa: IkeSaId) -> Option<Prepared> {
-        self.prepared.try_lock().ok()?.get(&ike_sa).cloned()
+        let tries = (0..TRIES).inspect(|_| std::hint::spin_loop());
+        let prepared = tries.flat_map(|_| self.prepared.try_lock()).next()?;
+        prepared.get(&ike_sa).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IkeSaId, Prepared>> {

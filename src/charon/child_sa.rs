@@ -3,7 +3,10 @@
 //! child_sa_t, lent for a callback.
 
 use std::marker::PhantomData;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ptr::{self, NonNull};
+
+use extsock_core::protocol::Selector;
 
 use super::enumerate::{string, Enumerator};
 use super::host::ip;
@@ -22,8 +25,14 @@ pub struct ChildSaInfo {
     pub name: String,
     /// charon's number of its state (sa/child_sa.h).
     pub state: u32,
-    /// Inbound SPI in host byte order.
-    pub spi: u32,
+    /// charon's unique id.
+    pub unique_id: u32,
+    /// Number that ties it to its policies.
+    pub reqid: u32,
+    /// Inbound.
+    pub inbound: Direction,
+    /// Outbound.
+    pub outbound: Direction,
     /// "esp" or "ah".
     pub protocol: &'static str,
     /// "tunnel", "transport" or "beet".
@@ -36,6 +45,21 @@ pub struct ChildSaInfo {
     pub local_ts: String,
     /// Remote traffic selectors, comma separated.
     pub remote_ts: String,
+    /// Local traffic selectors, exactly.
+    pub local_selectors: Vec<Selector>,
+    /// Remote traffic selectors, exactly.
+    pub remote_selectors: Vec<Selector>,
+}
+
+/// What the two SAs of a CHILD_SA have of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Direction {
+    /// SPI in host byte order.
+    pub spi: u32,
+    /// Interface id, 0 for none.
+    pub if_id: u32,
+    /// Mark and its mask, 0 and 0 for none.
+    pub mark: (u32, u32),
 }
 
 impl ChildSa<'_> {
@@ -64,7 +88,10 @@ impl ChildSa<'_> {
             ChildSaInfo {
                 name: self.name(),
                 state: call!(this, get_state) as u32,
-                spi: u32::from_be(call!(this, get_spi, true)),
+                unique_id: call!(this, get_unique_id),
+                reqid: call!(this, get_reqid),
+                inbound: self.direction(true),
+                outbound: self.direction(false),
                 protocol: match call!(this, get_protocol) {
                     sys::protocol_id_t::PROTO_AH => "ah",
                     _ => "esp",
@@ -84,6 +111,21 @@ impl ChildSa<'_> {
                 ),
                 local_ts: self.traffic_selectors(true),
                 remote_ts: self.traffic_selectors(false),
+                local_selectors: self.selectors(true),
+                remote_selectors: self.selectors(false),
+            }
+        }
+    }
+
+    fn direction(&self, inbound: bool) -> Direction {
+        let this = self.raw.as_ptr();
+        // SAFETY: valid for the callback; the getters only read.
+        unsafe {
+            let mark = call!(this, get_mark, inbound);
+            Direction {
+                spi: u32::from_be(call!(this, get_spi, inbound)),
+                if_id: call!(this, get_if_id, inbound),
+                mark: (mark.value, mark.mask),
             }
         }
     }
@@ -111,17 +153,56 @@ impl ChildSa<'_> {
     }
 
     fn traffic_selectors(&self, local: bool) -> String {
-        // SAFETY: valid for the callback; the selectors belong to the CHILD_SA.
-        let list: Vec<String> = unsafe {
-            Enumerator::<sys::traffic_selector_t>::new(call!(
-                self.raw.as_ptr(),
-                create_ts_enumerator,
-                local
-            ))
-            .map(|ts| traffic_selector(ts))
-            .collect()
-        };
+        let list: Vec<String> = self
+            .enumerate(local)
+            // SAFETY: the selectors belong to the CHILD_SA.
+            .map(|ts| unsafe { traffic_selector(ts) })
+            .collect();
         list.join(",")
+    }
+
+    fn selectors(&self, local: bool) -> Vec<Selector> {
+        self.enumerate(local)
+            // SAFETY: the selectors belong to the CHILD_SA.
+            .map(|ts| unsafe { selector(ts) })
+            .collect()
+    }
+
+    fn enumerate(&self, local: bool) -> Enumerator<sys::traffic_selector_t> {
+        // SAFETY: valid for the callback; the enumerator is new and yields one pointer.
+        unsafe { Enumerator::new(call!(self.raw.as_ptr(), create_ts_enumerator, local)) }
+    }
+}
+
+/// # Safety
+/// `ts` must be valid for the duration of the call.
+unsafe fn selector(ts: *mut sys::traffic_selector_t) -> Selector {
+    // SAFETY: ts is valid; the chunks point into it and are copied at once.
+    unsafe {
+        Selector {
+            start: address(call!(ts, get_from_address)),
+            end: address(call!(ts, get_to_address)),
+            protocol: call!(ts, get_protocol),
+            start_port: call!(ts, get_from_port),
+            end_port: call!(ts, get_to_port),
+        }
+    }
+}
+
+/// # Safety
+/// `chunk` must point to memory of its length that stays valid for the duration of the call.
+unsafe fn address(chunk: sys::chunk_t) -> String {
+    if chunk.ptr.is_null() {
+        return String::new();
+    }
+    // SAFETY: by this function's contract.
+    let bytes = unsafe { std::slice::from_raw_parts(chunk.ptr, chunk.len) };
+    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
+        Ipv4Addr::from(v4).to_string()
+    } else if let Ok(v6) = <[u8; 16]>::try_from(bytes) {
+        Ipv6Addr::from(v6).to_string()
+    } else {
+        String::new()
     }
 }
 

@@ -102,3 +102,9 @@ impl IkeCfg {
         }
     }
 }
+
+/// The UDP port that charon sends from.
+pub fn own_port() -> u16 {
+    // SAFETY: the socket manager outlives the plugin; the call only reads.
+    unsafe { call!((*sys::charon).socket, get_port, false) }
+}

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
-use extsock_core::failover::evidence::{self, IkeSaState, Task, Tasks};
+use extsock_core::failover::evidence::{self, IkeSaState, IkeSpis, Task, Tasks};
 
 use super::child_cfg::ChildCfg;
 use super::enumerate::{string, Enumerator};
@@ -96,6 +96,19 @@ impl IkeSa<'_> {
                 ip(call!(self.as_ptr(), get_my_host)),
                 ip(call!(self.as_ptr(), get_other_host)),
             )
+        }
+    }
+
+    /// Its SPIs.
+    pub fn spis(&self) -> IkeSpis {
+        // SAFETY: valid for the callback; the id belongs to the IKE_SA and keeps its SPIs in network
+        // byte order (sa/ike_sa_id.h).
+        unsafe {
+            let id = call!(self.as_ptr(), get_id);
+            IkeSpis {
+                initiator: u64::from_be(call!(id, get_initiator_spi)),
+                responder: u64::from_be(call!(id, get_responder_spi)),
+            }
         }
     }
 

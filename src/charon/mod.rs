@@ -39,6 +39,7 @@ mod object;
 mod peer_cfg;
 mod plugin;
 mod proposal;
+mod sec_label;
 mod settings;
 mod stream;
 #[doc(hidden)]
@@ -49,13 +50,13 @@ mod traps;
 pub use auth_cfg::{AuthCfg, AuthClass, IdentityRule};
 pub use backend::{peer_cfg_by_name, Backend};
 pub use certificate::{Certificate, PrivateKey};
-pub use child_cfg::{ChildCfg, ChildCfgFields};
+pub use child_cfg::{ChildCfg, ChildCfgFields, Limit};
 pub use child_sa::{ChildSa, ChildSaInfo};
 pub use controller::{initiate, terminate, unresolved};
 pub use credentials::Credentials;
 pub use host::Host;
 pub use identification::Identification;
-pub use ike_cfg::{IkeCfg, IkeCfgFields};
+pub use ike_cfg::{own_port, IkeCfg, IkeCfgFields};
 pub use ike_sa::{CheckedOutIkeSa, IkeSa, IkeSaId};
 pub use jobs::{queue, schedule, Priority};
 pub use layout::{built_for, check, Built, Refusal, Running, MARKERS};
@@ -64,13 +65,15 @@ pub use log::install as install_log;
 pub use peer_cfg::{PeerCfg, PeerCfgFields};
 pub use plugin::{create as create_plugin, Feature};
 pub use proposal::{Proposal, Protocol};
+pub use sec_label::SecLabel;
 pub use settings::{charon_number, setting_bool, setting_duration, setting_number, setting_string};
-pub use stream::{Handler, Reader, Stream, StreamService};
+pub use stream::{Handler, Peer, Reader, Stream, StreamService};
 #[cfg(strongswan_5_9_14)]
 pub use sys::ocsp_policy_t;
 pub use sys::{
-    action_t, cert_policy_t, childless_t, dscp_copy_t, fragmentation_t, ike_version_t,
-    ipsec_mode_t, plugin_t, shared_key_type_t, unique_policy_t,
+    action_t, cert_policy_t, child_cfg_option_t, childless_t, dscp_copy_t, fragmentation_t,
+    hw_offload_t, ike_version_t, ipsec_mode_t, mark_t, plugin_t, sec_label_mode_t,
+    shared_key_type_t, unique_policy_t,
 };
 pub use traffic_selector::TrafficSelector;
 pub use traps::{install as install_trap, uninstall as uninstall_trap};

@@ -197,6 +197,21 @@ impl PeerCfg {
         fields.if_id_in.max(fields.if_id_out) >= u32::MAX - 1
     }
 
+    /// Whether both are the same in everything, also in what charon's own comparison leaves out: name,
+    /// DPD timeout, ike_cfg with its DSCP, children and their names and order.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let (ike_cfg, other_ike_cfg) = (self.ike_cfg(), other.ike_cfg());
+        let (children, others) = (self.child_cfgs(), other.child_cfgs());
+        let same_child = |(a, b): (&ChildCfg, &ChildCfg)| a.name() == b.name() && a == b;
+        self == other
+            && self.name() == other.name()
+            && self.fields(0) == other.fields(0)
+            && ike_cfg.fields() == other_ike_cfg.fields()
+            && ike_cfg.proposals() == other_ike_cfg.proposals()
+            && children.len() == others.len()
+            && children.iter().zip(&others).all(same_child)
+    }
+
     /// A rekey and a reauthentication time as charon draws them, with the jitter subtracted.
     pub fn drawn_times(&self) -> (u32, u32) {
         // SAFETY: self holds the object; the getters only read.

@@ -13,7 +13,10 @@ use super::sys;
 /// What the plugin does between registration and deregistration of its feature.
 ///
 /// Dropping it takes everything back that [`create`]'s function set up.
-pub trait Feature: Send + 'static {}
+pub trait Feature: Send + Sync + 'static {
+    /// charon's options were read again: `swanctl --reload-settings`, or SIGHUP. Must not wait.
+    fn reload(&self) {}
+}
 
 /// What charon has a pointer to: its table first, so that both have the same address.
 #[repr(C)]
@@ -35,7 +38,7 @@ pub fn create(start: fn() -> Result<Box<dyn Feature>, String>) -> *mut sys::plug
         let table = sys::plugin_t {
             get_name: Some(get_name),
             get_features: Some(sys::extsock_get_features),
-            reload: None,
+            reload: Some(reload),
             destroy: Some(destroy),
         };
         Box::into_raw(Box::new(Plugin {
@@ -98,6 +101,16 @@ unsafe extern "C" fn extsock_on_feature(
                 false
             }
         }
+    })
+}
+
+unsafe extern "C" fn reload(plugin: *mut sys::plugin_t) -> bool {
+    guard(false, || {
+        // SAFETY: what create() returned. Several threads may be in here, and only read; charon takes the
+        // feature back, or the plugin down, when they have ended (daemon.c, destroy).
+        let plugin = unsafe { &*plugin.cast::<Plugin>() };
+        let running = plugin.running.as_ref();
+        running.map(|feature| feature.reload()).is_some()
     })
 }
 

@@ -18,6 +18,8 @@ pub enum Protocol {
     Ike,
     /// A CHILD_SA with ESP.
     Esp,
+    /// A CHILD_SA with AH.
+    Ah,
 }
 
 impl Protocol {
@@ -25,6 +27,7 @@ impl Protocol {
         match self {
             Self::Ike => sys::protocol_id_t::PROTO_IKE,
             Self::Esp => sys::protocol_id_t::PROTO_ESP,
+            Self::Ah => sys::protocol_id_t::PROTO_AH,
         }
     }
 }
@@ -43,19 +46,20 @@ impl Proposal {
         }
     }
 
-    /// charon's default proposals: AEAD algorithms where there are any, and the others.
-    pub fn defaults(protocol: Protocol) -> Vec<Self> {
+    /// charon's default proposals: one with AEAD algorithms, where there are any, and one without.
+    pub fn defaults(protocol: Protocol, aead_first: bool) -> Vec<Self> {
         // SAFETY: constructors without arguments that could be invalid; the results are ours, NULL
         // means that no such algorithm is loaded.
-        unsafe {
+        let mut defaults = unsafe {
             [
-                Self::adopt(sys::proposal_create_default_aead(protocol.raw())),
                 Self::adopt(sys::proposal_create_default(protocol.raw())),
+                Self::adopt(sys::proposal_create_default_aead(protocol.raw())),
             ]
+        };
+        if aead_first {
+            defaults.reverse();
         }
-        .into_iter()
-        .flatten()
-        .collect()
+        defaults.into_iter().flatten().collect()
     }
 }
 

@@ -5,8 +5,11 @@
 use std::ffi::c_void;
 use std::io;
 use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::enumerate::c_string;
 use super::guard::guard;
@@ -95,6 +98,15 @@ pub trait Handler: Send + Sync + 'static {
     fn writable(&self) -> bool;
 }
 
+/// The user and the group of a client's process, as of when it connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// User.
+    pub uid: u32,
+    /// Group, the primary one.
+    pub gid: u32,
+}
+
 /// A connected client; closed when dropped.
 pub struct Stream {
     raw: NonNull<sys::stream_t>,
@@ -108,6 +120,25 @@ impl Stream {
     pub fn set_handler(&mut self, handler: Arc<dyn Handler>) {
         assert!(self.handler.is_none(), "the handler is set once");
         self.handler = Some(Box::new(handler));
+    }
+
+    /// Who connected; None where the socket does not tell.
+    pub fn peer(&self) -> Option<Peer> {
+        // SAFETY: the stream is ours; the file is on a duplicate of its descriptor, open until it is
+        // closed below and used by nobody else.
+        unsafe {
+            let file = call!(self.raw.as_ptr(), get_file).cast::<libc::FILE>();
+            if file.is_null() {
+                return None;
+            }
+            let descriptor = BorrowedFd::borrow_raw(libc::fileno(file));
+            let credentials = getsockopt(&descriptor, PeerCredentials);
+            libc::fclose(file);
+            credentials.ok().map(|credentials| Peer {
+                uid: credentials.uid(),
+                gid: credentials.gid(),
+            })
+        }
     }
 
     /// Starts the calls of [`Handler::readable`]; waits for a running call to end.

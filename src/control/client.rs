@@ -5,15 +5,14 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use extsock_core::protocol::{self, Framer, Reply, MAX_REQUEST, PAUSE};
+use extsock_core::error::Error;
+use extsock_core::protocol::{self, Event, Framer, Rejection, Reply, Request, Subscription, PAUSE};
 
+use super::access::{Access, Limits};
 use super::server::Server;
 use crate::charon::{queue, schedule, Handler, Priority, Reader, Stream};
-
-/// Bytes that may wait for a client; one that lets more wait is dropped.
-const MAX_QUEUED: usize = 1 << 20;
 
 /// One connected client.
 ///
@@ -25,6 +24,9 @@ const MAX_QUEUED: usize = 1 << 20;
 pub(super) struct Client {
     id: u64,
     server: Weak<Server>,
+    access: Access,
+    max_queue: usize,
+    request_timeout: Duration,
     input: Mutex<Input>,
     output: Mutex<Output>,
 }
@@ -33,6 +35,8 @@ struct Input {
     framer: Framer,
     /// When something was read last, for the sender's pause.
     last_read: Instant,
+    /// When the request began that is not complete.
+    begun: Option<Instant>,
     /// A job looks for the pause.
     timer: bool,
     /// A job answers.
@@ -44,6 +48,7 @@ struct Input {
 #[derive(Default)]
 struct Output {
     stream: Option<Arc<Stream>>,
+    subscription: Subscription,
     queue: VecDeque<Arc<[u8]>>,
     /// How much of the first one is written.
     written: usize,
@@ -56,13 +61,17 @@ struct Output {
 }
 
 impl Client {
-    pub fn new(id: u64, server: Weak<Server>) -> Arc<Self> {
+    pub fn new(id: u64, server: Weak<Server>, access: Access, limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             id,
             server,
+            access,
+            max_queue: limits.max_queue,
+            request_timeout: limits.request_timeout,
             input: Mutex::new(Input {
-                framer: Framer::new(MAX_REQUEST),
+                framer: Framer::new(limits.max_request),
                 last_read: Instant::now(),
+                begun: None,
                 timer: false,
                 answering: false,
                 ended: false,
@@ -86,6 +95,19 @@ impl Client {
         self.release(stream);
     }
 
+    /// As [`Self::send`], if the client wants the event.
+    pub fn send_event(self: &Arc<Self>, event: &Event, line: &Arc<[u8]>) {
+        let wanted = lock(&self.output).subscription.wants(event);
+        if wanted {
+            self.send(line);
+        }
+    }
+
+    /// Bytes that wait for it.
+    pub fn queued(&self) -> usize {
+        lock(&self.output).queued
+    }
+
     /// Queues a line, writes what there is room for. Never waits.
     pub fn send(self: &Arc<Self>, line: &Arc<[u8]>) {
         let mut output = lock(&self.output);
@@ -93,8 +115,11 @@ impl Client {
             return;
         }
         // A line that is longer by itself is let through.
-        if !output.queue.is_empty() && output.queued + line.len() > MAX_QUEUED {
-            log::info!("a client does not read its events and is dropped");
+        if !output.queue.is_empty() && output.queued + line.len() > self.max_queue {
+            log::info!("a client does not read what it is sent and is dropped");
+            if let Some(server) = self.server.upgrade() {
+                server.count_dropped();
+            }
             self.drop_later(&mut output);
             return;
         }
@@ -136,6 +161,11 @@ impl Client {
                 input.last_read = Instant::now();
                 input.framer.push(&buffer[..n]);
                 input.ended = input.framer.is_broken();
+                if !input.framer.is_partial() {
+                    input.begun = None;
+                } else if input.begun.is_none() || input.framer.has_request() {
+                    input.begun = Some(input.last_read);
+                }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
             Err(_) => {
@@ -180,13 +210,23 @@ impl Client {
             };
             let reply = request
                 .and_then(|text| protocol::parse(&text))
-                .map_or_else(Reply::Failed, |request| server.answer(request));
+                .and_then(|request| self.permit(request))
+                .map_or_else(Reply::Failed, |request| {
+                    if let Request::Subscribe(subscription) = &request {
+                        lock(&self.output).subscription = subscription.clone();
+                    }
+                    server.answer(request)
+                });
             self.send(&reply.to_line().into_bytes().into());
             input = lock(&self.input);
         }
         input.answering = false;
         if input.ended {
+            let broken = input.framer.is_broken();
             drop(input);
+            if let (true, Some(server)) = (broken, self.server.upgrade()) {
+                server.count_dropped();
+            }
             self.finish();
             return;
         }
@@ -202,8 +242,24 @@ impl Client {
         }
     }
 
+    fn permit(&self, request: Request) -> Result<Request, Rejection> {
+        let verb = request.verb();
+        if self.access == Access::All || verb.is_read_only() {
+            return Ok(request);
+        }
+        let message = format!(
+            "{}: expected a client that may do more than read",
+            verb.name()
+        );
+        log::info!("a client of read_only_gids is refused {}", verb.name());
+        Err(Rejection {
+            verb: verb.name().to_owned(),
+            error: Error::invalid(message),
+        })
+    }
+
     /// A sender that ends no request ends it by a pause.
-    fn watch_for_pause(self: &Arc<Self>, delay: std::time::Duration) {
+    fn watch_for_pause(self: &Arc<Self>, delay: Duration) {
         let client = Arc::downgrade(self);
         schedule(delay, move || {
             let Some(client) = client.upgrade() else {
@@ -211,8 +267,14 @@ impl Client {
             };
             let mut input = lock(&client.input);
             let left = PAUSE.saturating_sub(input.last_read.elapsed());
+            let late = |begun: Instant| begun.elapsed() >= client.request_timeout;
             if !input.framer.is_partial() {
                 input.timer = false;
+            } else if input.begun.is_some_and(late) {
+                input.timer = false;
+                input.framer.time_out(client.request_timeout);
+                input.ended = true;
+                client.answer_soon(&mut input);
             } else if left.is_zero() {
                 input.timer = false;
                 input.framer.pause();

@@ -2,7 +2,9 @@
 
 //! The control socket: requests in, replies and events out.
 
+mod access;
 mod client;
 mod server;
 
+pub use access::{Access, Limits};
 pub use server::{Listening, Server};

@@ -3,10 +3,13 @@
 //! The listening socket and who is connected to it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use extsock_core::protocol::{Event, Reply, Request};
+use extsock_core::error::Error;
+use extsock_core::protocol::{ClientStats, Published, Rejection, Reply, Request};
 
+use super::access::{Access, Limits};
 use super::client::Client;
 use crate::adapter::Publisher;
 use crate::charon::{Stream, StreamService};
@@ -17,18 +20,29 @@ pub type Handler = Box<dyn Fn(Request) -> Reply + Send + Sync>;
 /// The control socket's clients.
 #[derive(Default)]
 pub struct Server {
+    limits: Limits,
     clients: Mutex<Clients>,
     handler: OnceLock<Handler>,
+    dropped: AtomicU64,
 }
 
 #[derive(Default)]
 struct Clients {
     connected: BTreeMap<u64, Arc<Client>>,
     last: u64,
+    refused: u64,
     closed: bool,
 }
 
 impl Server {
+    /// A server that is yet to listen.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
     /// Listens on the URI and answers with the handler, until the result is dropped; an error tells
     /// that charon could not, which it has logged.
     pub fn listen(self: &Arc<Self>, uri: &str, handler: Handler) -> Result<Listening, String> {
@@ -44,6 +58,11 @@ impl Server {
         })
     }
 
+    /// A client is dropped for what it did.
+    pub(super) fn count_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Answers a client's request.
     pub(super) fn answer(&self, request: Request) -> Reply {
         // Clients are accepted after the handler is set.
@@ -56,13 +75,33 @@ impl Server {
     }
 
     fn accept(self: &Arc<Self>, stream: Stream) {
+        let peer = stream.peer();
+        let access = self.limits.access(peer);
         let mut clients = self.lock();
         if clients.closed {
             return;
         }
+        let refusal = if access == Access::Refused {
+            let uid = peer.map_or("unknown".to_owned(), |peer| peer.uid.to_string());
+            Some(format!("user {uid} is not in allowed_uids"))
+        } else if clients.connected.len() >= self.limits.max_clients {
+            let limit = self.limits.max_clients;
+            Some(format!(
+                "there are {limit} clients, as many as max_clients allows"
+            ))
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            clients.refused += 1;
+            drop(clients);
+            log::warn!("a client is refused: {refusal}");
+            refuse(&stream, refusal);
+            return;
+        }
         clients.last += 1;
         let id = clients.last;
-        let client = Client::new(id, Arc::downgrade(self));
+        let client = Client::new(id, Arc::downgrade(self), access, &self.limits);
         clients.connected.insert(id, Arc::clone(&client));
         drop(clients);
         client.start(stream);
@@ -85,16 +124,37 @@ impl Server {
 }
 
 impl Publisher for Arc<Server> {
-    fn publish(&self, event: &Event) {
+    fn publish(&self, event: &Published) {
         let clients = self.lock();
         if clients.connected.is_empty() {
             return;
         }
         let line: Arc<[u8]> = event.to_line().into_bytes().into();
         for client in clients.connected.values() {
-            client.send(&line);
+            client.send_event(&event.event, &line);
         }
     }
+
+    fn stats(&self) -> ClientStats {
+        let clients = self.lock();
+        let connected = clients.connected.values();
+        ClientStats {
+            clients: clients.connected.len(),
+            clients_accepted: clients.last,
+            clients_refused: clients.refused,
+            clients_dropped: self.dropped.load(Ordering::Relaxed),
+            queued_bytes: connected.map(|client| client.queued()).sum(),
+        }
+    }
+}
+
+/// Tells a client why it goes. There is room for a line on a new connection; if not, it just goes.
+fn refuse(stream: &Stream, message: String) {
+    let reply = Reply::Failed(Rejection {
+        verb: String::new(),
+        error: Error::invalid(message),
+    });
+    let _ = stream.write(reply.to_line().as_bytes());
 }
 
 /// The socket is open; dropping this closes it and every connection.

@@ -159,7 +159,7 @@ fn adopted_ike_sa() -> IkeSa {
     wait::until("the IKE_SA has the connection's own configuration", || {
         let found = only_ike_sa();
         assert_eq!(found.remote, GATEWAY_2);
-        (found.remote_addrs == "192.168.7.11,192.168.7.12").then_some(found)
+        (found.remote_addrs == "192.168.7.11, 192.168.7.12").then_some(found)
     })
 }
 

@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use extsock::adapter::build;
-use extsock::charon::{action_t, dscp_copy_t, ipsec_mode_t, unique_policy_t, Proposal, Protocol};
+use extsock::charon::{
+    action_t, dscp_copy_t, ipsec_mode_t, own_port, unique_policy_t, Proposal, Protocol,
+};
 use extsock_core::config::{parse, Configuration};
 use extsock_core::error::ErrorCode;
 
@@ -50,16 +52,14 @@ fn proposals(protocol: Protocol, list: &[&str]) -> String {
             let config = extsock::charon::PeerCfg::new("proposals", ike, &parts.peer);
             snapshot(&config)["ike.proposals"].clone()
         }
-        Protocol::Esp => {
+        Protocol::Esp | Protocol::Ah => {
             let fields = ChildCfgFields {
                 mode: ipsec_mode_t::MODE_TUNNEL,
                 start_action: action_t::ACTION_NONE,
                 dpd_action: action_t::ACTION_NONE,
                 close_action: action_t::ACTION_NONE,
                 copy_dscp: dscp_copy_t::DSCP_COPY_NO,
-                rekey_time: 0,
-                life_time: 0,
-                rand_time: 0,
+                ..Default::default()
             };
             let child = ChildCfg::new("net", &fields, parsed().collect(), vec![], vec![]);
             parts.children = vec![child];
@@ -78,8 +78,8 @@ fn the_seeds_example_is_loaded() {
             ("name", "site"),
             ("ike.version", "2"),
             ("ike.local", "%any"),
-            ("ike.remote", "10.0.0.1,10.0.0.2"),
-            ("ike.local_port", "500"),
+            ("ike.remote", "10.0.0.1, 10.0.0.2"),
+            ("ike.local_port", &own_port().to_string()),
             ("ike.remote_port", "500"),
             ("ike.certreq", "true"),
             ("ike.encap", "false"),
@@ -139,7 +139,7 @@ fn the_existing_plugins_array_is_loaded() {
             ("name", "site-a"),
             ("ike.version", "2"),
             ("ike.local", "192.0.2.10"),
-            ("ike.remote", "10.0.0.1,10.0.0.2"),
+            ("ike.remote", "10.0.0.1, 10.0.0.2"),
             ("ike.dscp", "46"),
             (
                 "ike.proposals",
@@ -492,5 +492,61 @@ fn a_subnet_has_a_prefix_that_is_a_number_in_range() {
     ] {
         let message = refused(text, |c| c.children[0].local_ts = vec![text.to_owned()]);
         assert!(message.contains(text), "{message}");
+    }
+}
+
+#[test]
+fn every_option_makes_another_configuration_and_none_the_same() {
+    init();
+    let load = |connection: serde_json::Value| {
+        let json = serde_json::json!({"connections": {"net": connection}}).to_string();
+        build(&parse(&json).unwrap().connections[0]).unwrap().0
+    };
+    let plain = || load(serde_json::json!({"children": {"a": {}}}));
+    assert!(plain().is_same(&plain()));
+
+    let mut options: Vec<serde_json::Value> = serde_json::from_str(
+        r#"[{"local_addrs": "10.0.0.1"}, {"remote_addrs": "10.0.0.2"}, {"local_port": 4500},
+            {"remote_port": 4500}, {"version": 2}, {"proposals": "aes128-sha256-modp2048"},
+            {"dscp": "000001"}, {"encap": true}, {"fragmentation": "no"}, {"childless": "force"},
+            {"send_certreq": false}, {"rekey_time": "1h"}, {"mobike": false}, {"aggressive": true},
+            {"pull": false}, {"send_cert": "always"}, {"ppk_id": "a"}, {"ppk_required": true},
+            {"keyingtries": 0}, {"unique": "keep"}, {"dpd_delay": 1}, {"dpd_timeout": 1},
+            {"reauth_time": 100}, {"over_time": 1}, {"rand_time": 1}, {"vips": "::"},
+            {"pools": "a"}, {"if_id_in": 1}, {"if_id_out": 1}, {"local_auth": {"id": "a"}},
+            {"local": {"auth": "pubkey"}}, {"remote": {"auth": "eap-md5"}}, {"remote": {"eap_id": "a"}},
+            {"local": [{}, {"round": 1}]}, {"remote": {"revocation": "strict"}}, {"remote": {"groups": "a"}},
+            {"children": {"b": {}}}, {"children": {}}, {"children": {"a": {}, "b": {}}}]"#,
+    )
+    .unwrap();
+    let of_child: Vec<serde_json::Value> = serde_json::from_str(
+        r#"[{"mode": "transport"}, {"mode": "transport_proxy"}, {"mode": "drop"},
+            {"start_action": "trap"}, {"dpd_action": "start"}, {"close_action": "trap|start"},
+            {"local_ts": "10.1.0.0/24"}, {"remote_ts": "dynamic[tcp]"}, {"remote_ts": "dynamic[/53]"},
+            {"esp_proposals": "aes128-sha256"}, {"ah_proposals": "sha256"}, {"sha256_96": true},
+            {"rekey_time": 60}, {"life_time": 60}, {"rand_time": 60}, {"rekey_bytes": 1},
+            {"life_bytes": 1}, {"rand_bytes": 1}, {"rekey_packets": 1}, {"life_packets": 1},
+            {"rand_packets": 1}, {"inactivity": 1}, {"updown": "a"}, {"hostaccess": true},
+            {"policies": false}, {"policies_fwd_out": true}, {"ipcomp": true}, {"reqid": 1},
+            {"priority": 1}, {"interface": "a"}, {"mark_in": 1}, {"mark_in_sa": true},
+            {"mark_out": 1}, {"set_mark_in": 1}, {"set_mark_out": "%same"}, {"if_id_in": 1},
+            {"if_id_out": 1}, {"label": "a"}, {"label_mode": "selinux"}, {"tfc_padding": "mtu"},
+            {"replay_window": 64}, {"hw_offload": "auto"}, {"copy_df": false}, {"copy_ecn": false},
+            {"copy_dscp": "no"}]"#,
+    )
+    .unwrap();
+    options.extend(
+        of_child
+            .into_iter()
+            .map(|option| serde_json::json!({"children": {"a": option}})),
+    );
+    for option in options {
+        let mut connection = serde_json::json!({"children": {"a": {}}});
+        for (name, value) in option.as_object().unwrap() {
+            connection[name] = value.clone();
+        }
+        let config = load(connection.clone());
+        assert!(!config.is_same(&plain()), "{connection}");
+        assert!(config.is_same(&load(connection.clone())), "{connection}");
     }
 }

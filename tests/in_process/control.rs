@@ -2,23 +2,53 @@
 
 //! The control socket on charon's own streams.
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use extsock::control::{Listening, Server};
-use extsock_core::protocol::Reply;
+use extsock::adapter::Publisher;
+use extsock::control::{Limits, Listening, Server};
+use extsock_core::protocol::{Event, Published, Reply, Request, Subscription, MAX_REQUEST};
 
 use super::harness::{alone, start, PATIENCE};
 
 /// A socket that answers every request with an empty list.
 fn listen(path: &str) -> Listening {
-    let answer = Box::new(|_| Reply::List {
-        connections: Vec::new(),
+    serve(&Arc::default(), path)
+}
+
+fn serve(server: &Arc<Server>, path: &str) -> Listening {
+    let answer = Box::new(|request| match request {
+        Request::Subscribe(Subscription {
+            events,
+            connections,
+        }) => Reply::Subscribe {
+            events,
+            connections,
+        },
+        _ => Reply::List {
+            connections: Vec::new(),
+        },
     });
-    Arc::new(Server::default())
-        .listen(&format!("unix://{path}"), answer)
-        .unwrap()
+    server.listen(&format!("unix://{path}"), answer).unwrap()
+}
+
+/// A path that no other process has, removed at the end.
+struct Path(String);
+
+impl Path {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("extsock-{}", std::process::id()));
+        Self(path.to_str().unwrap().to_owned())
+    }
+}
+
+impl Drop for Path {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 fn connect(path: &str) -> UnixStream {
@@ -65,4 +95,236 @@ fn clients_that_ask_and_never_read_are_dropped_and_nobody_else() {
             let _ = std::fs::remove_file(path);
         },
     );
+}
+
+/// Everything up to the end of the connection, which may come as a reset.
+fn read_all(stream: &mut UnixStream) -> String {
+    let mut text = Vec::new();
+    let end = stream.read_to_end(&mut text).map_err(|error| error.kind());
+    assert!(
+        matches!(end, Ok(_) | Err(ErrorKind::ConnectionReset)),
+        "{end:?}"
+    );
+    String::from_utf8(text).unwrap()
+}
+
+#[track_caller]
+fn assert_refused(text: &str, verb: &str, message: &str) {
+    let last = text.lines().last().unwrap_or_default();
+    let expected = format!(
+        "{{\"reply\":\"{verb}\",\"ok\":false,\"error\":{{\"code\":1,\"name\":\"INVALID_PARAMETER\",\
+         \"message\":\"{message}\"}}}}"
+    );
+    assert_eq!(last, expected, "{text:?}");
+}
+
+#[test]
+fn over_a_limit_there_is_an_error_and_then_the_end() {
+    alone(
+        "control::over_a_limit_there_is_an_error_and_then_the_end",
+        || {
+            start();
+            let path = Path::new();
+            let server = Arc::new(Server::new(Limits {
+                max_clients: 2,
+                max_request: 100,
+                request_timeout: Duration::from_secs(1),
+                ..Limits::default()
+            }));
+            let _listening = serve(&server, &path.0);
+
+            let first = connect(&path.0);
+            let second = connect(&path.0);
+            let mut third = connect(&path.0);
+            let message = "there are 2 clients, as many as max_clients allows";
+            assert_refused(&read_all(&mut third), "", message);
+            drop((first, second));
+            let begin = Instant::now();
+            while server.stats().clients > 0 {
+                assert!(
+                    begin.elapsed() < PATIENCE,
+                    "clients that went are forgotten"
+                );
+                std::thread::yield_now();
+            }
+            assert_answered(&path.0);
+
+            let mut long = connect(&path.0);
+            let request = format!("LIST\nINITIATE {}", "x".repeat(100));
+            long.write_all(request.as_bytes()).unwrap();
+            let text = read_all(&mut long);
+            assert!(
+                text.starts_with("{\"reply\":\"LIST\",\"ok\":true"),
+                "{text}"
+            );
+            assert_refused(&text, "INITIATE", "request is longer than 100 bytes");
+
+            // A byte now and then is no pause, and no request either.
+            let mut slow = connect(&path.0);
+            slow.write_all(b"INITIATE ").unwrap();
+            slow.set_read_timeout(Some(Duration::from_millis(50)))
+                .unwrap();
+            let mut buffer = [0; 1000];
+            let begin = Instant::now();
+            let n = loop {
+                assert!(begin.elapsed() < PATIENCE, "it is ended");
+                slow.write_all(b"x").unwrap();
+                if let Ok(n) = slow.read(&mut buffer) {
+                    break n;
+                }
+            };
+            let text = std::str::from_utf8(&buffer[..n]).unwrap();
+            assert_refused(text, "INITIATE", "request is not complete after 1s");
+            assert!(begin.elapsed() >= Duration::from_millis(900));
+            slow.set_read_timeout(Some(PATIENCE)).unwrap();
+            assert_eq!(read_all(&mut slow), "");
+
+            let stats = server.stats();
+            assert_eq!((stats.clients_refused, stats.clients_dropped), (1, 2));
+            assert_eq!(stats.clients_accepted, 5);
+        },
+    );
+}
+
+#[test]
+fn odd_input_bothers_nobody() {
+    alone("control::odd_input_bothers_nobody", || {
+        start();
+        let path = Path::new();
+        let _listening = listen(&path.0);
+        let deep = format!("APPLY_CONFIG {}", "[".repeat(MAX_REQUEST / 2));
+        let blanks = " \n".repeat(5 << 20);
+        for input in [
+            b"LIST \xff\xfe\n\x80\n".as_slice(),
+            b"\0\0\0\nLIST\0\n",
+            deep.as_bytes(),
+            blanks.as_bytes(),
+        ] {
+            let mut client = connect(&path.0);
+            client.write_all(input).unwrap();
+            client.write_all(b"\nLIST\n").unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            let text = read_all(&mut client);
+            let last = text.lines().last().unwrap_or_default();
+            assert_eq!(last, r#"{"reply":"LIST","ok":true,"connections":[]}"#);
+            assert_answered(&path.0);
+        }
+
+        for unfinished in [
+            b"INITIATE si".as_slice(),
+            b"APPLY_CONFIG {\"a\": \"",
+            b"\xf0\x9f",
+        ] {
+            connect(&path.0).write_all(unfinished).unwrap();
+            assert_answered(&path.0);
+        }
+
+        const TINY: usize = 100_000;
+        let mut asking = connect(&path.0);
+        let answers = BufReader::new(asking.try_clone().unwrap());
+        let reader =
+            std::thread::spawn(move || answers.lines().take(TINY).map_while(Result::ok).count());
+        asking.write_all("X\n".repeat(TINY).as_bytes()).unwrap();
+        assert_eq!(reader.join().unwrap(), TINY);
+        assert_answered(&path.0);
+    });
+}
+
+#[test]
+fn who_a_client_is_decides_what_it_may() {
+    alone("control::who_a_client_is_decides_what_it_may", || {
+        start();
+        let me = std::fs::metadata("/proc/self").unwrap();
+        let path = Path::new();
+        let ask = |limits: Limits, request: &str| {
+            let server = Arc::new(Server::new(limits));
+            let _listening = serve(&server, &path.0);
+            let mut client = connect(&path.0);
+            // It may be refused before.
+            let _ = client.write_all(request.as_bytes());
+            let _ = client.shutdown(std::net::Shutdown::Write);
+            read_all(&mut client)
+        };
+        let list = r#"{"reply":"LIST","ok":true,"connections":[]}"#;
+        let limits = |allowed: &[u32], read_only: &[u32]| Limits {
+            allowed_uids: allowed.to_vec(),
+            read_only_gids: read_only.to_vec(),
+            ..Limits::default()
+        };
+        let other = me.uid() + 1;
+
+        let text = ask(limits(&[other], &[]), "LIST\n");
+        let message = format!("user {} is not in allowed_uids", me.uid());
+        assert_refused(&text, "", &message);
+        for full in [
+            limits(&[other, me.uid()], &[]),
+            limits(&[me.uid()], &[me.gid()]),
+        ] {
+            assert_eq!(ask(full, "REMOVE_CONFIG a\n").trim_end(), list);
+        }
+        for read_only in [limits(&[], &[me.gid()]), limits(&[other], &[me.gid()])] {
+            assert_eq!(ask(read_only.clone(), "LIST\n").trim_end(), list);
+            for (verb, request) in [
+                ("APPLY_CONFIG", "APPLY_CONFIG {\"secrets\": {}}\n"),
+                ("REMOVE_CONFIG", "REMOVE_CONFIG a\n"),
+                ("INITIATE", "INITIATE a\n"),
+                ("TERMINATE", "TERMINATE a\n"),
+                ("START_DPD", "START_DPD a\n"),
+                ("FAILOVER", "FAILOVER a\n"),
+            ] {
+                let message = format!("{verb}: expected a client that may do more than read");
+                assert_refused(&ask(read_only.clone(), request), verb, &message);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_client_is_sent_what_it_subscribed_to() {
+    alone("control::a_client_is_sent_what_it_subscribed_to", || {
+        start();
+        let path = Path::new();
+        let server = Arc::<Server>::default();
+        let _listening = serve(&server, &path.0);
+        let mut client = connect(&path.0);
+        let mut reader = BufReader::new(client.try_clone().unwrap());
+        let mut ask = |request: &str, reader: &mut BufReader<UnixStream>| {
+            client.write_all(request.as_bytes()).unwrap();
+            line(reader)
+        };
+        let mut seq = 0;
+        let mut publish = |connection: &str| {
+            seq += 1;
+            server.publish(&Published {
+                event: Event::ConfigApplied {
+                    connection: connection.to_owned(),
+                },
+                time: Duration::ZERO,
+                seq,
+            });
+        };
+        let seq_of = |line: String| line.rsplit_once(':').unwrap().1.to_owned();
+
+        ask("LIST\n", &mut reader);
+        publish("a");
+        assert_eq!(seq_of(line(&mut reader)), "1}\n");
+        assert_eq!(
+            ask("SUBSCRIBE config_applied b\n", &mut reader),
+            "{\"reply\":\"SUBSCRIBE\",\"ok\":true,\"events\":[\"config_applied\"],\"connections\":[\"b\"]}\n"
+        );
+        publish("a");
+        publish("b");
+        assert_eq!(seq_of(line(&mut reader)), "3}\n");
+        ask("SUBSCRIBE ike_sa_up\n", &mut reader);
+        publish("b");
+        ask("SUBSCRIBE\n", &mut reader);
+        publish("a");
+        assert_eq!(seq_of(line(&mut reader)), "5}\n");
+    });
+}
+
+fn line(reader: &mut BufReader<UnixStream>) -> String {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    line
 }

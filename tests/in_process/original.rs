@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use extsock::charon::{
     action_t, cert_policy_t, childless_t, dscp_copy_t, fragmentation_t, ike_version_t,
     ipsec_mode_t, sys, unique_policy_t, AuthCfg, AuthClass, ChildCfg, ChildCfgFields, Host,
-    Identification, IdentityRule, IkeCfg, IkeCfgFields, PeerCfg, PeerCfgFields, Proposal, Protocol,
-    TrafficSelector,
+    Identification, IdentityRule, IkeCfg, IkeCfgFields, Limit, PeerCfg, PeerCfgFields, Proposal,
+    Protocol, TrafficSelector,
 };
 
 use super::harness::{init, items, raw};
@@ -146,15 +146,18 @@ fn child(name: &str) -> ChildCfg {
         dpd_action: action_t::ACTION_NONE,
         close_action: action_t::ACTION_NONE,
         copy_dscp: dscp_copy_t::DSCP_COPY_OUT_ONLY,
-        rekey_time: 3600,
-        life_time: 3960,
-        rand_time: 360,
+        time: Limit {
+            rekey: 3600,
+            life: 3960,
+            rand: 360,
+        },
+        ..Default::default()
     };
-    let any = || vec![TrafficSelector::dynamic()];
+    let any = || vec![TrafficSelector::dynamic(0, 0, u16::MAX)];
     ChildCfg::new(
         name,
         &fields,
-        Proposal::defaults(Protocol::Esp),
+        Proposal::defaults(Protocol::Esp, true),
         any(),
         any(),
     )

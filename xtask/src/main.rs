@@ -2,6 +2,7 @@
 
 //! `cargo xtask`: sets up, builds, tests and demonstrates the plugin.
 
+mod manual;
 mod packages;
 mod plugin;
 mod source;
@@ -22,6 +23,8 @@ usage: cargo xtask <command>
   test <part> [filter]  one part: fmt, clippy, doc, unit or e2e; of the last two, tests whose
                         name contains the filter
   demo                  builds, then shows a failover between two gateways
+  manual                leaves extsockctl's manual pages and completions in target/extsockctl
+  docs                  writes docs/schema.json and docs/configuration.md
   clean                 removes what the other commands left in target/
 
 Packages are installed as root; tests and demo run as root.";
@@ -46,6 +49,8 @@ fn run() -> Result<()> {
         ["test", part] => test::part(&project, part, None),
         ["test", part, filter] => test::part(&project, part, Some(filter)),
         ["demo"] => demo(&project),
+        ["manual"] => manual::make(&project),
+        ["docs"] => docs(&project),
         ["clean"] => clean(&project),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
@@ -90,8 +95,24 @@ fn demo(project: &Project) -> Result<()> {
     Ok(())
 }
 
+/// What the tables of options say.
+fn docs(project: &Project) -> Result<()> {
+    use extsock_core::config::{json_schema, reference};
+
+    let docs = project.root.join("docs");
+    fs::write(docs.join("schema.json"), json_schema())?;
+    fs::write(docs.join("configuration.md"), reference())?;
+    Ok(())
+}
+
 fn clean(project: &Project) -> Result<()> {
-    for name in ["strongswan", "plugin", "plugin-wrong", "wrong"] {
+    for name in [
+        "strongswan",
+        "plugin",
+        "plugin-wrong",
+        "wrong",
+        "extsockctl",
+    ] {
         project.shell.remove_path(project.target().join(name))?;
     }
     Ok(())

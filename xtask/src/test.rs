@@ -77,7 +77,7 @@ fn doc(project: &Project, _: Option<&str>) -> Result<()> {
 fn unit(project: &Project, filter: Option<&str>) -> Result<()> {
     cmd!(
         project.shell,
-        "cargo test --workspace --exclude extsock-lab -- {filter...}"
+        "cargo test --workspace --exclude extsock-lab --exclude extsockctl -- {filter...}"
     )
     .run()?;
     Ok(())
@@ -90,7 +90,7 @@ fn e2e(project: &Project, filter: Option<&str>) -> Result<()> {
     plugin::build_wrong(project, &headers)?;
     cmd!(
         project.shell,
-        "cargo test --package extsock-lab -- --test-threads {E2E_THREADS} {filter...}"
+        "cargo test --package extsock-lab --package extsockctl -- --test-threads {E2E_THREADS} {filter...}"
     )
     .run()?;
     Ok(())

@@ -2,10 +2,11 @@
 
 //! Reads the authentication rounds of a connection.
 
-use super::connection::set;
 use super::model::{Auth, AuthMethod, CredentialFile, PrivateKey, Revocation};
-use super::reader::{names, Fields, Node, Setting};
+use super::reader::Node;
 use super::secret::Secret;
+use super::setting::{settings, words, Form, Kind, Setting};
+use super::setting::{BOOLEAN, NUMBER, PASSPHRASE, SECRET, TEXT, TEXTS, WHOLE_TEXTS};
 use crate::error::Result;
 
 /// A round as it is written.
@@ -19,40 +20,40 @@ pub(super) struct Round {
     passphrase: Option<Secret>,
 }
 
-/// Reads the rounds of one side, `local` or `remote`: the objects, and arrays of them, whose names begin
-/// with that. They are in the order of their `round`, and where that is equal in that of the document.
-///
-/// To be called when the connection's options that begin alike, such as `local_addrs`, are taken.
-pub(super) fn read_rounds(fields: &mut Fields, side: &str) -> Result<Vec<Round>> {
-    let mut rounds = Vec::new();
-    for (key, node) in fields.take_sections(side, &[side, &format!("{side}_auth")]) {
-        if node.is_array() {
-            for (index, item) in node.into_items()?.into_iter().enumerate() {
-                rounds.push(read(format!("{key}[{index}]"), item)?);
-            }
-        } else {
-            rounds.push(read(key, node)?);
-        }
+/// Reads rounds of one side: an object, or an array of them.
+pub(super) fn read(rounds: &mut Vec<Round>, node: Node) -> Result<()> {
+    let section = node.key().to_owned();
+    if !node.is_array() {
+        rounds.push(read_round(section, node)?);
+        return Ok(());
     }
+    let report = node.report();
+    for (index, item) in node.into_items()?.into_iter().enumerate() {
+        rounds.extend(report.keep(read_round(format!("{section}[{index}]"), item)));
+    }
+    Ok(())
+}
+
+/// The rounds in the order of their `round`, and where that is equal in that of the document; at least one.
+pub(super) fn in_order(mut rounds: Vec<Round>) -> Vec<Round> {
     rounds.sort_by_key(|round| round.number);
     if rounds.is_empty() {
         rounds.push(Round::default());
     }
-    Ok(rounds)
+    rounds
 }
 
-fn read(section: String, node: Node) -> Result<Round> {
-    let mut fields = node.into_fields()?;
+fn read_round(section: String, node: Node) -> Result<Round> {
+    let fields = node.into_fields()?;
     let mut round = Round::default();
     round.auth.section = section;
-    if fields.has("private_key_passphrase") && !fields.has("private_key") {
-        fields.require("private_key", "a file, as private_key_passphrase is given")?;
+    let private_key = fields.place("private_key");
+    let is_keyless = fields.has("private_key_passphrase") && !fields.has("private_key");
+    fields.read(&mut round, &[AUTH_CFG]);
+    if is_keyless {
+        let why = "expected a file, as private_key_passphrase is given, found nothing";
+        return Err(private_key.refused(why));
     }
-    // First, as `cert` is a file in the formats of the existing plugin.
-    read_sections(&mut fields, "cert", &mut round.auth.certs)?;
-    read_sections(&mut fields, "cacert", &mut round.auth.cacerts)?;
-    fields.read(&mut round, AUTH_CFG)?;
-    fields.finish(&names(AUTH_CFG).collect::<Vec<_>>())?;
     let passphrase = round.passphrase.take();
     let file = round.private_key.take();
     round.auth.private_key = file.map(|file| PrivateKey {
@@ -63,97 +64,141 @@ fn read(section: String, node: Node) -> Result<Round> {
     Ok(round)
 }
 
+pub(super) const AUTH_CFG: &[Setting<Round>] = settings!(Round {
+    "auth": METHOD, "any",
+        "How to authenticate: psk, pubkey, eap or eap-METHOD, xauth or xauth-BACKEND, any, or types of keys \
+         with constraints such as ike:rsa-2048-sha256."
+        => |r, v| r.auth.method = v;
+    "id": TEXT, "the address (own) or any (gateway)", "IKE identity."
+        => |r, v| r.auth.id = Some(v);
+    "ca_id": TEXT, "none", "Subject of a CA that has to be in the gateway's trust chain."
+        => |r, v| r.auth.ca_id = Some(v);
+    "aaa_id": TEXT, "the gateway's id", "Identity of the EAP server behind the gateway."
+        => |r, v| r.auth.aaa_id = Some(v);
+    "eap_id": TEXT, "id", "Identity in EAP."
+        => |r, v| r.auth.eap_id = Some(v);
+    "xauth_id": TEXT, "id", "User name in XAuth."
+        => |r, v| r.auth.xauth_id = Some(v);
+    "groups": TEXTS, "none", "Groups of which the gateway has to be in one."
+        => |r, v| r.auth.groups = v;
+    "cert_policy": TEXTS, "none", "Certificate policy OIDs that the trust chain has to have."
+        => |r, v| r.auth.cert_policy = v;
+    "revocation": words!(
+            "relaxed" => Revocation::Relaxed, "ifuri" => Revocation::IfUri,
+            "strict" => Revocation::Strict,
+        ), "relaxed", "What has to be known about the revocation of certificates."
+        => |r, v| r.auth.revocation = v;
+    "round": NUMBER, "0", "Its place among the rounds of its side."
+        => |r, v| r.number = v;
+    "secret": SECRET, "none", "Pre-shared key of the existing plugin; 0x and hex digits, 0s and base64, or text."
+        => |r, v| r.secret = Some(v);
+    "certs": TEXTS, "none",
+        "Files of own certificates, or of those of which the gateway has to have one."
+        => |r, v| add(&mut r.auth.certs, "certs", v);
+    "cacerts": TEXTS, "none", "Files of CA certificates, of which one has to be in the trust chain."
+        => |r, v| add(&mut r.auth.cacerts, "cacerts", v);
+    "pubkeys": TEXTS, "none", "Files of raw public keys, otherwise as certs."
+        => |r, v| add(&mut r.auth.pubkeys, "pubkeys", v);
+    "cert": CERT, "none", "A file as in certs: its path, or an object with it, which may have a suffix."
+        => |r, v| r.auth.certs.push(v);
+    "cacert": CACERT, "none", "Objects with a file as in cacerts, which may have a suffix."
+        => |r, v| r.auth.cacerts.push(v);
+    "ca_cert": TEXT, "none", "The existing plugin's: a file as in cacerts."
+        => |r, v| add(&mut r.auth.cacerts, "ca_cert", vec![v]);
+    "ca_certs": WHOLE_TEXTS, "none", "The existing plugin's: files as in cacerts."
+        => |r, v| add(&mut r.auth.cacerts, "ca_certs", v);
+    "ca_chain": CHAIN, "none", "The existing plugin's: a root CA and those below it."
+        => |r, v| {
+            r.auth.cacerts.extend(v.root);
+            r.auth.intermediates.extend(v.intermediates);
+        };
+    "private_key": TEXT, "none", "File of the own private key."
+        => |r, v| r.private_key = Some(file("private_key", v));
+    "private_key_passphrase": PASSPHRASE, "none", "What decrypts private_key."
+        => |r, v| r.passphrase = Some(v);
+    "enable_ocsp": BOOLEAN, "yes", "Taken, but charon has that for all connections only."
+        => |r, v| disable(&mut r.auth, "enable_ocsp", v);
+    "enable_crl": BOOLEAN, "yes", "Taken, but charon has that for all connections only."
+        => |r, v| disable(&mut r.auth, "enable_crl", v);
+});
+
+const METHOD: Kind<AuthMethod> = Kind {
+    form: Form::Text,
+    read: |n| method(&n),
+};
+
+const CERT: Kind<CredentialFile> = Kind {
+    form: Form::File,
+    read: |n| {
+        if n.is_object() {
+            read_file(n)
+        } else {
+            Ok(file("cert", n.text()?))
+        }
+    },
+};
+
+const CACERT: Kind<CredentialFile> = Kind {
+    form: Form::FileObject,
+    read: read_file,
+};
+
 /// swanctl's `cert<suffix>` and `cacert<suffix>`.
-fn read_sections(fields: &mut Fields, name: &str, files: &mut Vec<CredentialFile>) -> Result<()> {
-    for (key, node) in fields.take_sections(name, &[]) {
-        let mut section = node.into_fields()?;
-        let path = section.require("file", "a file")?.text()?;
-        section.finish(&["file"])?;
-        let option = format!("{key}.file");
-        files.push(CredentialFile { option, path });
-    }
-    Ok(())
+fn read_file(node: Node) -> Result<CredentialFile> {
+    let option = format!("{}.file", node.key());
+    let mut fields = node.into_fields()?;
+    let path = fields.require("file", "a file")?.text()?;
+    fields.finish(&["file"])?;
+    Ok(CredentialFile { option, path })
 }
 
-const AUTH_CFG: &[Setting<Round>] = &[
-    ("auth", |r, n| set(&mut r.auth.method, method(n)?)),
-    ("id", |r, n| set(&mut r.auth.id, Some(n.text()?))),
-    ("ca_id", |r, n| set(&mut r.auth.ca_id, Some(n.text()?))),
-    ("aaa_id", |r, n| set(&mut r.auth.aaa_id, Some(n.text()?))),
-    ("eap_id", |r, n| set(&mut r.auth.eap_id, Some(n.text()?))),
-    ("xauth_id", |r, n| {
-        set(&mut r.auth.xauth_id, Some(n.text()?))
-    }),
-    ("groups", |r, n| set(&mut r.auth.groups, n.texts()?)),
-    ("cert_policy", |r, n| {
-        set(&mut r.auth.cert_policy, n.texts()?)
-    }),
-    ("revocation", |r, n| {
-        let policies = [
-            ("relaxed", Revocation::Relaxed),
-            ("ifuri", Revocation::IfUri),
-            ("strict", Revocation::Strict),
-        ];
-        set(&mut r.auth.revocation, n.keyword(&policies)?)
-    }),
-    ("round", |r, n| set(&mut r.number, n.number(0..=u32::MAX)?)),
-    ("secret", |r, n| set(&mut r.secret, Some(n.secret()?))),
-    ("certs", |r, n| add(&mut r.auth.certs, "certs", n.texts()?)),
-    ("cacerts", |r, n| {
-        add(&mut r.auth.cacerts, "cacerts", n.texts()?)
-    }),
-    ("pubkeys", |r, n| {
-        add(&mut r.auth.pubkeys, "pubkeys", n.texts()?)
-    }),
-    // From here on the existing plugin's.
-    ("cert", |r, n| {
-        add(&mut r.auth.certs, "cert", vec![n.text()?])
-    }),
-    ("ca_cert", |r, n| {
-        add(&mut r.auth.cacerts, "ca_cert", vec![n.text()?])
-    }),
-    ("ca_certs", |r, n| {
-        add(&mut r.auth.cacerts, "ca_certs", n.whole_texts()?)
-    }),
-    ("ca_chain", |r, n| {
-        let mut chain = n.into_fields()?;
-        let root_ca = chain.require("root_ca", "a file")?.text()?;
-        add(&mut r.auth.cacerts, "ca_chain.root_ca", vec![root_ca])?;
-        if let Some(node) = chain.take("intermediate_cas") {
-            let option = "ca_chain.intermediate_cas";
-            add(&mut r.auth.intermediates, option, node.whole_texts()?)?;
+const CHAIN: Kind<Chain> = Kind {
+    form: Form::Object("ca_chain"),
+    read: |n| {
+        let fields = n.into_fields()?;
+        let root = fields.place("root_ca");
+        let is_rootless = !fields.has("root_ca");
+        let mut chain = Chain::default();
+        fields.read(&mut chain, &[CA_CHAIN]);
+        if is_rootless {
+            return Err(root.refused("expected a file, found nothing"));
         }
-        chain.finish(&["root_ca", "intermediate_cas"])
-    }),
-    ("private_key", |r, n| {
-        let (option, path) = ("private_key".to_owned(), n.text()?);
-        set(&mut r.private_key, Some(CredentialFile { option, path }))
-    }),
-    ("private_key_passphrase", |r, n| {
-        set(&mut r.passphrase, Some(n.passphrase()?))
-    }),
-    ("enable_ocsp", |r, n| {
-        disable(&mut r.auth, "enable_ocsp", &n)
-    }),
-    ("enable_crl", |r, n| disable(&mut r.auth, "enable_crl", &n)),
-];
+        Ok(chain)
+    },
+};
 
-fn add(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) -> Result<()> {
-    files.extend(paths.into_iter().map(|path| CredentialFile {
+/// `ca_chain`
+#[derive(Default)]
+pub(super) struct Chain {
+    root: Vec<CredentialFile>,
+    intermediates: Vec<CredentialFile>,
+}
+
+pub(super) const CA_CHAIN: &[Setting<Chain>] = settings!(Chain {
+    "root_ca": TEXT, "none, it is needed", "A file as in cacerts."
+        => |c, v| add(&mut c.root, "ca_chain.root_ca", vec![v]);
+    "intermediate_cas": WHOLE_TEXTS, "none", "Files of CAs that are trusted only below another."
+        => |c, v| add(&mut c.intermediates, "ca_chain.intermediate_cas", v);
+});
+
+fn file(option: &str, path: String) -> CredentialFile {
+    CredentialFile {
         option: option.to_owned(),
         path,
-    }));
-    Ok(())
+    }
 }
 
-fn disable(auth: &mut Auth, option: &str, node: &Node) -> Result<()> {
-    if !node.boolean()? {
+fn add(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) {
+    files.extend(paths.into_iter().map(|path| file(option, path)));
+}
+
+fn disable(auth: &mut Auth, option: &str, enabled: bool) {
+    if !enabled {
         auth.disabled.push(option.to_owned());
     }
-    Ok(())
 }
 
-fn method(node: Node) -> Result<AuthMethod> {
+fn method(node: &Node) -> Result<AuthMethod> {
     let expected =
         "\"psk\", \"pubkey\", \"eap\", \"eap-\" and a method, \"xauth\", \"xauth-\" and a \
                     backend, \"any\", or a type of keys with constraints such as \
@@ -381,7 +426,8 @@ mod tests {
         let error = round(r#"{"private_key_passphrase": "hunter2"}"#).unwrap_err();
         assert_eq!(
             error.message,
-            "local_auth.private_key: expected a file, as private_key_passphrase is given, found nothing"
+            "local_auth.private_key: expected a file, as private_key_passphrase is given, found nothing \
+             at line 1 column 15"
         );
         for options in [
             r#"{"private_key": "k", "private_key_passphrase": ["hunter2"]}"#,
@@ -454,28 +500,31 @@ mod tests {
     }
 
     #[test]
-    fn a_round_that_is_none_is_named() {
-        for (options, expected) in [
-            (
-                json!({"local": 5}),
-                "connections.a.local: expected an object, found a number",
-            ),
-            (
-                json!({"local": [{}, 5]}),
-                "connections.a.local[1]: expected an object, found a number",
-            ),
-            (
-                json!({"remote": [{"revocation": "hard"}]}),
+    fn all_errors_of_rounds_are_told() {
+        let document = r#"{"connections": {"a": {
+            "local": 5,
+            "remote": [{"revocation": "hard", "grups": "a"}, {"cert-1": {"fil": "b"}}],
+            "remote-1": {"round": -1, "ca_chain": {"root": "c"}},
+            "local_prot": 4500, "remote-2": 5
+        }}}"#;
+        let error = parse(document).unwrap_err();
+        assert_eq!(
+            error.message.lines().collect::<Vec<_>>(),
+            [
+                "connections.a.local: expected an object, found a number at line 2 column 13",
                 "connections.a.remote[0].revocation: expected one of relaxed, ifuri, strict, found \
-                 \"hard\"",
-            ),
-            (
-                json!({"remote-1": {"round": -1}}),
-                "connections.a.remote-1.round: expected a number from 0 to 4294967295, found -1",
-            ),
-        ] {
-            let document = json!({"connections": {"a": options}}).to_string();
-            assert_eq!(parse(&document).unwrap_err().message, expected);
-        }
+                 \"hard\" at line 3 column 25",
+                "connections.a.remote[0].grups: unknown option, did you mean groups? at line 3 column 47",
+                "connections.a.remote[1].cert-1.file: expected a file, found nothing at line 3 column 63",
+                "connections.a.remote-1.round: expected a number from 0 to 4294967295, found -1 at line \
+                 4 column 26",
+                "connections.a.remote-1.ca_chain.root: unknown option, expected one of root_ca, \
+                 intermediate_cas at line 4 column 52",
+                "connections.a.remote-1.ca_chain.root_ca: expected a file, found nothing at line 4 \
+                 column 39",
+                "connections.a.local_prot: unknown option, did you mean local_port? at line 5 column 13",
+                "connections.a.remote-2: unknown option, did you mean remote? at line 5 column 33",
+            ]
+        );
     }
 }

@@ -7,114 +7,223 @@ use std::time::Duration;
 use super::auth::{self, Round};
 use super::child;
 use super::failover;
-use super::model::{Connection, Failover, IkeVersion, SecretKind, SharedSecret, Unique};
-use super::reader::{names, Fields, Node, Setting};
+use super::model::{
+    Childless, Connection, Failover, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert,
+    SharedSecret, Unique,
+};
+use super::reader::{Fields, Node};
+use super::setting::{settings, words, Form, Setting};
+use super::setting::{
+    ADDRESSES, BOOLEAN, DSCP, IF_ID, IP_ADDRESSES, NUMBER, OWN_PORT, PORT, TEXT, TEXTS, TIME,
+};
 use crate::error::Result;
 use crate::failover::address::AddressList;
 
 /// Reads the options of a connection, and the secrets that stand among them.
+///
+/// `existing` is whether the document is one of the existing plugin, which means some options another
+/// way than swanctl.
 pub(super) fn read(
     name: String,
-    mut fields: Fields,
-    mobike: bool,
+    fields: Fields,
+    existing: bool,
 ) -> Result<(Connection, Vec<SharedSecret>)> {
-    let mut draft = Draft::new(name, mobike);
-    if let Some(node) = fields.take("ike_cfg") {
-        let mut ike_cfg = node.into_fields()?;
-        ike_cfg.refuse_shared(&fields, IKE_CFG)?;
-        ike_cfg.read(&mut draft, IKE_CFG)?;
-        ike_cfg.finish(&names(IKE_CFG).collect::<Vec<_>>())?;
+    let mut draft = Draft::new(name, existing);
+    fields.refuse_shared("ike_cfg", IKE_CFG);
+    let mediated = fields.place("mediated_by");
+    fields.read(&mut draft, &[IKE_CFG, IKE_TIMES, PEER_CFG, SECTIONS]);
+    let (connection, secrets) = draft.finish();
+    if connection.mediated_by.is_some() {
+        if connection.mediation {
+            return Err(mediated.refused("a mediation connection cannot be mediated itself"));
+        }
+        if connection.mediation_peer.is_none() {
+            return Err(mediated.refused("expected mediation_peer too, as the gateway has no id"));
+        }
     }
-    fields.read(&mut draft, IKE_CFG)?;
-    fields.read(&mut draft, PEER_CFG)?;
-    draft.local = auth::read_rounds(&mut fields, "local")?;
-    draft.remote = auth::read_rounds(&mut fields, "remote")?;
-    let known = ["ike_cfg", "local_auth", "remote_auth", "local", "remote"]
-        .into_iter()
-        .chain(names(IKE_CFG))
-        .chain(names(PEER_CFG));
-    fields.finish(&known.collect::<Vec<_>>())?;
-    Ok(draft.finish())
+    Ok((connection, secrets))
 }
 
 /// Options of the ike_cfg, which stand in the connection or in its `ike_cfg`.
-const IKE_CFG: &[Setting<Draft>] = &[
-    ("local_addrs", |d, n| {
-        set_list(&mut d.connection.local_addrs, n.addresses()?)
-    }),
-    ("remote_addrs", |d, n| {
-        let addresses = n.addresses()?;
-        if !addresses.is_empty() {
-            d.connection.remote_addrs = addresses.into_iter().collect();
-        }
-        Ok(())
-    }),
-    ("local_port", |d, n| {
-        set(&mut d.connection.local_port, n.number(1..=u16::MAX)?)
-    }),
-    ("remote_port", |d, n| {
-        set(&mut d.connection.remote_port, n.number(1..=u16::MAX)?)
-    }),
-    ("version", |d, n| {
-        let versions = [
-            ("0", IkeVersion::Any),
-            ("1", IkeVersion::V1),
-            ("2", IkeVersion::V2),
-        ];
-        set(&mut d.connection.version, n.keyword(&versions)?)
-    }),
-    ("proposals", |d, n| {
-        set(&mut d.connection.proposals, n.texts()?)
-    }),
-    ("dscp", |d, n| set(&mut d.connection.dscp, n.dscp()?)),
-    ("encap", |d, n| set(&mut d.connection.encap, n.boolean()?)),
-    ("rekey_time", |d, n| set_once(&mut d.rekey_time, &n)),
-    ("lifetime", |d, n| read_lifetime(&mut d.rekey_time, n)),
+pub(super) const IKE_CFG: &[Setting<Draft>] = settings!(Draft {
+    "local_addrs": ADDRESSES, "%any", "Own addresses: addresses, names, subnets and ranges."
+        => |d, v| set_list(&mut d.connection.local_addrs, v);
+    "remote_addrs": ADDRESSES, "%any",
+        "Addresses and names of the security gateways, in the order of preference."
+        => |d, v| if !v.is_empty() {
+            d.connection.remote_addrs = v.into_iter().collect::<AddressList>();
+        };
+    "local_port": OWN_PORT, "0", "Own UDP port; 0 for that of charon's socket."
+        => |d, v| d.connection.local_port = v;
+    "remote_port": PORT, "500", "UDP port of the gateways."
+        => |d, v| d.connection.remote_port = v;
+    "version": words!(
+            "0" => IkeVersion::Any, "1" => IkeVersion::V1, "2" => IkeVersion::V2,
+        ), "0", "IKE version; 0 accepts both and initiates IKEv2."
+        => |d, v| d.connection.version = v;
+    "proposals": TEXTS, "default", "IKE proposals, such as aes256-sha256-modp2048."
+        => |d, v| d.connection.proposals = v;
+    "dscp": DSCP, "000000", "DSCP of IKE packets, in binary."
+        => |d, v| d.connection.dscp = v;
+    "encap": BOOLEAN, "no", "Whether to enforce UDP encapsulation of ESP."
+        => |d, v| d.connection.encap = v;
+    "fragmentation": words!(
+            "yes" => Fragmentation::Yes, "accept" => Fragmentation::Accept,
+            "no" => Fragmentation::No, "force" => Fragmentation::Force,
+        ), "yes", "Whether to send IKE messages in fragments."
+        => |d, v| d.connection.fragmentation = v;
+    "childless": words!(
+            "allow" => Childless::Allow, "never" => Childless::Never, "force" => Childless::Force,
+        ), "allow", "Whether an IKE_SA may be made without a CHILD_SA (RFC 6023)."
+        => |d, v| d.connection.childless = v;
+    "send_certreq": BOOLEAN, "yes", "Whether to ask for certificates."
+        => |d, v| d.connection.send_certreq = v;
+});
+
+/// A time of the ike_cfg that has two places.
+pub(super) const IKE_TIMES: &[Setting<Draft>] = &[
+    Setting {
+        name: "rekey_time",
+        form: Form::Time,
+        default: "4h, or 0 if there is a reauth_time",
+        about: "Time to IKE rekeying; 0 for none.",
+        set: |d, n| set_once(&mut d.rekey_time, &n),
+    },
+    Setting {
+        name: "lifetime",
+        form: Form::Object("lifetime"),
+        default: "none",
+        about: "The existing plugin's place of rekey_time.",
+        set: |d, n| read_lifetime(&mut d.rekey_time, n),
+    },
 ];
 
 /// Options of the peer_cfg.
-const PEER_CFG: &[Setting<Draft>] = &[
-    ("mobike", |d, n| set(&mut d.connection.mobike, n.boolean()?)),
-    ("keyingtries", |d, n| {
-        set(&mut d.connection.keyingtries, n.number(0..=u32::MAX)?)
-    }),
-    ("unique", |d, n| {
-        let policies = [
-            ("no", Unique::No),
-            ("never", Unique::Never),
-            ("keep", Unique::Keep),
-            ("replace", Unique::Replace),
-        ];
-        set(&mut d.connection.unique, n.keyword(&policies)?)
-    }),
-    ("dpd_delay", |d, n| {
-        set(&mut d.connection.dpd_delay, n.time()?)
-    }),
-    ("dpd_timeout", |d, n| {
-        set(&mut d.connection.dpd_timeout, n.time()?)
-    }),
-    ("reauth_time", |d, n| set_once(&mut d.reauth_time, &n)),
-    ("over_time", |d, n| set_once(&mut d.over_time, &n)),
-    ("rand_time", |d, n| set_once(&mut d.rand_time, &n)),
-    ("vips", |d, n| {
-        set(&mut d.connection.vips, n.ip_addresses()?)
-    }),
-    ("failover", |d, n| {
-        set(&mut d.connection.failover, failover::read(n)?)
-    }),
-    ("children", |d, n| {
-        let children = n.into_named()?.into_iter();
-        let children = children.map(|(name, fields)| child::read(name, fields));
-        set(&mut d.connection.children, children.collect::<Result<_>>()?)
-    }),
+pub(super) const PEER_CFG: &[Setting<Draft>] = settings!(Draft {
+    "mobike": BOOLEAN, "yes, but no in the existing plugin's formats",
+        "Whether to use MOBIKE with IKEv2."
+        => |d, v| d.connection.mobike = v;
+    "aggressive": BOOLEAN, "no", "Whether to use aggressive mode with IKEv1."
+        => |d, v| d.connection.aggressive = v;
+    "pull": BOOLEAN, "yes", "Whether mode config of IKEv1 is pulled; else it is pushed."
+        => |d, v| d.connection.pull = v;
+    "send_cert": words!(
+            "ifasked" => SendCert::IfAsked, "always" => SendCert::Always, "never" => SendCert::Never,
+        ), "ifasked", "When to send own certificates."
+        => |d, v| d.connection.send_cert = v;
+    "ocsp": words!(
+            "reply" => Ocsp::Reply, "request" => Ocsp::Request, "both" => Ocsp::Both,
+            "never" => Ocsp::Never,
+        ), "reply", "Whether OCSP responses are asked for and sent; needs charon 5.9.14 or later."
+        => |d, v| d.connection.ocsp = Some(v);
+    "ppk_id": TEXT, "none", "Identity of the postquantum preshared key."
+        => |d, v| d.connection.ppk_id = Some(v);
+    "ppk_required": BOOLEAN, "no", "Whether the postquantum preshared key is needed."
+        => |d, v| d.connection.ppk_required = v;
+    "keyingtries": NUMBER, "1", "Attempts of an initiation, with all their retransmissions; 0 for ever."
+        => |d, v| d.connection.keyingtries = v;
+    "unique": words!(
+            "no" => Unique::No, "never" => Unique::Never, "keep" => Unique::Keep,
+            "replace" => Unique::Replace,
+        ), "no", "What becomes of other IKE_SAs with the same identities."
+        => |d, v| d.connection.unique = v;
+    "dpd_delay": TIME, "0", "Silence after which the gateway is asked for a sign of life; 0 for never."
+        => |d, v| d.connection.dpd_delay = v;
+    "dpd_timeout": TIME, "0", "IKEv1 only: limit of the answer; 0 for charon's retransmission."
+        => |d, v| d.connection.dpd_timeout = v;
+    "reauth_time": TIME, "0", "Time to reauthentication; 0 for none."
+        => |d, v| d.reauth_time = Some(v);
+    "over_time": TIME, "a tenth of the longer of rekey_time and reauth_time",
+        "Time that rekeying or reauthentication may take until the IKE_SA is closed."
+        => |d, v| d.over_time = Some(v);
+    "rand_time": TIME, "over_time, at most half of the shorter of rekey_time and reauth_time",
+        "Upper bound of what is randomly subtracted from rekey_time and reauth_time."
+        => |d, v| d.rand_time = Some(v);
+    "vips": IP_ADDRESSES, "none", "Virtual IPs to ask for; 0.0.0.0 and :: for any."
+        => |d, v| d.connection.vips = v;
+    "pools": TEXTS, "none", "Names of the pools that virtual IPs of peers are taken from."
+        => |d, v| d.connection.pools = v;
+    "if_id_in": IF_ID, "0", "XFRM interface ID of inbound policies and SAs."
+        => |d, v| d.connection.if_id_in = v;
+    "if_id_out": IF_ID, "0", "XFRM interface ID of outbound policies and SAs."
+        => |d, v| d.connection.if_id_out = v;
+    "mediation": BOOLEAN, "no", "Whether the peer is a mediation server."
+        => |d, v| d.connection.mediation = v;
+    "mediated_by": TEXT, "none", "The connection to the server that mediates this one."
+        => |d, v| d.connection.mediated_by = Some(v);
+    "mediation_peer": TEXT, "the gateway's id", "Identity of the peer at the mediation server."
+        => |d, v| d.connection.mediation_peer = Some(v);
+});
+
+/// Parts of a connection.
+pub(super) const SECTIONS: &[Setting<Draft>] = &[
+    Setting {
+        name: "ike_cfg",
+        form: Form::Object("ike_cfg"),
+        default: "none",
+        about: "The existing plugin's place of the options up to rekey_time.",
+        set: |d, n| {
+            n.into_fields()?.read(d, &[IKE_CFG, IKE_TIMES]);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "local",
+        form: Form::Rounds("auth"),
+        default: "any",
+        about: "Own authentication: an object or an array of them for each round, also with a suffix such as local-2.",
+        set: |d, n| auth::read(&mut d.local, n),
+    },
+    Setting {
+        name: "local_auth",
+        form: Form::Rounds("auth"),
+        default: "any",
+        about: "The existing plugin's name of local.",
+        set: |d, n| auth::read(&mut d.local, n),
+    },
+    Setting {
+        name: "remote",
+        form: Form::Rounds("auth"),
+        default: "any",
+        about: "Authentication of the gateway, written as local is.",
+        set: |d, n| auth::read(&mut d.remote, n),
+    },
+    Setting {
+        name: "remote_auth",
+        form: Form::Rounds("auth"),
+        default: "any",
+        about: "The existing plugin's name of remote.",
+        set: |d, n| auth::read(&mut d.remote, n),
+    },
+    Setting {
+        name: "failover",
+        form: Form::Object("failover"),
+        default: "none",
+        about: "When and how it fails over.",
+        set: |d, n| set(&mut d.connection.failover, failover::read(n)?),
+    },
+    Setting {
+        name: "children",
+        form: Form::Named("children"),
+        default: "none",
+        about: "The CHILD_SAs.",
+        set: |d, n| {
+            for (name, fields) in n.into_named()? {
+                let child = child::read(name, fields, d.existing);
+                d.connection.children.push(child);
+            }
+            Ok(())
+        },
+    },
 ];
 
 /// swanctl's default of rekey_time unless there is a reauth_time.
 const REKEY_TIME: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// A connection whose derived defaults are not known yet.
-struct Draft {
+pub(super) struct Draft {
     connection: Connection,
+    existing: bool,
     rekey_time: Option<Duration>,
     reauth_time: Option<Duration>,
     over_time: Option<Duration>,
@@ -124,18 +233,32 @@ struct Draft {
 }
 
 impl Draft {
-    fn new(name: String, mobike: bool) -> Self {
+    fn new(name: String, existing: bool) -> Self {
         let connection = Connection {
             name,
             local_addrs: vec!["%any".to_owned()],
             remote_addrs: AddressList::parse("%any"),
-            local_port: 500,
+            local_port: 0,
             remote_port: 500,
             version: IkeVersion::Any,
             proposals: Vec::new(),
             dscp: 0,
             encap: false,
-            mobike,
+            send_certreq: true,
+            send_cert: SendCert::IfAsked,
+            ocsp: None,
+            fragmentation: Fragmentation::Yes,
+            childless: Childless::Allow,
+            aggressive: false,
+            pull: true,
+            ppk_id: None,
+            ppk_required: false,
+            if_id_in: 0,
+            if_id_out: 0,
+            mediation: false,
+            mediated_by: None,
+            mediation_peer: None,
+            mobike: !existing,
             keyingtries: 1,
             unique: Unique::No,
             dpd_delay: Duration::ZERO,
@@ -145,6 +268,7 @@ impl Draft {
             over_time: Duration::ZERO,
             rand_time: Duration::ZERO,
             vips: Vec::new(),
+            pools: Vec::new(),
             local: Vec::new(),
             remote: Vec::new(),
             children: Vec::new(),
@@ -152,6 +276,7 @@ impl Draft {
         };
         Self {
             connection,
+            existing,
             rekey_time: None,
             reauth_time: None,
             over_time: None,
@@ -184,17 +309,17 @@ impl Draft {
         connection.over_time = over;
         connection.rand_time = rand;
 
+        let (local, remote) = (auth::in_order(self.local), auth::in_order(self.remote));
         // Of the first rounds, for only there a pre-shared key is of use.
-        let first = [&self.local, &self.remote].map(|rounds| rounds.first());
-        let ids: Vec<String> = first
+        let ids: Vec<String> = [local.first(), remote.first()]
             .into_iter()
             .flatten()
             .filter_map(|round| round.auth.id.clone())
             .collect();
         let mut secrets = Vec::new();
         for (rounds, auths) in [
-            (self.local, &mut connection.local),
-            (self.remote, &mut connection.remote),
+            (local, &mut connection.local),
+            (remote, &mut connection.remote),
         ] {
             for round in rounds {
                 auths.push(round.auth);
@@ -207,6 +332,13 @@ impl Draft {
                 secrets.extend(secret.filter(|secret| !secrets.contains(secret)));
             }
         }
+        if connection.mediation {
+            connection.unique = Unique::Replace;
+        }
+        if connection.mediated_by.is_some() && connection.mediation_peer.is_none() {
+            let gateway = connection.remote.first().and_then(|round| round.id.clone());
+            connection.mediation_peer = gateway;
+        }
         (connection, secrets)
     }
 }
@@ -217,11 +349,10 @@ pub(super) fn set<T>(target: &mut T, value: T) -> Result<()> {
 }
 
 /// An empty list leaves the default.
-pub(super) fn set_list(target: &mut Vec<String>, list: Vec<String>) -> Result<()> {
+pub(super) fn set_list(target: &mut Vec<String>, list: Vec<String>) {
     if !list.is_empty() {
         *target = list;
     }
-    Ok(())
 }
 
 /// For times that have more than one place.
@@ -235,12 +366,17 @@ pub(super) fn set_once(target: &mut Option<Duration>, node: &Node) -> Result<()>
 
 /// The existing plugin's place of rekey_time.
 pub(super) fn read_lifetime(rekey_time: &mut Option<Duration>, node: Node) -> Result<()> {
-    let mut fields = node.into_fields()?;
-    if let Some(node) = fields.take("rekey_time") {
-        set_once(rekey_time, &node)?;
-    }
-    fields.finish(&["rekey_time"])
+    node.into_fields()?.read(rekey_time, &[LIFETIME]);
+    Ok(())
 }
+
+pub(super) const LIFETIME: &[Setting<Option<Duration>>] = &[Setting {
+    name: "rekey_time",
+    form: Form::Time,
+    default: "none",
+    about: "Time to rekeying; 0 for none.",
+    set: |target, n| set_once(target, &n),
+}];
 
 fn whole_seconds(time: Duration) -> Duration {
     Duration::from_secs(time.as_secs())

@@ -9,19 +9,25 @@ mod document;
 mod failover;
 mod model;
 mod reader;
+mod report;
+mod schema;
 mod secret;
 mod secrets;
+mod setting;
 #[cfg(test)]
 mod tests;
 
 pub use model::{
-    Action, Auth, AuthMethod, Child, Configuration, Connection, CopyDscp, CredentialFile, Failover,
-    IkeVersion, Mode, PrivateKey, Revocation, SecretKind, SharedSecret, Unique,
+    Action, Auth, AuthMethod, Child, Childless, Configuration, Connection, CopyDscp,
+    CredentialFile, Failover, Fragmentation, HwOffload, IkeVersion, LabelMode, Mark, Mode, Ocsp,
+    PrivateKey, Revocation, SecretKind, SendCert, SharedSecret, Unique, Volume, UNIQUE, UNIQUE_DIR,
 };
+pub use schema::{json_schema, reference};
 pub use secret::Secret;
 
 use document::Value;
 use reader::{Fields, Node};
+use report::Report;
 
 use crate::error::Result;
 
@@ -30,8 +36,9 @@ use crate::error::Result;
 ///
 /// # Errors
 ///
-/// [`ParsingFailed`](crate::error::ErrorCode::ParsingFailed) with the first error that was found. The
-/// message names the path of the field and what was expected there, and shows no secret.
+/// [`ParsingFailed`](crate::error::ErrorCode::ParsingFailed) with all errors, a line for each up to
+/// 20. A line names the path of the field, what was expected there, and line and column; none shows a
+/// secret.
 ///
 /// ```
 /// let configuration = extsock_core::config::parse(
@@ -40,26 +47,34 @@ use crate::error::Result;
 /// assert_eq!(configuration.connections[0].remote_addrs.len(), 2);
 ///
 /// let error = extsock_core::config::parse(r#"{"connections": {"site": {"version": 3}}}"#).unwrap_err();
-/// assert_eq!(error.message, "connections.site.version: expected one of 0, 1, 2, found 3");
+/// assert_eq!(error.message, "connections.site.version: expected one of 0, 1, 2, found 3 at line 1 column 27");
 /// # Ok::<(), extsock_core::error::Error>(())
 /// ```
 pub fn parse(json: &str) -> Result<Configuration> {
-    let mut root = Node::root(Value::parse(json)?).into_fields()?;
+    let report = Report::new(json);
+    let configuration = read(Value::parse(json)?, &report);
+    report.conclude(configuration)
+}
+
+fn read(document: Value, report: &Report) -> Result<Configuration> {
+    let mut root = Node::root(document, report).into_fields()?;
     let mut configuration = Configuration::default();
     let secrets = root.take("secrets");
     if let Some(node) = root.take("connections") {
-        // swanctl's default, but the existing plugin has its own.
-        let mobike = node.is_object();
-        for (name, fields) in node.into_named()? {
-            configuration.add(name, fields, mobike)?;
+        // swanctl's meaning of some options, but the existing plugin has its own.
+        let existing = !node.is_object();
+        for (name, fields) in report.keep(node.into_named()).unwrap_or_default() {
+            configuration.add(name, fields, existing)?;
         }
         root.finish(&ROOT[..2])?;
     } else if root.has("name") || root.has("ike_cfg") {
         let (name, fields) = root.into_named()?;
-        configuration.add(name, fields, false)?;
+        configuration.add(name, fields, true)?;
     } else if !root.is_empty() || secrets.is_none() {
+        if root.is_empty() {
+            return Err(report.refused_document("expected connections or secrets"));
+        }
         root.finish(&ROOT)?;
-        return Err(reader::refused("", "expected connections or secrets"));
     }
     if let Some(node) = secrets {
         secrets::read(node, &mut configuration)?;
@@ -70,8 +85,8 @@ pub fn parse(json: &str) -> Result<Configuration> {
 const ROOT: [&str; 4] = ["connections", "secrets", "name", "ike_cfg"];
 
 impl Configuration {
-    fn add(&mut self, name: String, fields: Fields, mobike: bool) -> Result<()> {
-        let (connection, secrets) = connection::read(name, fields, mobike)?;
+    fn add(&mut self, name: String, fields: Fields, existing: bool) -> Result<()> {
+        let (connection, secrets) = connection::read(name, fields, existing)?;
         self.connections.push(connection);
         self.secrets.extend(secrets);
         Ok(())

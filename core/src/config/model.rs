@@ -30,7 +30,7 @@ pub struct Connection {
     pub local_addrs: Vec<String>,
     /// Addresses of the security gateways, in the order of preference; default `%any`.
     pub remote_addrs: AddressList,
-    /// Own UDP port; default 500.
+    /// Own UDP port; 0, the default, for the one of charon's socket.
     pub local_port: u16,
     /// UDP port of the gateways; default 500.
     pub remote_port: u16,
@@ -42,6 +42,35 @@ pub struct Connection {
     pub dscp: u8,
     /// Whether to force UDP encapsulation of ESP; default false.
     pub encap: bool,
+    /// Whether to ask for certificates; default true.
+    pub send_certreq: bool,
+    /// When to send certificates.
+    pub send_cert: SendCert,
+    /// When to ask for and to send OCSP responses; None for charon's default, as only charon 5.9.14 and
+    /// later have it.
+    pub ocsp: Option<Ocsp>,
+    /// IKE fragmentation.
+    pub fragmentation: Fragmentation,
+    /// Whether IKE_SAs may be made without a CHILD_SA (RFC 6023).
+    pub childless: Childless,
+    /// IKEv1 only: aggressive mode; default false.
+    pub aggressive: bool,
+    /// IKEv1 only: pull the configuration of virtual IPs, else it is pushed; default true.
+    pub pull: bool,
+    /// Identity of the postquantum preshared key; default none.
+    pub ppk_id: Option<String>,
+    /// Whether that key is needed; default false.
+    pub ppk_required: bool,
+    /// Interface ID of inbound policies and SAs, 0 for none, [`UNIQUE`] or [`UNIQUE_DIR`]; default 0.
+    pub if_id_in: u32,
+    /// The same of outbound ones.
+    pub if_id_out: u32,
+    /// Whether the peer is a mediation server; default false.
+    pub mediation: bool,
+    /// The connection to the server that mediates this one; default none.
+    pub mediated_by: Option<String>,
+    /// Identity of the peer at that server; default that of the first round of the peer.
+    pub mediation_peer: Option<String>,
     /// MOBIKE; default true, but false in the formats of the existing plugin.
     pub mobike: bool,
     /// Attempts per initiation, 0 for no limit; default 1.
@@ -64,6 +93,8 @@ pub struct Connection {
     pub rand_time: Duration,
     /// Virtual IPs to request; default none.
     pub vips: Vec<String>,
+    /// Names of the pools that virtual IPs of peers are taken from; default none.
+    pub pools: Vec<String>,
     /// Own authentication rounds.
     pub local: Vec<Auth>,
     /// Authentication rounds of the gateway.
@@ -262,14 +293,169 @@ pub struct Child {
     pub local_ts: Vec<String>,
     /// Traffic selectors of the gateway; default `dynamic`.
     pub remote_ts: Vec<String>,
-    /// ESP proposals as charon reads them; empty for charon's defaults.
+    /// ESP proposals as charon reads them; empty, without AH proposals, for charon's defaults.
     pub esp_proposals: Vec<String>,
+    /// AH proposals as charon reads them, preferred less than those of ESP; default none.
+    pub ah_proposals: Vec<String>,
+    /// Whether to truncate HMAC-SHA-256 to 96 bits; default false.
+    pub sha256_96: bool,
     /// Time to rekeying, zero for none; default 1 hour.
     pub rekey_time: Duration,
     /// Time to the hard expiry, zero for none; default rekey_time and 10 %.
     pub life_time: Duration,
     /// Upper bound of the random time by which rekeying is advanced; default life_time less rekey_time.
     pub rand_time: Duration,
+    /// Bytes to rekeying, hard expiry and random part; default none, derived as the times are.
+    pub bytes: Volume,
+    /// The same in packets.
+    pub packets: Volume,
+    /// Time without traffic after which it is closed, zero for never; default 0.
+    pub inactivity: Duration,
+    /// Script or command that charon runs when it comes up and goes down; default none.
+    pub updown: Option<String>,
+    /// Whether that script lets in traffic to the host itself; default false.
+    pub hostaccess: bool,
+    /// Whether IPsec policies are installed; default true.
+    pub policies: bool,
+    /// Whether outbound forward policies are installed; default false.
+    pub policies_fwd_out: bool,
+    /// Whether to offer IPComp; default false.
+    pub ipcomp: bool,
+    /// Fixed request ID, 0 for one of charon's; default 0.
+    pub reqid: u32,
+    /// Fixed priority of the policies, 0 for a computed one; default 0.
+    pub priority: u32,
+    /// Network interface that the policies are bound to; default none.
+    pub interface: Option<String>,
+    /// Mark of inbound policies, and with mark_in_sa SAs.
+    pub mark_in: Mark,
+    /// Whether inbound SAs have the mark too; default false.
+    pub mark_in_sa: bool,
+    /// Mark of outbound policies and SAs.
+    pub mark_out: Mark,
+    /// Mark that inbound SAs set on packets, [`UNIQUE`] for that of the SA.
+    pub set_mark_in: Mark,
+    /// Mark that outbound SAs set on packets, [`UNIQUE`] for that of the SA.
+    pub set_mark_out: Mark,
+    /// Interface ID of inbound policies and SAs, as that of the connection; default 0.
+    pub if_id_in: u32,
+    /// The same of outbound ones.
+    pub if_id_out: u32,
+    /// Security label; default none.
+    pub label: Option<String>,
+    /// What the label is for.
+    pub label_mode: LabelMode,
+    /// Bytes to which packets are padded, 0 for no padding, `u32::MAX` for the path MTU; default 0.
+    pub tfc_padding: u32,
+    /// Packets in the replay window; None for that of strongswan.conf.
+    pub replay_window: Option<u32>,
+    /// Whether the network device does IPsec.
+    pub hw_offload: HwOffload,
+    /// Whether the DF bit is copied to the outer header; default true.
+    pub copy_df: bool,
+    /// Whether the ECN field is copied to and from the outer header; default true.
+    pub copy_ecn: bool,
+}
+
+/// A limit that is not one of time; 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// Where rekeying begins.
+    pub rekey: u64,
+    /// Where it expires.
+    pub life: u64,
+    /// Upper bound of what is randomly subtracted from the first.
+    pub rand: u64,
+}
+
+/// A netfilter mark; the default is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Value, within the mask.
+    pub value: u32,
+    /// Bits that count.
+    pub mask: u32,
+}
+
+/// `%unique`: charon gives each SA a mark or an interface ID of its own. As a mark to set: `%same`.
+pub const UNIQUE: u32 = u32::MAX;
+
+/// `%unique-dir`: also another one for each direction.
+pub const UNIQUE_DIR: u32 = u32::MAX - 1;
+
+/// `send_cert`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SendCert {
+    /// If the peer asks.
+    #[default]
+    IfAsked,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `ocsp`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ocsp {
+    /// Answer the peer's requests.
+    Reply,
+    /// Ask the peer.
+    Request,
+    /// Both.
+    Both,
+    /// Neither.
+    Never,
+}
+
+/// `fragmentation`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragmentation {
+    /// If the peer supports it.
+    #[default]
+    Yes,
+    /// Announce it, but send no fragments.
+    Accept,
+    /// Neither announce nor send.
+    No,
+    /// IKEv1: from the first message on.
+    Force,
+}
+
+/// `childless`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Childless {
+    /// As responder.
+    #[default]
+    Allow,
+    /// Not at all.
+    Never,
+    /// As initiator too, and no other way as responder.
+    Force,
+}
+
+/// `label_mode`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LabelMode {
+    /// `selinux` where the system has it, else `simple`.
+    #[default]
+    System,
+    /// The labels are only compared.
+    Simple,
+    /// The kernel acts on them.
+    Selinux,
+}
+
+/// `hw_offload`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HwOffload {
+    /// No.
+    #[default]
+    No,
+    /// Yes, or the SA is not installed.
+    Yes,
+    /// Where it can.
+    Auto,
 }
 
 /// `mode`
@@ -280,8 +466,21 @@ pub enum Mode {
     Tunnel,
     /// Transport mode.
     Transport,
+    /// Transport mode of Mobile IPv6 for a proxy.
+    TransportProxy,
     /// Bound end to end tunnel mode.
     Beet,
+    /// No SA: a policy that lets the traffic pass.
+    Pass,
+    /// No SA: a policy that drops the traffic.
+    Drop,
+}
+
+impl Mode {
+    /// Whether it is a policy without an SA.
+    pub fn is_shunt(self) -> bool {
+        matches!(self, Self::Pass | Self::Drop)
+    }
 }
 
 /// `start_action`, `dpd_action` and `close_action`
@@ -294,6 +493,20 @@ pub enum Action {
     Trap,
     /// Initiate.
     Start,
+    /// Both.
+    TrapAndStart,
+}
+
+impl Action {
+    /// Whether a trap policy is installed.
+    pub fn traps(self) -> bool {
+        matches!(self, Self::Trap | Self::TrapAndStart)
+    }
+
+    /// Whether it is initiated.
+    pub fn starts(self) -> bool {
+        matches!(self, Self::Start | Self::TrapAndStart)
+    }
 }
 
 /// `copy_dscp`

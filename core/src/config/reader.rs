@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Typed access to the document; every error names the path and what was expected.
+//! Typed access to the document; every error names the path, the place and what was expected.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -11,25 +11,30 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::document::Value;
+use super::model::{Mark, UNIQUE, UNIQUE_DIR};
+use super::report::{shown, Path, Report};
 use super::secret::Secret;
+use super::setting::Setting;
 use crate::error::{Error, Result};
 use crate::failover::address::{is_any, Gateway, GatewayKind};
 
-/// Longest part of a value or key in a message, in characters.
-const SHOWN: usize = 64;
-
 const GIVEN_TWICE: &str = "given twice";
 
+/// How near an unknown key has to be to a known one to be taken for it, 1 for the same.
+const NEAR: f64 = 0.6;
+
 /// A value and its path.
-pub(super) struct Node {
-    path: String,
+pub(super) struct Node<'a> {
+    report: &'a Report<'a>,
+    path: Path,
     value: Value,
 }
 
-impl Node {
-    pub(super) fn root(value: Value) -> Self {
+impl<'a> Node<'a> {
+    pub(super) fn root(value: Value, report: &'a Report<'a>) -> Self {
         Self {
-            path: String::new(),
+            report,
+            path: Path::default(),
             value,
         }
     }
@@ -42,33 +47,65 @@ impl Node {
         matches!(self.value, Value::Object(_))
     }
 
+    /// Whether it is an object or an array of them.
+    fn is_section(&self) -> bool {
+        let is_object = |value: &Value| matches!(value, Value::Object(_));
+        match &self.value {
+            Value::List(items) => !items.is_empty() && items.iter().all(is_object),
+            value => is_object(value),
+        }
+    }
+
+    /// The key that it stands under.
+    pub(super) fn key(&self) -> &str {
+        self.path.last()
+    }
+
+    /// What collects the errors.
+    pub(super) fn report(&self) -> &'a Report<'a> {
+        self.report
+    }
+
     /// Error that tells the type of the value only, for it may hold a secret.
     pub(super) fn unexpected(&self, expected: &str) -> Error {
-        failed(&self.path, expected, self.value.type_name())
+        self.failed(expected, self.value.type_name())
+    }
+
+    fn failed(&self, expected: &str, found: &str) -> Error {
+        self.report.failed(&self.path, expected, found)
     }
 
     /// Error that shows the value.
     pub(super) fn unsuitable(&self, expected: &str) -> Error {
         match &self.value {
-            Value::Text(text) => failed(&self.path, expected, &shown(text)),
-            Value::Number(number) => failed(&self.path, expected, &number.to_string()),
-            Value::Bool(value) => failed(&self.path, expected, &value.to_string()),
+            Value::Text(text) => self.failed(expected, &shown(text)),
+            Value::Number(number) => self.failed(expected, &number.to_string()),
+            Value::Bool(value) => self.failed(expected, &value.to_string()),
             _ => self.unexpected(expected),
         }
     }
 
     pub(super) fn given_twice(&self) -> Error {
-        refused(&self.path, GIVEN_TWICE)
+        self.report.refused(&self.path, GIVEN_TWICE)
     }
 
     pub(super) fn unknown(&self, known: &[&str]) -> Error {
-        let why = format!("unknown option, expected one of {}", known.join(", "));
-        refused(&self.path, &why)
+        let key = self.path.last();
+        let nearest = known
+            .iter()
+            .map(|name| (strsim::normalized_damerau_levenshtein(key, name), name))
+            .filter(|(nearness, _)| *nearness >= NEAR)
+            .max_by(|(a, _), (b, _)| a.total_cmp(b));
+        let why = match nearest {
+            Some((_, name)) => format!("unknown option, did you mean {name}?"),
+            None => format!("unknown option, expected one of {}", known.join(", ")),
+        };
+        self.report.refused(&self.path, &why)
     }
 
-    pub(super) fn into_fields(self) -> Result<Fields> {
+    pub(super) fn into_fields(self) -> Result<Fields<'a>> {
         match self.value {
-            Value::Object(fields) => Fields::new(self.path, fields),
+            Value::Object(fields) => Fields::new(self.report, self.path, fields),
             _ => Err(self.unexpected("an object")),
         }
     }
@@ -77,7 +114,8 @@ impl Node {
         match self.value {
             Value::List(items) => {
                 let item = |(index, value)| Self {
-                    path: format!("{}[{index}]", self.path),
+                    report: self.report,
+                    path: self.path.item(index),
                     value,
                 };
                 Ok(items.into_iter().enumerate().map(item).collect())
@@ -86,28 +124,31 @@ impl Node {
         }
     }
 
-    /// Objects that have names: `{NAME: {...}}` or `[{"name": NAME, ...}]`.
-    pub(super) fn into_named(self) -> Result<Vec<(String, Fields)>> {
+    /// Objects that have names: `{NAME: {...}}` or `[{"name": NAME, ...}]`; those that are wrong are
+    /// reported and left out.
+    pub(super) fn into_named(self) -> Result<Vec<(String, Fields<'a>)>> {
+        let report = self.report;
         match self.value {
             Value::Object(fields) => {
-                let entries = Fields::new(self.path, fields)?.into_nodes();
+                let entries = Fields::new(report, self.path, fields)?.into_nodes();
                 let named = |(name, node): (String, Self)| {
-                    check_name(&node.path, &name)?;
+                    check_name(&node, &name)?;
                     Ok((name, node.into_fields()?))
                 };
-                entries.map(named).collect()
+                Ok(entries.filter_map(|e| report.keep(named(e))).collect())
             }
             Value::List(_) => {
                 let mut names = HashSet::new();
                 let mut unique = |item: Self| {
                     let (name, fields) = item.into_fields()?.into_named()?;
                     if !names.insert(name.clone()) {
-                        let path = join(&fields.path, "name");
-                        return Err(failed(&path, "a name not used before", &shown(&name)));
+                        let path = fields.path.missing("name");
+                        return Err(report.failed(&path, "a name not used before", &shown(&name)));
                     }
                     Ok((name, fields))
                 };
-                self.into_items()?.into_iter().map(&mut unique).collect()
+                let items = self.into_items()?.into_iter();
+                Ok(items.filter_map(|i| report.keep(unique(i))).collect())
             }
             _ => Err(self.unexpected("an object or an array")),
         }
@@ -120,11 +161,11 @@ impl Node {
         };
         let text = mem::take(&mut **text);
         if text.trim().is_empty() {
-            return Err(failed(&self.path, "a string", "an empty one"));
+            return Err(self.failed("a string", "an empty one"));
         }
         if text.chars().any(char::is_control) {
             let expected = "a string without control characters";
-            return Err(failed(&self.path, expected, "one with them"));
+            return Err(self.failed(expected, "one with them"));
         }
         Ok(text)
     }
@@ -138,13 +179,13 @@ impl Node {
     pub(super) fn texts(self) -> Result<Vec<String>> {
         let mut texts = Vec::new();
         for node in self.into_texts()? {
-            let path = node.path.clone();
+            let (report, path) = (node.report, node.path.clone());
             let text = node.text()?;
             let parts = text.split(',').map(str::trim).filter(|p| !p.is_empty());
             let before = texts.len();
             texts.extend(parts.map(str::to_owned));
             if texts.len() == before {
-                return Err(failed(&path, "a string", &shown(&text)));
+                return Err(report.failed(&path, "a string", &shown(&text)));
             }
         }
         Ok(texts)
@@ -165,11 +206,20 @@ impl Node {
         })
     }
 
+    /// Subnets, addresses, ranges and `dynamic`, each with `[protocol/port]` behind it or not.
+    pub(super) fn traffic_selectors(self) -> Result<Vec<String>> {
+        self.checked_texts(
+            "a subnet (10.1.0.0/24), an address, a range of them or \"dynamic\", as needed with \
+             [protocol/port]",
+            is_traffic_selector,
+        )
+    }
+
     fn checked_texts(self, expected: &str, is_valid: fn(&str) -> bool) -> Result<Vec<String>> {
-        let path = self.path.clone();
+        let (report, path) = (self.report, self.path.clone());
         let texts = self.texts()?;
         match texts.iter().find(|text| !is_valid(text)) {
-            Some(text) => Err(failed(&path, expected, &shown(text))),
+            Some(text) => Err(report.failed(&path, expected, &shown(text))),
             None => Ok(texts),
         }
     }
@@ -182,22 +232,27 @@ impl Node {
         }
     }
 
-    /// One of some words; numbers and booleans count as the words that they are written with.
+    /// One of some words; numbers and booleans count as the words that they are written with, booleans as
+    /// yes and no too.
     pub(super) fn keyword<T: Copy>(&self, words: &[(&str, T)]) -> Result<T> {
-        let written = match &self.value {
-            Value::Text(text) => Some(Cow::Borrowed(text.as_str())),
-            Value::Number(number) => Some(number.to_string().into()),
-            Value::Bool(value) => Some(value.to_string().into()),
-            _ => None,
+        let written: [Cow<str>; 2] = match &self.value {
+            Value::Text(text) => [text.as_str().into(), "".into()],
+            Value::Number(number) => [number.to_string().into(), "".into()],
+            Value::Bool(true) => ["true".into(), "yes".into()],
+            Value::Bool(false) => ["false".into(), "no".into()],
+            _ => return Err(self.not_one_of(words)),
         };
-        let found = written.and_then(|written| {
-            let same = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(&written);
-            words.iter().find(same).map(|(_, value)| *value)
-        });
-        found.ok_or_else(|| {
-            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            self.unsuitable(&format!("one of {}", words.join(", ")))
-        })
+        let found = words
+            .iter()
+            .find(|(word, _)| written.iter().any(|w| word.eq_ignore_ascii_case(w)));
+        found
+            .map(|(_, value)| *value)
+            .ok_or_else(|| self.not_one_of(words))
+    }
+
+    fn not_one_of<T>(&self, words: &[(&str, T)]) -> Error {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        self.unsuitable(&format!("one of {}", words.join(", ")))
     }
 
     /// What `parse` makes of a string.
@@ -219,6 +274,8 @@ impl Node {
             ("false", false),
             ("yes", true),
             ("no", false),
+            ("enabled", true),
+            ("disabled", false),
             ("1", true),
             ("0", false),
         ])
@@ -227,7 +284,7 @@ impl Node {
     /// A whole number, as a number or a string.
     pub(super) fn number<T>(&self, range: RangeInclusive<T>) -> Result<T>
     where
-        T: Copy + Display + PartialOrd + TryFrom<u32>,
+        T: Copy + Display + PartialOrd + TryFrom<u64>,
     {
         let number = self.digits().and_then(|n| T::try_from(n).ok());
         number.filter(|n| range.contains(n)).ok_or_else(|| {
@@ -236,9 +293,9 @@ impl Node {
         })
     }
 
-    fn digits(&self) -> Option<u32> {
+    fn digits(&self) -> Option<u64> {
         match &self.value {
-            Value::Number(number) => number.as_u64().and_then(|n| u32::try_from(n).ok()),
+            Value::Number(number) => number.as_u64(),
             Value::Text(text) => parse_digits(text),
             _ => None,
         }
@@ -261,9 +318,10 @@ impl Node {
             Value::Text(text) => parse_time(text),
             _ => self.digits(),
         };
+        let seconds = seconds.filter(|s| *s <= u64::from(u32::MAX));
         let expected = "seconds below 2^32, or a string such as \"30s\", \"5m\", \"1h\" or \"1d\"";
         seconds
-            .map(|s| Duration::from_secs(u64::from(s)))
+            .map(Duration::from_secs)
             .ok_or_else(|| self.unsuitable(expected))
     }
 
@@ -290,36 +348,123 @@ impl Node {
             .ok_or_else(|| self.unsuitable(expected))
     }
 
-    pub(super) fn passphrase(self) -> Result<Secret> {
+    /// Bytes, or a string with a unit of 1024 and its powers such as `500M`.
+    pub(super) fn bytes(&self) -> Result<u64> {
+        let bytes = match &self.value {
+            Value::Text(text) => parse_bytes(text),
+            _ => self.digits(),
+        };
+        bytes.ok_or_else(|| {
+            self.unsuitable("bytes, or a string such as \"64K\", \"500M\" or \"1G\"")
+        })
+    }
+
+    /// A number, or one that charon gives each SA: `%unique`, `%unique-dir`.
+    pub(super) fn if_id(&self) -> Result<u32> {
+        let number = match &self.value {
+            Value::Text(text) => parse_unique(text).or_else(|| parse_digits(text)),
+            _ => self.digits(),
+        };
+        number
+            .and_then(|n| n.try_into().ok())
+            .ok_or_else(|| self.unsuitable("a number below 2^32, \"%unique\" or \"%unique-dir\""))
+    }
+
+    /// `value` or `value/mask`; the value may be `%unique` or `%unique-dir`.
+    pub(super) fn mark(&self) -> Result<Mark> {
+        let expected =
+            "value or value/mask, where value is a number, \"%unique\" or \"%unique-dir\"";
+        self.any_mark(parse_unique)
+            .ok_or_else(|| self.unsuitable(expected))
+    }
+
+    /// `value` or `value/mask`; the value may be `%same`.
+    pub(super) fn set_mark(&self) -> Result<Mark> {
+        let same = |text: &str| {
+            text.eq_ignore_ascii_case("%same")
+                .then_some(u64::from(UNIQUE))
+        };
+        self.any_mark(same).ok_or_else(|| {
+            self.unsuitable("value or value/mask, where value is a number or \"%same\"")
+        })
+    }
+
+    fn any_mark(&self, word: fn(&str) -> Option<u64>) -> Option<Mark> {
+        let (value, mask) = match &self.value {
+            Value::Text(text) => {
+                let (value, mask) = match text.split_once('/') {
+                    Some((value, mask)) => (value, parse_digits(mask)?),
+                    None => (text.as_str(), u64::from(u32::MAX)),
+                };
+                (word(value).or_else(|| parse_digits(value))?, mask)
+            }
+            _ => (self.digits()?, u64::from(u32::MAX)),
+        };
+        let (value, mask) = (u32::try_from(value).ok()?, u32::try_from(mask).ok()?);
+        // The highest two stand for the words.
+        let value = if value >= UNIQUE_DIR {
+            value
+        } else {
+            value & mask
+        };
+        Some(Mark { value, mask })
+    }
+
+    /// Bytes, or `mtu` for as much as fits, which charon has as the highest number.
+    pub(super) fn padding(&self) -> Result<u32> {
         match &self.value {
-            Value::Text(text) => Secret::from_text(text)
-                .ok_or_else(|| failed(&self.path, "a string", "an empty one")),
+            Value::Text(text) if text.as_str() == "mtu" => Ok(u32::MAX),
+            _ => self
+                .digits()
+                .and_then(|n| n.try_into().ok())
+                .ok_or_else(|| self.unsuitable("a number of bytes, or \"mtu\"")),
+        }
+    }
+
+    pub(super) fn passphrase(&self) -> Result<Secret> {
+        match &self.value {
+            Value::Text(text) => {
+                Secret::from_text(text).ok_or_else(|| self.failed("a string", "an empty one"))
+            }
             _ => Err(self.unexpected("a string")),
         }
     }
 
-    pub(super) fn secret(self) -> Result<Secret> {
+    pub(super) fn secret(&self) -> Result<Secret> {
         match &self.value {
-            Value::Text(text) => Secret::parse(text)
-                .map_err(|expected| failed(&self.path, expected, "something else")),
+            Value::Text(text) => {
+                Secret::parse(text).map_err(|expected| self.failed(expected, "something else"))
+            }
             _ => Err(self.unexpected("a string")),
         }
     }
 }
 
 /// The fields of an object, each to be taken once.
-pub(super) struct Fields {
-    path: String,
-    fields: Vec<(String, Value)>,
+pub(super) struct Fields<'a> {
+    report: &'a Report<'a>,
+    path: Path,
+    /// Place in the object, key and value.
+    fields: Vec<(usize, String, Value)>,
 }
 
-impl Fields {
-    fn new(path: String, fields: Vec<(String, Value)>) -> Result<Self> {
+impl<'a> Fields<'a> {
+    /// Reports keys that come again, of which the first counts.
+    fn new(report: &'a Report<'a>, path: Path, fields: Vec<(String, Value)>) -> Result<Self> {
         let mut keys = HashSet::new();
-        match fields.iter().find(|(key, _)| !keys.insert(key.as_str())) {
-            Some((key, _)) => Err(refused(&join(&path, key), GIVEN_TWICE)),
-            None => Ok(Self { path, fields }),
+        let mut first = Vec::new();
+        for (index, (key, value)) in fields.into_iter().enumerate() {
+            if keys.insert(key.clone()) {
+                first.push((index, key, value));
+            } else {
+                report.keep::<()>(Err(report.refused(&path.field(index, &key), GIVEN_TWICE)));
+            }
         }
+        Ok(Self {
+            report,
+            path,
+            fields: first,
+        })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -327,156 +472,224 @@ impl Fields {
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.fields.iter().any(|(name, _)| name == key)
+        self.fields.iter().any(|(_, name, _)| name == key)
     }
 
     /// The path of a field.
     pub(super) fn path(&self, key: &str) -> String {
-        join(&self.path, key)
+        self.path.missing(key).to_string()
     }
 
     pub(super) fn has_text(&self, key: &str) -> bool {
         let is_text = |value: &Value| matches!(value, Value::Text(_));
         self.fields
             .iter()
-            .any(|(name, v)| name == key && is_text(v))
+            .any(|(_, name, v)| name == key && is_text(v))
     }
 
-    pub(super) fn take(&mut self, key: &str) -> Option<Node> {
-        let position = self.fields.iter().position(|(name, _)| name == key)?;
-        let (_, value) = self.fields.remove(position);
+    pub(super) fn take(&mut self, key: &str) -> Option<Node<'a>> {
+        let position = self.fields.iter().position(|(_, name, _)| name == key)?;
+        let (index, _, value) = self.fields.remove(position);
         Some(Node {
-            path: join(&self.path, key),
+            report: self.report,
+            path: self.path.field(index, key),
             value,
         })
-    }
-
-    /// Takes the objects, and arrays of them, whose keys begin with `prefix`, and what is `named` whatever
-    /// it is; in the order of the document.
-    pub(super) fn take_sections(&mut self, prefix: &str, named: &[&str]) -> Vec<(String, Node)> {
-        let is_object = |value: &Value| matches!(value, Value::Object(_));
-        let is_section = |(key, value): &(String, Value)| {
-            let fits = match value {
-                Value::List(items) => !items.is_empty() && items.iter().all(is_object),
-                value => is_object(value),
-            };
-            key.starts_with(prefix) && fits || named.contains(&key.as_str())
-        };
-        let (sections, others) = mem::take(&mut self.fields)
-            .into_iter()
-            .partition(is_section);
-        self.fields = others;
-        let path = &self.path;
-        let node = |(key, value): (String, Value)| {
-            let path = join(path, &key);
-            (key, Node { path, value })
-        };
-        Vec::into_iter(sections).map(node).collect()
     }
 
     /// Takes the `name` out of a list's entry.
     pub(super) fn into_named(mut self) -> Result<(String, Self)> {
         let node = self.require("name", "a name")?;
-        let path = node.path.clone();
+        let (report, path) = (node.report, node.path.clone());
         let name = node.text()?;
-        check_name(&path, &name)?;
+        let node = Node {
+            report,
+            path,
+            value: Value::Null,
+        };
+        check_name(&node, &name)?;
         Ok((name, self))
     }
 
-    pub(super) fn require(&mut self, key: &str, expected: &str) -> Result<Node> {
-        let missing = failed(&join(&self.path, key), expected, "nothing");
-        self.take(key).ok_or(missing)
-    }
-
-    /// Refuses options of a table that stand in both objects.
-    pub(super) fn refuse_shared<T>(&self, other: &Self, options: &[Setting<T>]) -> Result<()> {
-        match names(options).find(|key| self.has(key) && other.has(key)) {
-            Some(key) => Err(refused(&join(&self.path, key), GIVEN_TWICE)),
-            None => Ok(()),
+    pub(super) fn require(&mut self, key: &str, expected: &str) -> Result<Node<'a>> {
+        let path = self.path.missing(key);
+        match self.take(key) {
+            Some(node) => Ok(node),
+            None => Err(self.report.failed(&path, expected, "nothing")),
         }
     }
 
-    /// Takes the options of a table, in its order.
-    pub(super) fn read<T>(&mut self, target: &mut T, options: &[Setting<T>]) -> Result<()> {
-        for (key, set) in options {
-            if let Some(node) = self.take(key) {
-                set(target, node)?;
+    /// What is to be said of a field after it is read.
+    pub(super) fn place(&self, key: &str) -> Place<'a> {
+        let index = self.fields.iter().find(|(_, name, _)| name == key);
+        let path = match index {
+            Some((index, ..)) => self.path.field(*index, key),
+            None => self.path.missing(key),
+        };
+        Place {
+            report: self.report,
+            path,
+        }
+    }
+
+    /// Reports options of a table that stand here and in the object `key` as well.
+    pub(super) fn refuse_shared<T>(&self, key: &str, options: &[Setting<T>]) {
+        let inner = self.fields.iter().find(|(_, name, _)| name == key);
+        let Some((index, _, Value::Object(inner))) = inner else {
+            return;
+        };
+        let path = self.path.field(*index, key);
+        for (index, (name, _)) in inner.iter().enumerate() {
+            if self.has(name) && options.iter().any(|option| option.name == name) {
+                let error = self.report.refused(&path.field(index, name), GIVEN_TWICE);
+                self.report.keep::<()>(Err(error));
             }
         }
-        Ok(())
     }
 
-    pub(super) fn into_nodes(self) -> impl Iterator<Item = (String, Node)> {
-        let path = self.path;
-        self.fields.into_iter().map(move |(key, value)| {
-            let path = join(&path, &key);
-            (key, Node { path, value })
+    /// Sets what the options of the tables say, in the order of the document; reports what is wrong and
+    /// what is in none of them.
+    pub(super) fn read<T>(self, target: &mut T, tables: &[&[Setting<T>]]) {
+        let report = self.report;
+        let known = || tables.iter().flat_map(|table| table.iter());
+        for (key, node) in self.into_nodes() {
+            let is_section = node.is_section();
+            let begins = |option: &&Setting<T>| {
+                option.form.may_have_suffix() && key.starts_with(option.name)
+            };
+            let option = known()
+                .find(|option| option.name == key)
+                .or_else(|| known().filter(|_| is_section).find(begins));
+            let result = match option {
+                Some(option) => (option.set)(target, node),
+                None => Err(node.unknown(&known().map(|o| o.name).collect::<Vec<_>>())),
+            };
+            report.keep(result);
+        }
+    }
+
+    pub(super) fn into_nodes(self) -> impl Iterator<Item = (String, Node<'a>)> {
+        let (report, path) = (self.report, self.path);
+        self.fields.into_iter().map(move |(index, key, value)| {
+            let path = path.field(index, &key);
+            let node = Node {
+                report,
+                path,
+                value,
+            };
+            (key, node)
         })
     }
 
-    /// Refuses what nobody took.
+    /// Reports what nobody took.
     pub(super) fn finish(self, known: &[&str]) -> Result<()> {
-        match self.into_nodes().next() {
-            Some((_, node)) => Err(node.unknown(known)),
-            None => Ok(()),
+        let report = self.report;
+        for (_, node) in self.into_nodes() {
+            report.keep::<()>(Err(node.unknown(known)));
         }
+        Ok(())
     }
 }
 
-/// An option and what sets it.
-pub(super) type Setting<T> = (&'static str, fn(&mut T, Node) -> Result<()>);
-
-/// The names of a table's options.
-pub(super) fn names<T>(options: &[Setting<T>]) -> impl Iterator<Item = &'static str> + '_ {
-    options.iter().map(|(name, _)| *name)
+/// The path of a field.
+pub(super) struct Place<'a> {
+    report: &'a Report<'a>,
+    path: Path,
 }
 
-fn failed(path: &str, expected: &str, found: &str) -> Error {
-    refused(path, &format!("expected {expected}, found {found}"))
+impl Place<'_> {
+    pub(super) fn refused(&self, why: &str) -> Error {
+        self.report.refused(&self.path, why)
+    }
 }
 
-pub(super) fn refused(path: &str, why: &str) -> Error {
-    let path = if path.is_empty() {
-        "configuration"
-    } else {
-        path
-    };
-    Error::parsing(format!("{path}: {why}"))
-}
-
-fn check_name(path: &str, name: &str) -> Result<()> {
+fn check_name(node: &Node, name: &str) -> Result<()> {
     if name.is_empty() || name.trim() != name || name.chars().any(char::is_control) {
         let expected = "a name without control characters and surrounding blanks";
-        return Err(failed(path, expected, &shown(name)));
+        return Err(node.failed(expected, &shown(name)));
     }
     Ok(())
 }
 
-fn join(path: &str, key: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-    let key = if !key.is_empty() && key.chars().all(is_plain) && key.chars().count() <= SHOWN {
-        key.to_owned()
-    } else {
-        shown(key)
+fn is_traffic_selector(text: &str) -> bool {
+    let (address, rest) = match text.split_once('[') {
+        Some((address, rest)) => (address, Some(rest)),
+        None => (text, None),
     };
-    if path.is_empty() {
-        key
-    } else {
-        format!("{path}.{key}")
+    rest.is_none_or(|rest| rest.strip_suffix(']').is_some_and(is_protocol_and_port))
+        && (address == "dynamic" || is_subnet(address) || is_range(address))
+}
+
+fn is_protocol_and_port(text: &str) -> bool {
+    let (protocol, port) = text.split_once('/').unwrap_or((text, ""));
+    let is_name = |name: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
+        name.is_empty() || name.chars().all(is_plain)
+    };
+    is_name(protocol)
+        && is_name(port)
+        && parse_digits(protocol).is_none_or(|number| number <= 0xff)
+        && port.split_once('-').is_none_or(|(from, to)| {
+            let number = |text| parse_digits(text).filter(|port| *port <= 0xffff);
+            // Names of services may have a hyphen too.
+            !from.starts_with(|c: char| c.is_ascii_digit())
+                || number(from)
+                    .zip(number(to))
+                    .is_some_and(|(from, to)| from <= to)
+        })
+        && parse_digits(port).is_none_or(|number| number <= 0xffff)
+}
+
+/// Prefixes have no sign and are not longer than the address, unlike what charon itself lets pass.
+fn is_subnet(text: &str) -> bool {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return false;
+    };
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    prefix.is_none_or(|prefix| {
+        prefix.bytes().all(|b| b.is_ascii_digit())
+            && prefix.parse().is_ok_and(|bits: u8| bits <= longest)
+    })
+}
+
+fn is_range(text: &str) -> bool {
+    text.split_once('-').is_some_and(
+        |(from, to)| match (from.trim().parse(), to.trim().parse()) {
+            (Ok(IpAddr::V4(from)), Ok(IpAddr::V4(to))) => from <= to,
+            (Ok(IpAddr::V6(from)), Ok(IpAddr::V6(to))) => from <= to,
+            _ => false,
+        },
+    )
+}
+
+fn parse_unique(text: &str) -> Option<u64> {
+    match text.to_ascii_lowercase().as_str() {
+        "%unique" => Some(UNIQUE.into()),
+        "%unique-dir" => Some(UNIQUE_DIR.into()),
+        _ => None,
     }
 }
 
-/// Quoted, escaped and not longer than a message can bear.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{:?}...", &text[..end]),
-        None => format!("{text:?}"),
-    }
-}
-
-fn parse_time(text: &str) -> Option<u32> {
+fn parse_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G']);
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        _ => return None,
+    };
+    parse_digits(digits.trim_end())?.checked_mul(unit)
+}
+
+fn parse_time(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(['s', 'S', 'm', 'M', 'h', 'H', 'd', 'D']);
     let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
         "" | "s" => 1,
         "m" => 60,
@@ -513,8 +726,15 @@ fn parse_decimal(text: &str) -> Option<f64> {
     is_plain.then(|| text.parse().ok()).flatten()
 }
 
-/// Unlike `parse()` without a sign.
-fn parse_digits(text: &str) -> Option<u32> {
-    let is_plain = text.bytes().all(|b| b.is_ascii_digit());
-    is_plain.then(|| text.parse().ok()).flatten()
+/// As in swanctl.conf hexadecimal after `0x` and octal after `0`; unlike `parse()` without a sign.
+fn parse_digits(text: &str) -> Option<u64> {
+    let (digits, radix) = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None if text.starts_with('0') => (text, 8),
+        None => (text, 10),
+    };
+    let is_plain = digits.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_plain
+        .then(|| u64::from_str_radix(digits, radix).ok())
+        .flatten()
 }

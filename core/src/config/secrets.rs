@@ -33,41 +33,53 @@ const NT_HASH: usize = 16;
 ///
 /// A section is an entry, an array of entries, or an object of named ones.
 pub(super) fn read(node: Node, configuration: &mut Configuration) -> Result<()> {
+    let report = node.report();
     for (key, node) in node.into_fields()?.into_nodes() {
-        let Some((_, section)) = SECTIONS.iter().find(|(name, _)| key.starts_with(name)) else {
-            return Err(node.unknown(&SECTIONS.map(|(name, _)| name)));
-        };
-        for entry in entries(node)? {
-            match section {
-                Section::Shared(kind) => configuration.secrets.push(read_shared(*kind, entry)?),
-                Section::Private(directory) => configuration
-                    .private_keys
-                    .push(read_private(directory, entry)?),
+        report.keep(read_section(&key, node, configuration));
+    }
+    Ok(())
+}
+
+fn read_section(key: &str, node: Node, configuration: &mut Configuration) -> Result<()> {
+    let report = node.report();
+    let Some((_, section)) = SECTIONS.iter().find(|(name, _)| key.starts_with(name)) else {
+        return Err(node.unknown(&SECTIONS.map(|(name, _)| name)));
+    };
+    for entry in entries(node)? {
+        match section {
+            Section::Shared(kind) => {
+                let secret = report.keep(read_shared(*kind, entry));
+                configuration.secrets.extend(secret);
+            }
+            Section::Private(directory) => {
+                let key = report.keep(read_private(directory, entry));
+                configuration.private_keys.extend(key);
             }
         }
     }
     Ok(())
 }
 
-fn entries(section: Node) -> Result<Vec<Fields>> {
+/// Those that are no objects are reported and left out.
+fn entries<'a>(section: Node<'a>) -> Result<Vec<Fields<'a>>> {
+    let report = section.report();
+    let fields = |entry: Node<'a>| report.keep(entry.into_fields());
     if section.is_array() {
         let items = section.into_items()?.into_iter();
-        return items.map(Node::into_fields).collect();
+        return Ok(items.filter_map(fields).collect());
     }
-    let fields = section.into_fields()?;
-    if fields.has_text("secret") || fields.has_text("file") {
-        return Ok(vec![fields]);
+    let section = section.into_fields()?;
+    if section.has_text("secret") || section.has_text("file") {
+        return Ok(vec![section]);
     }
-    fields
-        .into_nodes()
-        .map(|(_, entry)| entry.into_fields())
-        .collect()
+    let named = section.into_nodes();
+    Ok(named.filter_map(|(_, entry)| fields(entry)).collect())
 }
 
 fn read_private(directory: &'static str, mut fields: Fields) -> Result<PrivateKey> {
     let option = fields.path("file");
     let path = fields.require("file", "a file")?.text()?;
-    let passphrase = fields.take("secret").map(Node::passphrase).transpose()?;
+    let passphrase = fields.take("secret").map(|n| n.passphrase()).transpose()?;
     fields.finish(&["file", "secret"])?;
     let file = CredentialFile { option, path };
     Ok(PrivateKey {
@@ -79,11 +91,10 @@ fn read_private(directory: &'static str, mut fields: Fields) -> Result<PrivateKe
 
 /// swanctl has `id` with any suffix, for several owners.
 fn read_shared(kind: SecretKind, mut fields: Fields) -> Result<SharedSecret> {
-    let node = fields.require("secret", "a string")?;
-    let missized = node.unexpected("16 bytes after 0x or 0s");
-    let secret = node.secret()?;
+    let place = fields.place("secret");
+    let secret = fields.require("secret", "a string")?.secret()?;
     if kind == SecretKind::Ntlm && secret.as_bytes().len() != NT_HASH {
-        return Err(missized);
+        return Err(place.refused("expected 16 bytes after 0x or 0s, found a string"));
     }
     let mut ids = Vec::new();
     for (key, node) in fields.into_nodes() {

@@ -41,10 +41,21 @@ fn child(options: serde_json::Value) -> Child {
         .remove(0)
 }
 
-fn message(json: &str) -> String {
+fn lines(json: &str) -> Vec<String> {
     let error = parse(json).unwrap_err();
     assert_eq!(error.code, ErrorCode::ParsingFailed);
-    error.message
+    error.message.lines().map(str::to_owned).collect()
+}
+
+/// The only error, without its place.
+fn message(json: &str) -> String {
+    let lines = lines(json);
+    let [line] = &lines[..] else {
+        panic!("one error expected: {lines:?}");
+    };
+    let (message, place) = line.rsplit_once(" at line ").expect(line);
+    assert!(place.contains(" column "), "{line}");
+    message.to_owned()
 }
 
 #[test]
@@ -213,7 +224,11 @@ fn wrong_failover_policies_are_refused() {
         ),
         (
             json!({"retries": 1}),
-            ".retries: unknown option, expected one of connect_timeout, liveness_interval, \
+            ".retries: unknown option, did you mean max_retries?".to_owned(),
+        ),
+        (
+            json!({"x": 1}),
+            ".x: unknown option, expected one of connect_timeout, liveness_interval, \
              liveness_timeout, cool_down, on_child_failure, max_retries, base_delay, max_delay, \
              multiplier, jitter"
                 .to_owned(),
@@ -235,8 +250,22 @@ fn an_empty_connection_has_swanctls_defaults() {
         name: "test".to_owned(),
         local_addrs: vec!["%any".to_owned()],
         remote_addrs: "%any".split(',').collect(),
-        local_port: 500,
+        local_port: 0,
         remote_port: 500,
+        send_certreq: true,
+        send_cert: SendCert::IfAsked,
+        ocsp: None,
+        fragmentation: Fragmentation::Yes,
+        childless: Childless::Allow,
+        aggressive: false,
+        pull: true,
+        ppk_id: None,
+        ppk_required: false,
+        if_id_in: 0,
+        if_id_out: 0,
+        mediation: false,
+        mediated_by: None,
+        mediation_peer: None,
         version: IkeVersion::Any,
         proposals: vec![],
         dscp: 0,
@@ -251,6 +280,7 @@ fn an_empty_connection_has_swanctls_defaults() {
         over_time: seconds(1440),
         rand_time: seconds(1440),
         vips: vec![],
+        pools: vec![],
         local: any.clone(),
         remote: any,
         children: vec![],
@@ -275,6 +305,33 @@ fn an_empty_child_has_swanctls_defaults() {
         rekey_time: seconds(3600),
         life_time: seconds(3960),
         rand_time: seconds(360),
+        ah_proposals: vec![],
+        sha256_96: false,
+        bytes: Volume::default(),
+        packets: Volume::default(),
+        inactivity: Duration::ZERO,
+        updown: None,
+        hostaccess: false,
+        policies: true,
+        policies_fwd_out: false,
+        ipcomp: false,
+        reqid: 0,
+        priority: 0,
+        interface: None,
+        mark_in: Mark::default(),
+        mark_in_sa: false,
+        mark_out: Mark::default(),
+        set_mark_in: Mark::default(),
+        set_mark_out: Mark::default(),
+        if_id_in: 0,
+        if_id_out: 0,
+        label: None,
+        label_mode: LabelMode::System,
+        tfc_padding: 0,
+        replay_window: None,
+        hw_offload: HwOffload::No,
+        copy_df: true,
+        copy_ecn: true,
     };
     assert_eq!(child(json!({})), expected);
 }
@@ -300,7 +357,31 @@ fn every_option_of_a_connection_is_read() {
         "over_time": "90",
         "rand_time": "45 s",
         "vips": ["0.0.0.0", "::", "10.9.0.1", "%any6"],
+        "pools": "a, b",
+        "send_certreq": "no",
+        "send_cert": "always",
+        "ocsp": "both",
+        "fragmentation": "force",
+        "childless": "never",
+        "aggressive": true,
+        "pull": false,
+        "ppk_id": "ppk@example.org",
+        "ppk_required": "yes",
+        "if_id_in": "%unique-dir",
+        "if_id_out": 23,
     }));
+    assert_eq!(connection.pools, ["a", "b"]);
+    assert!(!connection.send_certreq && connection.aggressive && !connection.pull);
+    assert_eq!(connection.send_cert, SendCert::Always);
+    assert_eq!(connection.ocsp, Some(Ocsp::Both));
+    assert_eq!(connection.fragmentation, Fragmentation::Force);
+    assert_eq!(connection.childless, Childless::Never);
+    assert_eq!(connection.ppk_id.as_deref(), Some("ppk@example.org"));
+    assert!(connection.ppk_required);
+    assert_eq!(
+        (connection.if_id_in, connection.if_id_out),
+        (UNIQUE_DIR, 23)
+    );
     assert_eq!(connection.local_addrs, ["192.0.2.1", "2001:db8::1"]);
     assert_eq!(
         connection.remote_addrs.as_str(),
@@ -327,10 +408,10 @@ fn every_option_of_a_connection_is_read() {
 
 #[test]
 fn every_option_of_a_child_is_read() {
-    let child = child(json!({
+    let options = r#"{
         "mode": "beet",
         "start_action": "trap",
-        "dpd_action": "clear",
+        "dpd_action": "trap|start",
         "close_action": "restart",
         "copy_dscp": "in",
         "local_ts": "10.1.0.0/24, 10.2.0.0/24[tcp/80]",
@@ -339,12 +420,45 @@ fn every_option_of_a_child_is_read() {
         "rekey_time": "10m",
         "life_time": 900,
         "rand_time": "1m",
-    }));
+        "ah_proposals": ["sha256", "sha1"],
+        "sha256_96": true,
+        "rekey_bytes": "1500M",
+        "life_bytes": "2G",
+        "rand_bytes": "64 k",
+        "rekey_packets": 1000,
+        "life_packets": "2000",
+        "rand_packets": "0x10",
+        "inactivity": "5m",
+        "updown": "/bin/true a b",
+        "hostaccess": "yes",
+        "policies": "disabled",
+        "policies_fwd_out": true,
+        "ipcomp": 1,
+        "reqid": 7,
+        "priority": "010",
+        "interface": "eth0",
+        "mark_in": "0x12/0xf",
+        "mark_in_sa": "enabled",
+        "mark_out": "%unique-dir/0xff",
+        "set_mark_in": "%same",
+        "set_mark_out": 5,
+        "if_id_in": "%unique",
+        "if_id_out": "0x2a",
+        "label": "system_u:object_r:ipsec_t:s0",
+        "label_mode": "simple",
+        "tfc_padding": "mtu",
+        "replay_window": 0,
+        "hw_offload": "auto",
+        "copy_df": false,
+        "copy_ecn": "no"
+    }"#;
+    let child = child(serde_json::from_str(options).unwrap());
+    let mark = |value, mask| Mark { value, mask };
     let expected = Child {
         name: "net".to_owned(),
         mode: Mode::Beet,
         start_action: Action::Trap,
-        dpd_action: Action::Trap,
+        dpd_action: Action::TrapAndStart,
         close_action: Action::Start,
         copy_dscp: CopyDscp::In,
         local_ts: vec!["10.1.0.0/24".to_owned(), "10.2.0.0/24[tcp/80]".to_owned()],
@@ -353,6 +467,41 @@ fn every_option_of_a_child_is_read() {
         rekey_time: seconds(600),
         life_time: seconds(900),
         rand_time: seconds(60),
+        ah_proposals: vec!["sha256".to_owned(), "sha1".to_owned()],
+        sha256_96: true,
+        bytes: Volume {
+            rekey: 1500 << 20,
+            life: 2 << 30,
+            rand: 64 << 10,
+        },
+        packets: Volume {
+            rekey: 1000,
+            life: 2000,
+            rand: 16,
+        },
+        inactivity: seconds(300),
+        updown: Some("/bin/true a b".to_owned()),
+        hostaccess: true,
+        policies: false,
+        policies_fwd_out: true,
+        ipcomp: true,
+        reqid: 7,
+        priority: 8,
+        interface: Some("eth0".to_owned()),
+        mark_in: mark(2, 15),
+        mark_in_sa: true,
+        mark_out: mark(UNIQUE_DIR, 255),
+        set_mark_in: mark(UNIQUE, u32::MAX),
+        set_mark_out: mark(5, u32::MAX),
+        if_id_in: UNIQUE,
+        if_id_out: 42,
+        label: Some("system_u:object_r:ipsec_t:s0".to_owned()),
+        label_mode: LabelMode::Simple,
+        tfc_padding: u32::MAX,
+        replay_window: Some(0),
+        hw_offload: HwOffload::Auto,
+        copy_df: false,
+        copy_ecn: false,
     };
     assert_eq!(child, expected);
 }
@@ -396,6 +545,126 @@ fn all_shapes_take_the_options_in_all_places() {
     for configuration in &configurations {
         assert_eq!(configuration, &configurations[0]);
     }
+}
+
+#[test]
+fn limits_that_are_not_given_follow_from_those_that_are() {
+    let limits = child(json!({"rekey_bytes": 1005, "rekey_packets": 100, "life_packets": 50}));
+    let volume = |rekey, life, rand| Volume { rekey, life, rand };
+    assert_eq!(limits.bytes, volume(1005, 1105, 100));
+    assert_eq!(limits.packets, volume(100, 50, 0));
+}
+
+#[test]
+fn clear_is_swanctls_or_the_existing_plugins() {
+    let swanctls = child(json!({"dpd_action": "clear"}));
+    assert_eq!(swanctls.dpd_action, Action::None);
+    let existing = r#"{"name": "a", "children": [{"name": "b", "dpd_action": "clear"}]}"#;
+    let existing = parse(existing).unwrap();
+    assert_eq!(existing.connections[0].children[0].dpd_action, Action::Trap);
+}
+
+#[test]
+fn a_mediation_server_is_unique_and_a_mediated_peer_has_an_identity() {
+    let server = connection(json!({"mediation": true}));
+    assert_eq!(server.unique, Unique::Replace);
+    let mediated = connection(json!({"mediated_by": "server", "remote_auth": {"id": "peer"}}));
+    assert_eq!(mediated.mediation_peer.as_deref(), Some("peer"));
+    let both = r#"{"name": "a", "mediation": true, "mediated_by": "server"}"#;
+    assert_eq!(
+        message(both),
+        "mediated_by: a mediation connection cannot be mediated itself"
+    );
+    assert_eq!(
+        message(r#"{"name": "a", "mediated_by": "server"}"#),
+        "mediated_by: expected mediation_peer too, as the gateway has no id"
+    );
+}
+
+#[test]
+fn traffic_selectors_are_swanctls() {
+    for good in [
+        "dynamic",
+        "dynamic[tcp/http]",
+        "10.1.0.0/16",
+        "10.1.0.1",
+        "fec1::/64[ipv6-icmp]",
+        "10.1.0.1-10.1.0.9[17/1024-65535]",
+        "10.1.0.0/16[any/any]",
+        "10.1.0.0/16[/53]",
+        "10.1.0.0/16[tcp/opaque]",
+        "10.1.0.0/16[0x11/ftp-data]",
+    ] {
+        assert_eq!(child(json!({"local_ts": good})).local_ts, [good]);
+    }
+    for bad in [
+        "10.1.0.0/33",
+        "10.1.0.0/+8",
+        "10.1.0.0/",
+        "example.org",
+        "10.1.0.9-10.1.0.1",
+        "10.1.0.1-fec1::1",
+        "10.1.0.1[tcp",
+        "10.1.0.1[tcp]x",
+        "10.1.0.1[256]",
+        "10.1.0.1[tcp/65536]",
+        "10.1.0.1[tcp/9-1]",
+        "10.1.0.1[tcp/1-]",
+        "10.1.0.1[tcp/a b]",
+    ] {
+        let document = json!({"connections": {"a": {"children": {"b": {"local_ts": bad}}}}});
+        let message = message(&document.to_string());
+        assert!(message.starts_with("connections.a.children.b.local_ts: expected a subnet"));
+        assert!(message.ends_with(&format!("found {bad:?}")), "{message}");
+    }
+}
+
+#[test]
+fn all_errors_are_told_with_line_and_column() {
+    let document = r#"{
+  "connections": {
+    "é": {"version": 3, "mobike": "maybe",
+      "children": {"net": {"rekey_tme": "1h", "mode": 5}, "b": []},
+      "remote_addrs": ["10.0.0.1",
+        7]},
+    "b": {"mobike": true, "mobike": false}
+  },
+  "secrets": {"token": {}, "eap": [{}, 5]}
+}"#;
+    assert_eq!(
+        lines(document),
+        [
+            "connections.b.mobike: given twice at line 7 column 27",
+            "connections.é.version: expected one of 0, 1, 2, found 3 at line 3 column 11",
+            "connections.é.mobike: expected one of true, false, yes, no, enabled, disabled, 1, 0, \
+             found \"maybe\" at line 3 column 25",
+            "connections.é.children.b: expected an object, found an array at line 4 column 59",
+            "connections.é.children.net.rekey_tme: unknown option, did you mean rekey_time? at line \
+             4 column 28",
+            "connections.é.children.net.mode: expected one of tunnel, transport, transport_proxy, \
+             beet, pass, drop, found 5 at line 4 column 47",
+            "connections.é.remote_addrs[1]: expected a string, found a number at line 6 column 9",
+            "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk, private, rsa, \
+             ecdsa, pkcs8 at line 9 column 15",
+            "secrets.eap[1]: expected an object, found a number at line 9 column 40",
+            "secrets.eap[0].secret: expected a string, found nothing at line 9 column 36",
+        ]
+    );
+}
+
+#[test]
+fn booleans_are_yes_and_no() {
+    let yes = connection(json!({"fragmentation": false, "children": {"a": {"hw_offload": true}}}));
+    assert_eq!(yes.fragmentation, Fragmentation::No);
+    assert_eq!(yes.children[0].hw_offload, HwOffload::Yes);
+}
+
+#[test]
+fn errors_beyond_the_twentieth_are_counted() {
+    let options: serde_json::Map<_, _> = (0..5000).map(|n| (format!("x{n}"), json!(n))).collect();
+    let lines = lines(&json!({"connections": {"a": options}}).to_string());
+    assert_eq!(lines.len(), 21);
+    assert_eq!(lines[20], "and 4980 more errors");
 }
 
 #[test]
@@ -552,7 +821,7 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
         ("{}", "configuration: expected connections or secrets"),
         (
             r#"{"conections": {}}"#,
-            "conections: unknown option, expected one of connections, secrets, name, ike_cfg",
+            "conections: unknown option, did you mean connections?",
         ),
         (
             r#"{"connections": {}, "name": "a"}"#,
@@ -594,7 +863,7 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
         ),
         (
             r#"{"connections": {"a.b": {"local_port": 65536}}}"#,
-            "connections.\"a.b\".local_port: expected a number from 1 to 65535, found 65536",
+            "connections.\"a.b\".local_port: expected a number from 0 to 65535, found 65536",
         ),
         (
             r#"{"connections": {"test": {"remote_port": "+500"}}}"#,
@@ -616,7 +885,8 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
         ),
         (
             r#"{"connections": {"test": {"mobike": "maybe"}}}"#,
-            "connections.test.mobike: expected one of true, false, yes, no, 1, 0, found \"maybe\"",
+            "connections.test.mobike: expected one of true, false, yes, no, enabled, \
+             disabled, 1, 0, found \"maybe\"",
         ),
         (
             r#"{"connections": {"test": {"dpd_delay": "5w"}}}"#,
@@ -625,13 +895,12 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
         ),
         (
             r#"{"connections": {"test": {"children": {"net": {"mode": true}}}}}"#,
-            "connections.test.children.net.mode: expected one of tunnel, transport, beet, found true",
+            "connections.test.children.net.mode: expected one of tunnel, transport, \
+             transport_proxy, beet, pass, drop, found true",
         ),
         (
-            r#"{"connections": {"test": {"children": {"net": {"foo": 1}}}}}"#,
-            "connections.test.children.net.foo: unknown option, expected one of mode, start_action, \
-             dpd_action, close_action, copy_dscp, local_ts, remote_ts, esp_proposals, rekey_time, \
-             lifetime, life_time, rand_time",
+            r#"{"connections": {"test": {"children": {"net": {"remote_tss": 1}}}}}"#,
+            "connections.test.children.net.remote_tss: unknown option, did you mean remote_ts?",
         ),
         (
             r#"{"connections": [{"name": "a", "ike_cfg": {"version": 3}}]}"#,
@@ -678,7 +947,8 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
         (
             r#"{"name": "a", "ike_cfg": {"mobike": true}}"#,
             "ike_cfg.mobike: unknown option, expected one of local_addrs, remote_addrs, local_port, \
-             remote_port, version, proposals, dscp, encap, rekey_time, lifetime",
+             remote_port, version, proposals, dscp, encap, fragmentation, childless, send_certreq, \
+             rekey_time, lifetime",
         ),
         (
             r#"{"name": "a", "local_auth": {"auth": "psk-sha256"}}"#,
@@ -705,7 +975,7 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
         ),
         (
             r#"{"connections": {"a": }}"#,
-            "configuration: expected value at line 1 column 23",
+            "configuration: expected value",
         ),
     ];
     for (json, expected) in cases {
@@ -829,5 +1099,77 @@ proptest! {
         let configuration = parse(&document.to_string()).unwrap();
         prop_assert_eq!(configuration.secrets[0].secret.as_bytes(), secret.as_bytes());
         prop_assert_eq!(&configuration.connections[0].name, &name);
+    }
+}
+
+/// The file as it is committed.
+fn committed(name: &str) -> String {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    std::fs::read_to_string(docs.join(name)).unwrap()
+}
+
+#[test]
+fn the_committed_schema_and_reference_are_those_of_the_tables() {
+    for (name, made) in [
+        ("schema.json", json_schema()),
+        ("configuration.md", reference()),
+    ] {
+        assert!(
+            committed(name) == made,
+            "run `cargo xtask docs` for docs/{name}"
+        );
+    }
+}
+
+#[test]
+fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
+    let schema = serde_json::from_str(&json_schema()).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(examples).unwrap() {
+        let path = entry.unwrap().path();
+        let example = std::fs::read_to_string(&path).unwrap();
+        let example = serde_json::from_str(&example).unwrap();
+        assert!(validator.is_valid(&example), "{}", path.display());
+        count += 1;
+    }
+    assert!(count >= 3);
+
+    let both = |options: serde_json::Value| {
+        let document = json!({"connections": {"a": options}});
+        let valid = validator.is_valid(&document);
+        assert_eq!(valid, parse(&document.to_string()).is_ok(), "{document}");
+        valid
+    };
+    for good in [
+        json!({"mobike": "Yes", "version": 2, "dscp": "000001", "fragmentation": true}),
+        json!({"children": [{"name": "n", "mark_in": "%unique/0xff", "rekey_bytes": "5 M"}]}),
+        json!({"failover": {"base_delay": "250ms", "multiplier": 1.5}}),
+        json!({"rekey_time": "0x10", "children": {"n": {"start_action": "trap|start"}}}),
+        json!({"local-1": {"cert": "a", "cert-b": {"file": "b"}, "certs": "c", "cert_policy": "1.2"}}),
+        json!({"local_addrs": [], "local": [{"cacert": {"file": "a"}}, {}], "remote_auth": {"round": 2}}),
+        json!({"local_auth": {"ca_chain": {"root_ca": "a", "intermediate_cas": "b"}}}),
+    ] {
+        assert!(both(good));
+    }
+    for bad in [
+        json!({"mobike": "maybe"}),
+        json!({"version": 3}),
+        json!({"remote_addr": "10.0.0.1"}),
+        json!({"children": {"n": {"mode": "x"}}}),
+        json!({"children": [{"mode": "tunnel"}]}),
+        json!({"failover": {"multiplier": 0.5}}),
+        json!({"rekey_time": "5w"}),
+        json!({"local": 5}),
+        json!({"local-1": 5}),
+        json!({"remote": [{"revocation": "hard"}]}),
+        json!({"remote-1": {"cert-b": "b"}}),
+        json!({"remote-1": {"certs": {"file": "b"}}}),
+        json!({"remote_addrs": {"id": "a"}}),
+        json!({"local": {"cacert1": {"path": "a"}}}),
+        json!({"local": {"ca_chain": {}}}),
+    ] {
+        assert!(!both(bad));
     }
 }

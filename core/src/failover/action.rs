@@ -24,13 +24,13 @@ pub struct Settings {
 /// What is to be done. Actions of one connection are carried out in their order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Look up the gateway's addresses for the attempt of that number, and report them by
+    /// Look up the gateway's addresses, and report them by
     /// [`FailoverManager::resolved`](super::manager::FailoverManager::resolved).
     Resolve {
         /// The connection.
         connection: String,
-        /// The attempt.
-        attempt: u64,
+        /// The attempt that waits for them; None if they are to be at hand.
+        attempt: Option<u64>,
         /// The gateway's name.
         gateway: String,
     },
@@ -120,8 +120,8 @@ pub enum Action {
         connection: String,
         /// Unique id of the IKE_SA.
         ike_sa: u32,
-        /// It was asked already: repeat the request that was not answered.
-        again: bool,
+        /// How.
+        question: Question,
     },
     /// Send a DPD request.
     SendDpd {
@@ -139,6 +139,17 @@ pub enum Action {
         /// What is to be said.
         error: Error,
     },
+}
+
+/// How a gateway is asked for a sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// By a request.
+    First,
+    /// By the repetition of the request that was not answered.
+    Again,
+    /// Not at all: only its traffic is looked at.
+    Last,
 }
 
 /// What came of an [`Action::Probe`].

@@ -13,7 +13,9 @@ use super::gateways::Gateways;
 use super::policy::{FailoverPolicy, Retransmission};
 use super::verdict::{Reason, Seen};
 use super::Now;
-use crate::protocol::{ConnectionState, ConnectionStatus, GatewayStatus};
+use crate::protocol::{
+    ConnectionDetails, ConnectionState, ConnectionStatus, GatewayStatus, HistoryEntry,
+};
 
 /// One connection and its IKE_SAs.
 #[derive(Debug)]
@@ -86,6 +88,8 @@ pub(super) struct Attempt {
     pub pending: bool,
     /// Its IKE_SA ended without a reason before that.
     pub ended: bool,
+    /// charon took an IKE_SA for it that was there and is about to end.
+    pub joined: bool,
     /// charon made it by itself when that gateway failed, which is still to be told.
     pub untold: Option<Failure>,
 }
@@ -101,6 +105,7 @@ impl Attempt {
             ike_sa: None,
             pending: true,
             ended: false,
+            joined: false,
             untold: None,
         }
     }
@@ -128,6 +133,8 @@ pub(super) struct Sa {
     pub phase: Phase,
     /// Prepared to replace another one, and not yet initiated.
     pub created: bool,
+    /// Initiated with another configuration than the connection's own.
+    pub cloned: bool,
     /// charon made it in place of another one, with some of the CHILD_SAs.
     pub replacement: bool,
     /// Reported down: what happens to its CHILD_SAs from here on is a consequence.
@@ -143,6 +150,8 @@ pub(super) struct Sa {
     pub heard: Duration,
     /// Whether it is being asked for one.
     pub asked: Option<Asked>,
+    /// How often a request was repeated since a message of the gateway's came.
+    pub repeated: u32,
     /// Where charon was prepared to be led, once it was.
     pub steered_to: Option<Option<Lead>>,
 }
@@ -154,6 +163,8 @@ pub(super) enum Asked {
     Soon,
     /// Was sent first at that time (monotonic), and so many times again.
     Since { first: Duration, again: u32 },
+    /// The time is over, and its traffic is looked at once more.
+    Last,
 }
 
 /// How far an IKE_SA is.
@@ -175,6 +186,7 @@ impl Sa {
             remote: None,
             phase: Phase::Connecting,
             created: false,
+            cloned: false,
             replacement: false,
             down: false,
             children: BTreeSet::new(),
@@ -183,6 +195,7 @@ impl Sa {
             closed: Vec::new(),
             heard: now,
             asked: None,
+            repeated: 0,
             steered_to: None,
         }
     }
@@ -283,6 +296,14 @@ impl Connection {
     pub fn live_sa(&self) -> Option<u32> {
         self.sa_in(Phase::Up)
             .or_else(|| self.sa_in(Phase::Connecting))
+    }
+
+    /// An IKE_SA that is coming up at another gateway than that, if there is another one to go to; the
+    /// addresses of a name are told apart only where charon is asked.
+    pub fn connecting_elsewhere(&self, gateway: &str) -> Option<u32> {
+        let id = self.sa_in(Phase::Connecting)?;
+        let same = self.ike_sas[&id].gateway == gateway && !self.gateways.is_name(gateway);
+        (!same || !self.has_alternative()).then_some(id)
     }
 
     pub fn sa_in(&self, phase: Phase) -> Option<u32> {
@@ -399,13 +420,33 @@ impl Connection {
             .filter(|_| sa.phase == Phase::Up);
         }
         let next = gateways.next_after(&sa.gateway, now)?;
-        let allowed = next.repetition.is_none() && self.policy.retry.allows(self.retries);
-        // What has to be looked up is tried by us.
-        let stop = sa.phase != Phase::Up && gateways.is_name(&next.gateway);
-        (allowed && !stop).then_some(Lead {
+        if next.repetition.is_some() || !self.policy.retry.allows(self.retries) {
+            return None;
+        }
+        let mut lead = Lead {
             gateway: next.gateway,
             address: None,
-        })
+        };
+        if gateways.is_name(&lead.gateway) {
+            // charon would hold its thread to look it up. While connecting it is stopped, and we do.
+            let known = gateways.untried_address(&lead.gateway);
+            lead.address = Some(known.filter(|_| sa.phase == Phase::Up)?);
+        }
+        Some(lead)
+    }
+
+    /// The name that the gateway of that IKE_SA is followed by, if that is one that has yet to be looked
+    /// up for it.
+    pub fn name_to_look_up(&mut self, ike_sa: u32, now: Duration) -> Option<String> {
+        let sa = self.ike_sas.get(&ike_sa)?;
+        if sa.phase != Phase::Up {
+            return None;
+        }
+        let mut gateways = self.gateways.clone();
+        gateways.trying(&sa.gateway);
+        let next = gateways.next_after(&sa.gateway, now)?.gateway;
+        let wanted = self.gateways.is_name(&next) && self.gateways.ask_for(&next);
+        wanted.then_some(next)
     }
 
     /// Gateways whose clone nothing uses any more; they are forgotten.
@@ -429,12 +470,37 @@ impl Connection {
         unused
     }
 
-    pub fn status(&self, name: &str, now: Duration) -> ConnectionStatus {
-        let current = match &self.state {
+    /// The IKE_SA that carries it, or is to.
+    fn current(&self) -> Option<u32> {
+        match &self.state {
             State::Connecting(attempt) => attempt.ike_sa,
             State::Established(id) => Some(*id),
             _ => None,
-        };
+        }
+    }
+
+    pub fn details(
+        &self,
+        name: &str,
+        last_failovers: Vec<HistoryEntry>,
+        now: Duration,
+    ) -> ConnectionDetails {
+        let sa = self.current().and_then(|id| self.ike_sas.get(&id));
+        ConnectionDetails {
+            status: self.status(name, now),
+            ike_sa_uniqueid: self.current(),
+            established_ms: sa
+                .filter(|sa| sa.phase == Phase::Up)
+                .map(|sa| millis(now.saturating_sub(sa.up_since))),
+            child_sas: sa
+                .map(|sa| sa.children.iter().cloned().collect())
+                .unwrap_or_default(),
+            last_failovers,
+        }
+    }
+
+    pub fn status(&self, name: &str, now: Duration) -> ConnectionStatus {
+        let current = self.current();
         let wait = |until: Duration| millis(until.saturating_sub(now));
         ConnectionStatus {
             name: name.to_owned(),
@@ -494,11 +560,12 @@ fn liveness_deadlines(
 ) -> Vec<(Timer, Duration)> {
     match sa.asked {
         None => vec![(Timer::Probe, sa.heard.saturating_add(interval))],
-        Some(Asked::Soon) => Vec::new(),
+        Some(Asked::Soon | Asked::Last) => Vec::new(),
         Some(Asked::Since { first, again }) => {
             let mut deadlines = vec![(Timer::Dead, first.saturating_add(timeout))];
             let next = timeout / 3 * (again + 1);
-            if again < retransmission.spare().min(2) && next < retransmission.timeout {
+            let spare = sa.repeated < retransmission.spare();
+            if again < 2 && spare && next < retransmission.timeout {
                 deadlines.push((Timer::Probe, first.saturating_add(next)));
             }
             deadlines

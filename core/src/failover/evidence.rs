@@ -36,6 +36,10 @@ pub enum Evidence {
         old: IkeSa,
         /// Its successor.
         new: IkeSa,
+        /// The SPIs of the replaced IKE_SA.
+        old_spis: IkeSpis,
+        /// The SPIs of its successor.
+        new_spis: IkeSpis,
     },
     /// The CHILD_SAs of an IKEv1 SA moved to the one that takes its place, whichever side initiated that
     /// (`children_migrate`).
@@ -85,10 +89,10 @@ pub enum Evidence {
     ChildRekey {
         /// Unique id of its IKE_SA.
         ike_sa: u32,
-        /// Name of the replaced CHILD_SA.
-        old: String,
+        /// The replaced CHILD_SA.
+        old: Box<Tunnel>,
         /// Its successor.
-        new: Tunnel,
+        new: Box<Tunnel>,
     },
     /// The daemon shuts down (ALERT_SHUTDOWN_SIGNAL): nothing is a failure from here on.
     Shutdown,
@@ -111,6 +115,15 @@ pub struct IkeSa {
     pub state: IkeSaState,
     /// What it is busy with.
     pub tasks: Tasks,
+}
+
+/// The SPIs of an IKE_SA, for events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IkeSpis {
+    /// The initiator's, in host byte order.
+    pub initiator: u64,
+    /// The responder's.
+    pub responder: u64,
 }
 
 /// charon's ike_sa_state_t (libcharon sa/ike_sa.h), with its numbers.

@@ -32,6 +32,8 @@ struct Lookup {
     found: Vec<IpAddr>,
     /// Tried in this round of this outage.
     tried: BTreeSet<IpAddr>,
+    /// Asked for since the last outage, to have them at hand in the next one.
+    asked: bool,
 }
 
 impl Lookup {
@@ -81,6 +83,18 @@ impl Gateways {
         self.outage_ended();
     }
 
+    /// The outage goes on that had come so far with another list.
+    pub fn resume(&mut self, before: &Self) {
+        let names: BTreeSet<String> = self.names().collect();
+        self.tried = before.tried.intersection(&names).cloned().collect();
+        self.rounds = before.rounds;
+        for (gateway, lookup) in &mut self.lookups {
+            if let Some(known) = before.lookups.get(gateway) {
+                lookup.tried.clone_from(&known.tried);
+            }
+        }
+    }
+
     pub fn list(&self) -> &AddressList {
         &self.list
     }
@@ -121,6 +135,18 @@ impl Gateways {
         let address = lookup.untried()?;
         lookup.tried.insert(address);
         Some(address)
+    }
+
+    /// The addresses of a name that is not tried now.
+    pub fn prepare(&mut self, gateway: &str, addresses: Vec<IpAddr>) {
+        let lookup = self.lookups.entry(gateway.to_owned()).or_default();
+        lookup.found = addresses;
+    }
+
+    /// Whether a name is to be looked up to have its addresses at hand; once between two outages.
+    pub fn ask_for(&mut self, gateway: &str) -> bool {
+        let lookup = self.lookups.entry(gateway.to_owned()).or_default();
+        !std::mem::replace(&mut lookup.asked, true)
     }
 
     /// An address of the gateway that was not tried yet, where it has several.
@@ -188,6 +214,7 @@ impl Gateways {
         self.tried.clear();
         for lookup in self.lookups.values_mut() {
             lookup.tried.clear();
+            lookup.asked = false;
         }
     }
 
@@ -199,8 +226,8 @@ impl Gateways {
         }
     }
 
-    /// The gateway after one that failed, circularly: one that is not set aside and not yet tried in
-    /// this round; else a new round begins. None if there are fewer than two.
+    /// The gateway after one that failed, circularly: one not yet tried in this round, those that are
+    /// set aside last; else a new round begins. None if there are fewer than two.
     ///
     /// A gateway that is not in the list counts as the first.
     pub fn next_after(&mut self, gateway: &str, now: Duration) -> Option<Next> {
@@ -214,7 +241,9 @@ impl Gateways {
 
         let usable = |gateway: &&String| !self.is_set_aside(gateway, now);
         let untried = |gateway: &&String| !self.tried.contains(*gateway);
-        if let Some(gateway) = circle.iter().filter(usable).find(untried) {
+        // One that refused is better than one that just failed.
+        let next = circle.iter().filter(usable).find(untried);
+        if let Some(gateway) = next.or_else(|| circle.iter().find(untried)) {
             return Some(Next {
                 gateway: gateway.clone(),
                 repetition: None,
@@ -277,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_set_aside_is_passed_over() {
+    fn one_that_is_set_aside_comes_last() {
         let mut gateways = gateways();
         gateways.failed(
             "10.0.0.2",
@@ -287,9 +316,10 @@ mod tests {
         gateways.outage_ended();
         gateways.failed("10.0.0.1", Reason::DpdTimeout, None);
         assert_eq!(next(&mut gateways, "10.0.0.1"), ("10.0.0.3".into(), None));
+        assert_eq!(next(&mut gateways, "10.0.0.3"), ("10.0.0.2".into(), None));
         assert_eq!(
-            next(&mut gateways, "10.0.0.3"),
-            ("10.0.0.1".into(), Some(0))
+            next(&mut gateways, "10.0.0.2"),
+            ("10.0.0.3".into(), Some(0))
         );
     }
 
@@ -323,6 +353,17 @@ mod tests {
             next(&mut gateways(), "192.0.2.1"),
             ("10.0.0.2".into(), None)
         );
+    }
+
+    #[test]
+    fn what_was_tried_counts_with_an_edited_list() {
+        let mut before = gateways();
+        before.trying("10.0.0.2");
+        let mut edited = before.clone();
+        edited.replace(AddressList::parse("10.0.0.9,10.0.0.2,10.0.0.8"));
+        edited.resume(&before);
+        assert_eq!(next(&mut edited, "10.0.0.1"), ("10.0.0.8".into(), None));
+        assert_eq!(next(&mut edited, "10.0.0.8"), ("10.0.0.9".into(), None));
     }
 
     #[test]

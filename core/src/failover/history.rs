@@ -2,7 +2,7 @@
 
 //! The last failovers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::verdict::Reason;
@@ -49,6 +49,8 @@ pub enum Outcome {
 pub struct History {
     entries: VecDeque<Entry>,
     size: usize,
+    /// How many were ever added, by reason.
+    counts: BTreeMap<&'static str, u64>,
 }
 
 impl Default for History {
@@ -75,11 +77,13 @@ impl History {
         Self {
             entries: VecDeque::new(),
             size,
+            counts: BTreeMap::new(),
         }
     }
 
     /// Adds an entry; the oldest one goes when there are too many.
     pub fn add(&mut self, entry: Entry) {
+        *self.counts.entry(entry.reason.as_str()).or_default() += 1;
         self.entries.push_back(entry);
         while self.entries.len() > self.size {
             self.entries.pop_front();
@@ -99,6 +103,11 @@ impl History {
             entry.result = result;
             entry.outage = outage;
         }
+    }
+
+    /// How many were ever added, by reason.
+    pub fn counts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counts
     }
 
     /// The latest `n` entries, newest first.

@@ -66,6 +66,11 @@ impl Framer {
         self.complete.pop_front()
     }
 
+    /// Whether [`Self::next_request`] has one.
+    pub fn has_request(&self) -> bool {
+        !self.complete.is_empty()
+    }
+
     /// The sender paused for [`PAUSE`]: what it has sent is a request.
     pub fn pause(&mut self) {
         if self.is_partial() {
@@ -78,12 +83,20 @@ impl Framer {
         self.pause();
     }
 
+    /// The sender took too long for a request: it is refused, nothing more is read.
+    pub fn time_out(&mut self, limit: Duration) {
+        if self.is_partial() {
+            let message = format!("request is not complete after {limit:?}");
+            self.refuse(message);
+        }
+    }
+
     /// Whether a request has begun and not ended, so that a pause must be watched for.
     pub fn is_partial(&self) -> bool {
         !self.partial.is_empty()
     }
 
-    /// Whether a request was too long; nothing more is read, the client is to be disconnected.
+    /// Whether a request was too long or took too long; nothing more is read, the client is to be disconnected.
     pub fn is_broken(&self) -> bool {
         self.state == State::Broken
     }
@@ -138,8 +151,11 @@ impl Framer {
     }
 
     fn refuse_length(&mut self) {
+        self.refuse(format!("request is longer than {} bytes", self.max_request));
+    }
+
+    fn refuse(&mut self, message: String) {
         let request = mem::take(&mut self.partial);
-        let message = format!("request is longer than {} bytes", self.max_request);
         self.complete
             .push_back(Err(reject(request.as_bytes(), Error::invalid(message))));
         self.state = State::Broken;
@@ -154,7 +170,7 @@ enum State {
     Line,
     /// In the JSON value of a request.
     Json(Json),
-    /// After a request that was too long.
+    /// After a request that was too long or took too long.
     Broken,
 }
 
@@ -369,6 +385,20 @@ mod tests {
         framer.push(b"LIST\n");
         framer.end();
         assert!(framer.next_request().is_none());
+    }
+
+    #[test]
+    fn a_request_that_takes_too_long_breaks_the_stream() {
+        let mut framer = Framer::new(MAX_REQUEST);
+        framer.time_out(PAUSE);
+        assert!(!framer.is_broken());
+        framer.push(b"APPLY_CONFIG {\"secret");
+        framer.time_out(Duration::from_secs(30));
+        let rejection = framer.next_request().unwrap().unwrap_err();
+        assert_eq!(rejection.verb, "APPLY_CONFIG");
+        assert_eq!(rejection.error.message, "request is not complete after 30s");
+        framer.push(b"LIST\n");
+        assert!(framer.is_broken() && framer.next_request().is_none());
     }
 
     #[test]

@@ -7,12 +7,15 @@ mod framer;
 mod reply;
 mod request;
 
-pub use event::{Event, Tunnel};
+pub use event::{Event, Published, Selector, Tunnel};
 pub use framer::{Framer, MAX_REQUEST, PAUSE};
 pub use reply::{
-    ConnectionState, ConnectionStatus, GatewayStatus, HistoryEntry, PolicyStatus, Reply,
+    ClientStats, ConnectionDetails, ConnectionState, ConnectionStatus, Counters, FileError,
+    GatewayStatus, HistoryEntry, PolicyStatus, Reply, Stats, VerbHelp,
 };
-pub use request::{parse, Rejection, Request, Verb};
+pub use request::{parse, Rejection, Request, Subscription, Verb};
+
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
@@ -21,4 +24,9 @@ fn to_line(object: &impl Serialize) -> String {
     let mut line = serde_json::to_string(object).expect("strings and numbers can be serialized");
     line.push('\n');
     line
+}
+
+/// A time since 1970-01-01 00:00 UTC as `2023-11-14T22:13:20.007Z`.
+pub fn rfc3339(time: Duration) -> String {
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + time).to_string()
 }

@@ -2,6 +2,7 @@
 
 //! Replies: one line of JSON to every request, in order.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -59,6 +60,41 @@ pub enum Reply {
         /// One entry each, in the order in which they were loaded.
         connections: Vec<ConnectionStatus>,
     },
+    /// Connections in detail.
+    Status {
+        /// One entry each, by name.
+        connections: Vec<ConnectionDetails>,
+    },
+    /// The versions.
+    Version {
+        /// The plugin's.
+        version: &'static str,
+        /// The strongSwan that it was built for.
+        strongswan: &'static str,
+    },
+    /// The counters.
+    Stats(Stats),
+    /// The events that this client is sent from now on.
+    Subscribe {
+        /// Names of events; all if it is empty.
+        events: Vec<String>,
+        /// Names of connections; all events if it is empty.
+        connections: Vec<String>,
+    },
+    /// The directory of configurations was loaded again.
+    Reload {
+        /// Names of the connections that its files have.
+        connections: Vec<String>,
+        /// Names of the connections that were removed.
+        removed: Vec<String>,
+        /// The files that were not loaded.
+        failed: Vec<FileError>,
+    },
+    /// The verbs.
+    Help {
+        /// One entry each.
+        verbs: Vec<VerbHelp>,
+    },
     /// The request failed and changed nothing.
     Failed(Rejection),
 }
@@ -72,6 +108,19 @@ impl Reply {
         })
     }
 
+    /// The answer to HELP.
+    pub fn help() -> Self {
+        Self::Help {
+            verbs: Verb::ALL
+                .map(|verb| VerbHelp {
+                    verb: verb.name(),
+                    arguments: verb.arguments(),
+                    read_only: verb.is_read_only(),
+                })
+                .to_vec(),
+        }
+    }
+
     /// The reply as one line of JSON with its newline.
     pub fn to_line(&self) -> String {
         let (reply, ok) = match self {
@@ -83,6 +132,12 @@ impl Reply {
             Self::Failover { .. } => (Verb::Failover.name(), true),
             Self::History { .. } => (Verb::History.name(), true),
             Self::List { .. } => (Verb::List.name(), true),
+            Self::Status { .. } => (Verb::Status.name(), true),
+            Self::Version { .. } => (Verb::Version.name(), true),
+            Self::Stats(_) => (Verb::Stats.name(), true),
+            Self::Subscribe { .. } => (Verb::Subscribe.name(), true),
+            Self::Reload { .. } => (Verb::Reload.name(), true),
+            Self::Help { .. } => (Verb::Help.name(), true),
             Self::Failed(rejection) => (rejection.verb.as_str(), false),
         };
         super::to_line(&Line {
@@ -120,6 +175,103 @@ pub struct ConnectionStatus {
     pub policy: PolicyStatus,
     /// What became of each gateway, in the configured order.
     pub gateway_status: Vec<GatewayStatus>,
+}
+
+/// What STATUS tells of a connection.
+#[derive(Serialize, Clone, Debug, PartialEq)]
+pub struct ConnectionDetails {
+    /// What LIST tells.
+    #[serde(flatten)]
+    pub status: ConnectionStatus,
+    /// charon's unique id of its IKE_SA, if there is one.
+    pub ike_sa_uniqueid: Option<u32>,
+    /// Milliseconds since its IKE_SA came up.
+    pub established_ms: Option<u64>,
+    /// Its CHILD_SAs that are up.
+    pub child_sas: Vec<String>,
+    /// Its last failovers, at most 5, newest first.
+    pub last_failovers: Vec<HistoryEntry>,
+}
+
+/// What STATS tells.
+#[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Since when it was counted, RFC 3339.
+    pub since: String,
+    /// Counters of the failover manager.
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// Events that were published.
+    pub events: u64,
+    /// Counters of the control socket.
+    #[serde(flatten)]
+    pub clients: ClientStats,
+}
+
+/// What the failover manager counts.
+#[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections that are known.
+    pub connections: usize,
+    /// Attempts that were begun.
+    pub attempts: u64,
+    /// Attempts that are under way.
+    pub attempts_under_way: usize,
+    /// Attempts that wait for fewer of them.
+    pub attempts_queued: usize,
+    /// IKE_SAs of connections that came up.
+    pub established: u64,
+    /// Connections that were given up.
+    pub exhausted: u64,
+    /// Failovers that were begun, by reason.
+    pub failovers: BTreeMap<&'static str, u64>,
+}
+
+/// What the control socket counts.
+#[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientStats {
+    /// Clients that are connected.
+    pub clients: usize,
+    /// Clients that were accepted.
+    pub clients_accepted: u64,
+    /// Clients that were refused.
+    pub clients_refused: u64,
+    /// Clients that were dropped for what they did.
+    pub clients_dropped: u64,
+    /// Bytes that wait for clients.
+    pub queued_bytes: usize,
+}
+
+impl Stats {
+    /// With the time since when it was counted, since 1970-01-01 00:00 UTC.
+    pub fn new(since: Duration, counters: Counters, events: u64, clients: ClientStats) -> Self {
+        Self {
+            since: super::rfc3339(since),
+            counters,
+            events,
+            clients,
+        }
+    }
+}
+
+/// A file that was not loaded.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct FileError {
+    /// Its path.
+    pub file: String,
+    /// What is wrong.
+    pub error: Error,
+}
+
+/// What HELP tells of a verb.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct VerbHelp {
+    /// The verb.
+    pub verb: &'static str,
+    /// Its arguments, those in brackets optional.
+    pub arguments: &'static str,
+    /// Whether clients that may only read may use it.
+    pub read_only: bool,
 }
 
 /// A failover policy; times are in milliseconds.
@@ -378,7 +530,7 @@ mod tests {
                 concat!(
                     r#"{"reply":"APPLY_CONFIG","ok":false,"error":{"code":7,"#,
                     r#""name":"PARSING_FAILED","message":"#,
-                    r#""connections.test: expected an object, found a number"}}"#,
+                    r#""connections.test: expected an object, found a number at line 1 column 18"}}"#,
                 ),
             ),
         ] {

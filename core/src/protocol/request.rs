@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::event::Event;
 use crate::config::{self, Configuration};
 use crate::error::{Error, Result};
 
@@ -26,10 +27,23 @@ pub enum Verb {
     History,
     /// `LIST`
     List,
+    /// `STATUS [connection]`
+    Status,
+    /// `VERSION`
+    Version,
+    /// `STATS`
+    Stats,
+    /// `SUBSCRIBE [events...] [connections...]`
+    Subscribe,
+    /// `RELOAD`
+    Reload,
+    /// `HELP`
+    Help,
 }
 
 impl Verb {
-    pub(super) const ALL: [Self; 8] = [
+    /// All of them, in the order of HELP.
+    pub const ALL: [Self; 14] = [
         Self::ApplyConfig,
         Self::RemoveConfig,
         Self::Initiate,
@@ -38,6 +52,12 @@ impl Verb {
         Self::Failover,
         Self::History,
         Self::List,
+        Self::Status,
+        Self::Version,
+        Self::Stats,
+        Self::Subscribe,
+        Self::Reload,
+        Self::Help,
     ];
 
     /// The verb as it is written in requests and replies.
@@ -51,6 +71,47 @@ impl Verb {
             Self::Failover => "FAILOVER",
             Self::History => "HISTORY",
             Self::List => "LIST",
+            Self::Status => "STATUS",
+            Self::Version => "VERSION",
+            Self::Stats => "STATS",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Reload => "RELOAD",
+            Self::Help => "HELP",
+        }
+    }
+
+    /// Its arguments, as HELP tells them.
+    pub fn arguments(self) -> &'static str {
+        match self {
+            Self::ApplyConfig => "<json>",
+            Self::RemoveConfig => "<connection>",
+            Self::Initiate => "<connection> [child]",
+            Self::Terminate | Self::StartDpd => "<connection or IKE_SA name>",
+            Self::Failover => "<connection> [gateway]",
+            Self::History => "[connection] [n]",
+            Self::Status => "[connection]",
+            Self::Subscribe => "[event...] [connection...]",
+            Self::List | Self::Version | Self::Stats | Self::Reload | Self::Help => "",
+        }
+    }
+
+    /// Whether it changes nothing, so that a client that may only read may use it.
+    pub fn is_read_only(self) -> bool {
+        match self {
+            Self::ApplyConfig
+            | Self::RemoveConfig
+            | Self::Initiate
+            | Self::Terminate
+            | Self::StartDpd
+            | Self::Failover
+            | Self::Reload => false,
+            Self::History
+            | Self::List
+            | Self::Status
+            | Self::Version
+            | Self::Stats
+            | Self::Subscribe
+            | Self::Help => true,
         }
     }
 
@@ -103,6 +164,21 @@ pub enum Request {
     },
     /// Report all connections.
     List,
+    /// Report connections in detail.
+    Status {
+        /// Name of the connection, or of an IKE_SA of it; None for all.
+        name: Option<String>,
+    },
+    /// Report the versions.
+    Version,
+    /// Report the counters.
+    Stats,
+    /// Choose the events that this client is sent.
+    Subscribe(Subscription),
+    /// Load the directory of configurations again.
+    Reload,
+    /// Report the verbs.
+    Help,
 }
 
 impl Request {
@@ -117,7 +193,47 @@ impl Request {
             Self::Failover { .. } => Verb::Failover,
             Self::History { .. } => Verb::History,
             Self::List => Verb::List,
+            Self::Status { .. } => Verb::Status,
+            Self::Version => Verb::Version,
+            Self::Stats => Verb::Stats,
+            Self::Subscribe(_) => Verb::Subscribe,
+            Self::Reload => Verb::Reload,
+            Self::Help => Verb::Help,
         }
+    }
+}
+
+/// Which events a client is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscription {
+    /// Names of events; all if it is empty.
+    pub events: Vec<String>,
+    /// Names of connections, whose events only are sent; all events if it is empty.
+    pub connections: Vec<String>,
+}
+
+impl Subscription {
+    /// A word that is the name of an event stands for it, any other for a connection.
+    fn parse(argument: &str) -> Self {
+        let (events, connections) = argument
+            .split_whitespace()
+            .map(str::to_owned)
+            .partition(|word| Event::NAMES.contains(&word.as_str()));
+        Self {
+            events,
+            connections,
+        }
+    }
+
+    /// Whether the event is to be sent.
+    pub fn wants(&self, event: &Event) -> bool {
+        let named = || self.events.iter().any(|name| name == event.name());
+        let concerned = || {
+            event
+                .connection()
+                .is_some_and(|name| self.connections.iter().any(|wanted| wanted == name))
+        };
+        (self.events.is_empty() || named()) && (self.connections.is_empty() || concerned())
     }
 }
 
@@ -204,8 +320,20 @@ fn parse_argument(verb: Verb, argument: &str) -> Result<Request> {
                 count: count.transpose()?,
             }
         }
-        Verb::List if argument.is_empty() => Request::List,
-        Verb::List => return Err(surplus(verb)),
+        Verb::Status => Request::Status {
+            name: (!argument.is_empty()).then(|| argument.to_owned()),
+        },
+        Verb::Subscribe => Request::Subscribe(Subscription::parse(argument)),
+        Verb::List | Verb::Version | Verb::Stats | Verb::Reload | Verb::Help
+            if !argument.is_empty() =>
+        {
+            return Err(surplus(verb))
+        }
+        Verb::List => Request::List,
+        Verb::Version => Request::Version,
+        Verb::Stats => Request::Stats,
+        Verb::Reload => Request::Reload,
+        Verb::Help => Request::Help,
     })
 }
 
@@ -223,14 +351,21 @@ fn missing(verb: Verb) -> Error {
         Verb::ApplyConfig => "a JSON configuration",
         Verb::RemoveConfig | Verb::Initiate | Verb::Failover => "the name of a connection",
         Verb::Terminate | Verb::StartDpd => "the name of a connection or an IKE_SA",
-        Verb::History | Verb::List => "nothing",
+        Verb::History
+        | Verb::List
+        | Verb::Status
+        | Verb::Version
+        | Verb::Stats
+        | Verb::Subscribe
+        | Verb::Reload
+        | Verb::Help => "nothing",
     };
     Error::invalid(format!("{}: expected {expected}", verb.name()))
 }
 
 fn surplus(verb: Verb) -> Error {
     let expected = match verb {
-        Verb::List => "no argument",
+        Verb::List | Verb::Version | Verb::Stats | Verb::Reload | Verb::Help => "no argument",
         Verb::Failover => "a connection and at most one gateway",
         Verb::History => "a connection and a number of entries, both optional",
         _ => "a connection and at most one child",
@@ -285,6 +420,20 @@ mod tests {
             ("HISTORY 5", history(None, Some(5))),
             ("HISTORY site", history(Some("site"), None)),
             ("HISTORY site 5", history(Some("site"), Some(5))),
+            ("STATUS", Request::Status { name: None }),
+            ("STATUS site a", Request::Status { name: Some(name()) }),
+            ("VERSION", Request::Version),
+            ("STATS", Request::Stats),
+            ("RELOAD", Request::Reload),
+            ("HELP", Request::Help),
+            ("SUBSCRIBE", Request::Subscribe(Subscription::default())),
+            (
+                "SUBSCRIBE tunnel_up site tunnel_down b",
+                Request::Subscribe(Subscription {
+                    events: vec!["tunnel_up".to_owned(), "tunnel_down".to_owned()],
+                    connections: vec!["site".to_owned(), "b".to_owned()],
+                }),
+            ),
         ] {
             assert_eq!(parse(text), Ok(request), "{text:?}");
         }
@@ -293,6 +442,35 @@ mod tests {
             panic!("a configuration expected");
         };
         assert_eq!(configuration.connections[0].name, "a");
+    }
+
+    #[test]
+    fn a_subscription_wants_the_events_of_its_names_and_connections() {
+        let applied = |connection: &str| Event::ConfigApplied {
+            connection: connection.to_owned(),
+        };
+        let exhausted = Event::FailoverExhausted {
+            connection: "a".to_owned(),
+            retries: 5,
+        };
+        let foreign = Event::IkeSaUp {
+            ike_sa_name: "a".to_owned(),
+            connection: None,
+            state: "2".to_owned(),
+        };
+        for (argument, wanted) in [
+            ("", [true, true, true, true]),
+            ("config_applied", [true, true, false, false]),
+            ("a", [true, false, true, false]),
+            ("a config_applied", [true, false, false, false]),
+            ("a b config_applied ike_sa_up", [true, true, false, false]),
+            ("ike_sa_up", [false, false, false, true]),
+        ] {
+            let subscription = Subscription::parse(argument);
+            let wants = [&applied("a"), &applied("b"), &exhausted, &foreign]
+                .map(|event| subscription.wants(event));
+            assert_eq!(wants, wanted, "{argument}");
+        }
     }
 
     #[test]
@@ -308,7 +486,7 @@ mod tests {
         assert_eq!(rejection.verb, "APPLY_CONFIG");
         assert_eq!(
             rejection.error,
-            Error::parsing("name: expected a string, found a number")
+            Error::parsing("name: expected a string, found a number at line 1 column 2")
         );
     }
 
@@ -339,6 +517,9 @@ mod tests {
                 "expected the name of a connection or an IKE_SA",
             ),
             ("LIST all", "LIST", "expected no argument"),
+            ("VERSION 1", "VERSION", "expected no argument"),
+            ("STATS x", "STATS", "expected no argument"),
+            ("HELP me", "HELP", "expected no argument"),
             ("FAILOVER", "FAILOVER", connection),
             (
                 "FAILOVER a b c",
@@ -359,8 +540,8 @@ mod tests {
     fn unknown_verbs_are_repeated_only_if_they_look_like_one() {
         let message =
             "unknown verb: expected one of APPLY_CONFIG, REMOVE_CONFIG, INITIATE, TERMINATE, \
-                       START_DPD, FAILOVER, HISTORY, LIST";
-        assert_eq!(refused("RELOAD all"), with("RELOAD", message));
+                       START_DPD, FAILOVER, HISTORY, LIST, STATUS, VERSION, STATS, SUBSCRIBE, RELOAD, HELP";
+        assert_eq!(refused("REBOOT all"), with("REBOOT", message));
         assert_eq!(refused(&"A".repeat(100)), with(&"A".repeat(32), message));
         for text in [
             "list",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use extsock_core::failover::action::{Action, Probed, Settings};
 use extsock_core::failover::address::AddressList;
-use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task, Tasks};
+use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
 use extsock_core::failover::history::Entry;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::policy::FailoverPolicy;
@@ -48,7 +48,7 @@ pub struct Charon {
     /// The addresses of names; None does not answer.
     pub names: BTreeMap<&'static str, Option<Vec<IpAddr>>>,
     /// The attempt whose lookup is not answered.
-    resolving: Option<u64>,
+    resolving: Option<(Option<u64>, String)>,
     /// The initiation that was begun last, and the CHILD_SAs asked for.
     begun: Option<(u64, Vec<String>)>,
 }
@@ -125,10 +125,11 @@ impl Charon {
 
     /// The lookup ends that was not answered before.
     pub fn looked_up(&mut self, name: &str, found: &[IpAddr]) -> Vec<Initiation> {
-        let attempt = self.resolving.take().expect("a lookup");
+        let (attempt, gateway) = self.resolving.take().expect("a lookup");
+        let found = found.to_vec();
         let actions = self
             .manager
-            .resolved(name, attempt, found.to_vec(), self.now);
+            .resolved(name, attempt, &gateway, found, self.now);
         self.carry_out(actions)
     }
 
@@ -251,6 +252,12 @@ impl Charon {
         assert_eq!(self.probed(id, asked), []);
     }
 
+    /// Its time to answer is over, and no packet came in it.
+    pub fn hears_nothing(&mut self, id: u32) -> Vec<Initiation> {
+        let asked = Probed::Asked(self.now.monotonic);
+        self.probed(id, asked)
+    }
+
     pub fn switches(&mut self, name: &str, gateway: Option<&str>) -> Vec<Initiation> {
         let (_, actions) = self
             .manager
@@ -342,6 +349,8 @@ impl Charon {
         self.reports_evidence(Evidence::IkeRekey {
             old: old_sa,
             new: new_sa,
+            old_spis: IkeSpis::default(),
+            new_spis: IkeSpis::default(),
         });
         self.moves(old, IkeSaState::Rekeyed);
         self.ike_sa_mut(old).tasks.active = vec![Task::IkeRekey];
@@ -384,6 +393,14 @@ impl Charon {
         self.reports_evidence(Evidence::Migrated { old, new });
         let ike_sa = self.ike_sa(new).clone();
         self.reports_evidence(Evidence::TookOver { ike_sa });
+    }
+
+    /// As [`Self::takes_over`], without CHILD_SAs.
+    pub fn takes_over_nothing(&mut self, connection: &str) {
+        let old = self.established(connection);
+        self.last_id += 1;
+        let new = self.last_id;
+        self.reports_evidence(Evidence::Migrated { old, new });
     }
 
     /// The peer made an IKE_SA, which is up, and the CHILD_SAs move to it.
@@ -620,10 +637,12 @@ impl Charon {
                     let found = self.names.get(gateway.as_str()).cloned();
                     if let Some(addresses) = found.unwrap_or_else(|| Some(Vec::new())) {
                         let now = self.now;
-                        let more = self.manager.resolved(&connection, attempt, addresses, now);
+                        let more =
+                            self.manager
+                                .resolved(&connection, attempt, &gateway, addresses, now);
                         initiations.extend(self.carry_out(more));
                     } else {
-                        self.resolving = Some(attempt);
+                        self.resolving = Some((attempt, gateway));
                     }
                 }
                 Action::Check { connection } => {
@@ -687,6 +706,7 @@ impl Charon {
             remote_ts: "10.2.0.0/24".into(),
             direction: "out".into(),
             policy_action: "protect".into(),
+            ..Tunnel::default()
         }
     }
 

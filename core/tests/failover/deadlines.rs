@@ -2,7 +2,7 @@
 
 //! Our own deadlines, and what follows from a cause.
 
-use extsock_core::failover::action::Probed;
+use extsock_core::failover::action::{Probed, Question};
 
 use super::*;
 
@@ -96,11 +96,8 @@ fn a_silent_gateway_is_asked_and_dies() {
     charon.advance(Duration::from_millis(1));
     assert!(charon.take_done().iter().any(is_probe));
     charon.asks(sa);
-    assert_eq!(charon.advance(Duration::from_millis(999)), []);
-    assert_eq!(
-        charon.advance(Duration::from_millis(1)),
-        [to("10.0.0.2", &["data"])]
-    );
+    assert_eq!(charon.advance(seconds(1)), []);
+    assert_eq!(charon.hears_nothing(sa), [to("10.0.0.2", &["data"])]);
     assert!(charon
         .take_done()
         .contains(&abandoned("10.0.0.1", Some(sa))));
@@ -127,6 +124,31 @@ fn a_sign_of_life_puts_the_question_off() {
 }
 
 #[test]
+fn packets_while_it_was_asked_are_a_sign_of_life() {
+    let (mut charon, sa) = listening();
+    charon.advance(seconds(2));
+    charon.asks(sa);
+    charon.advance(seconds(1));
+    let heard = charon.now.monotonic - Duration::from_millis(300);
+    assert_eq!(charon.probed(sa, Probed::Heard(heard)), []);
+    assert_eq!(charon.manager.next_deadline(), Some(heard + seconds(2)));
+}
+
+#[test]
+fn loaded_again_while_it_is_asked() {
+    let (mut charon, sa) = listening();
+    let policy = *charon.manager.policy("net").expect("a connection");
+    charon.advance(seconds(2));
+    charon.asks(sa);
+    charon.remove("net");
+    charon.receives(sa);
+    charon.advance(seconds(60));
+    charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], policy);
+    let asked_next = charon.now.monotonic + seconds(2);
+    assert_eq!(charon.manager.next_deadline(), Some(asked_next));
+}
+
+#[test]
 fn an_answer_before_the_report_of_the_question_counts() {
     let (mut charon, sa) = listening();
     charon.advance(seconds(2));
@@ -144,11 +166,8 @@ fn the_time_to_answer_begins_with_the_question_however_late_it_is() {
     charon.advance(seconds(2));
     assert_eq!(charon.advance(seconds(60)), [], "no thread was free to ask");
     charon.asks(sa);
-    assert_eq!(charon.advance(Duration::from_millis(999)), []);
-    assert_eq!(
-        charon.advance(Duration::from_millis(1)),
-        [to("10.0.0.2", &["data"])]
-    );
+    assert_eq!(charon.advance(seconds(1)), []);
+    assert_eq!(charon.hears_nothing(sa), [to("10.0.0.2", &["data"])]);
 }
 
 #[test]
@@ -160,10 +179,15 @@ fn it_is_asked_again_before_it_counts_as_dead() {
     let mut again = 0;
     for _ in 0..99 {
         charon.advance(Duration::from_millis(10));
-        let asked = charon
-            .take_done()
-            .into_iter()
-            .filter(|action| matches!(action, Action::Probe { again: true, .. }));
+        let asked = charon.take_done().into_iter().filter(|action| {
+            matches!(
+                action,
+                Action::Probe {
+                    question: Question::Again,
+                    ..
+                }
+            )
+        });
         again += asked.count();
     }
     assert_eq!(again, 2);
@@ -220,9 +244,15 @@ fn a_gateway_that_refuses_is_set_aside() {
     assert_eq!(charon.dies("net")[0].gateway, "10.0.0.3");
     let sa = charon.begins_to("net", "10.0.0.3");
     assert_eq!(
-        charon.unreachable(sa),
+        charon.unreachable(sa)[0].gateway,
+        "10.0.0.1",
+        "better than those that are dead"
+    );
+    let sa = charon.begins_to("net", "10.0.0.1");
+    assert_eq!(
+        charon.refuses(sa, Some(Alert::PeerAuthFailed)),
         [],
-        "the next round: the first is not usable"
+        "the next round"
     );
     assert_eq!(charon.advance(seconds(1))[0].gateway, "10.0.0.2");
     let sa = charon.begins_to("net", "10.0.0.2");

@@ -30,6 +30,30 @@ fn the_gateway_made_the_new_ike_sa_before_we_knew() {
 }
 
 #[test]
+fn an_ike_sa_without_child_sas_has_nothing_to_move() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &[]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &[]);
+    charon.takes_over_nothing("net");
+    assert_eq!(charon.advance(Duration::from_secs(60)), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+}
+
+#[test]
+fn nothing_is_remembered_of_the_ike_sas_of_a_removed_connection() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.remove("net");
+    let (old, new) = charon.migrates("net", true);
+    charon.migrates_again(old, new);
+    charon.destroys(old);
+    charon.establishes(new, &[]);
+    let successor = charon.rekeys("net");
+    charon.destroys(successor);
+    assert_eq!(charon.manager.tracked(), 0);
+}
+
+#[test]
 fn a_reauthentication_that_is_not_answered() {
     let mut charon = established("10.0.0.1,10.0.0.2");
     let (old, new) = charon.migrates("net", true);

@@ -13,7 +13,8 @@ mod steering;
 use std::time::Duration;
 
 use charon::{Charon, Initiation};
-use extsock_core::failover::action::Action;
+use extsock_core::failover::action::{Action, Settings};
+use extsock_core::failover::address::AddressList;
 use extsock_core::failover::evidence::Alert;
 use extsock_core::failover::history::Outcome;
 use extsock_core::failover::manager::Options;
@@ -261,6 +262,48 @@ fn terminated_while_connecting() {
     assert_eq!(charon.destroys(sa), []);
     assert_eq!(charon.begun("net"), [], "no less if this is told last");
     assert_eq!(charon.status("net").state, ConnectionState::Down);
+}
+
+#[test]
+fn charon_takes_an_ike_sa_that_is_about_to_end() {
+    let mut charon = Charon::with("net", "10.0.0.1", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.begun("net");
+    charon.establishes(sa, &["data"]);
+    let old = charon.begins_deleting("net");
+    assert_eq!(charon.initiate("net"), [to("10.0.0.1", &["data"])]);
+    // It tells of no new one.
+    assert_eq!(charon.begun("net"), []);
+    assert_eq!(charon.destroys(old), [to("10.0.0.1", &["data"])]);
+}
+
+#[test]
+fn the_gateway_dies_while_it_is_reauthenticated() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let new = charon.begins("net");
+    assert_eq!(charon.dies("net"), [to("10.0.0.2", &["data"])]);
+    let given_up = charon
+        .take_done()
+        .into_iter()
+        .any(|action| matches!(action, Action::Abandon { ike_sa: Some(id), .. } if id == new));
+    assert!(given_up, "it is coming up at the gateway that is dead");
+}
+
+#[test]
+fn an_ike_sa_that_was_given_up_comes_up_all_the_same() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    let late = charon.begins("net");
+    charon.begun("net");
+    charon.advance(Duration::from_secs(10));
+    charon.take_done();
+    charon.establishing(late);
+    let deleted = charon
+        .take_done()
+        .into_iter()
+        .any(|action| matches!(action, Action::Delete { ike_sa, .. } if ike_sa == late));
+    assert!(deleted);
 }
 
 #[test]
@@ -531,6 +574,40 @@ fn a_new_configuration_ends_a_wait() {
         charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], slow()),
         [to("10.0.0.1", &["data"])]
     );
+}
+
+#[test]
+fn the_same_configuration_is_confirmed_and_changes_nothing() {
+    let mut charon = waiting();
+    let settings = |addresses, policy| Settings {
+        gateways: AddressList::parse(addresses),
+        children: vec!["data".to_owned()],
+        policy,
+    };
+    let same = settings("10.0.0.1,10.0.0.2", slow());
+    let now = charon.now;
+    let deadline = charon.manager.next_deadline();
+    assert_eq!(
+        charon.manager.confirm("net", &same, now),
+        Some(vec![Action::Publish(Box::new(Event::ConfigApplied {
+            connection: "net".to_owned()
+        }))])
+    );
+    assert_eq!(charon.status("net").state, ConnectionState::Waiting);
+    assert_eq!(charon.manager.next_deadline(), deadline);
+
+    let others = [
+        settings("10.0.0.2,10.0.0.1", slow()),
+        settings("10.0.0.1,10.0.0.2", FailoverPolicy::default()),
+        Settings {
+            children: vec![],
+            ..same.clone()
+        },
+    ];
+    for other in others {
+        assert_eq!(charon.manager.confirm("net", &other, now), None);
+    }
+    assert_eq!(charon.manager.confirm("other", &same, now), None);
 }
 
 #[test]

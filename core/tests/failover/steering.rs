@@ -127,6 +127,65 @@ fn a_failover_that_charon_makes_of_a_removed_connection_is_not_told() {
 }
 
 #[test]
+fn it_is_prepared_anew_for_a_connection_that_is_loaded_again() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let sa = charon.manager.ike_sas("net")[0];
+    charon.take_done();
+    charon.configure("net", "10.0.0.1,10.0.0.2", &["data"]);
+    assert_eq!(steers(&mut charon), [(sa, Some("10.0.0.2".into()))]);
+    charon.remove("net");
+    charon.configure("net", "10.0.0.1,10.0.0.2", &["data"]);
+    assert_eq!(steers(&mut charon), [(sa, Some("10.0.0.2".into()))]);
+}
+
+#[test]
+fn led_on_while_an_operator_switches() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.switches("net", Some("10.0.0.2"));
+    let switch = charon.begins_to("net", "10.0.0.2");
+    let new = charon.led_from("net", "10.0.0.2");
+    let given_up = charon
+        .take_done()
+        .into_iter()
+        .any(|action| matches!(action, Action::Abandon { ike_sa: Some(id), .. } if id == new));
+    assert!(given_up, "one attempt is enough");
+    charon.destroys(new);
+    charon.establishes(switch, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    assert_eq!(charon.manager.ike_sas("net"), [switch]);
+}
+
+#[test]
+fn led_on_while_another_ike_sa_is_up() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let second = charon.begins("net");
+    charon.establishes(second, &["data"]);
+    let new = charon.led_from("net", "10.0.0.2");
+    charon.destroys(new);
+    assert_eq!(charon.history(), []);
+    assert_eq!(charon.manager.ike_sas("net"), [second]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+}
+
+#[test]
+fn an_ike_sa_that_is_up_is_led_to_an_address_that_was_looked_up_before() {
+    let mut charon = Charon::default();
+    let address = "192.0.2.1";
+    let found = vec![address.parse().expect("an address")];
+    charon.names.insert("segw.example", Some(found));
+    charon.configure("net", "10.0.0.1,segw.example", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    let last = steers(&mut charon).pop();
+    assert_eq!(
+        last,
+        Some((sa, Some(address.into()))),
+        "charon looks up nothing"
+    );
+}
+
+#[test]
 fn its_replacement_fails_too() {
     let mut charon = established("10.0.0.1,10.0.0.2,10.0.0.3");
     let new = charon.led_from("net", "10.0.0.2");

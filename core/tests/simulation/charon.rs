@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 
 use extsock_core::failover::action::Lead;
-use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task, Tasks};
+use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
 use extsock_core::protocol::Tunnel;
 use fastrand::Rng;
 
@@ -203,6 +203,8 @@ impl Charon {
         self.told.push_back(Evidence::IkeRekey {
             old: old_sa,
             new: new_sa,
+            old_spis: IkeSpis::default(),
+            new_spis: IkeSpis::default(),
         });
         if let Some(sa) = self.ike_sas.get_mut(&old) {
             sa.state = IkeSaState::Rekeyed;
@@ -223,20 +225,7 @@ impl Sa {
 fn tunnel(ike_sa_name: &str) -> Tunnel {
     Tunnel {
         ike_sa_name: ike_sa_name.into(),
-        connection: None,
         child_sa_name: "data".into(),
-        ike_sa_state: "2".into(),
-        child_sa_state: "3".into(),
-        spi: 1,
-        proto: "esp".into(),
-        mode: "tunnel".into(),
-        enc_alg: String::new(),
-        integ_alg: String::new(),
-        src: String::new(),
-        dst: String::new(),
-        local_ts: String::new(),
-        remote_ts: String::new(),
-        direction: "out".into(),
-        policy_action: "protect".into(),
+        ..Tunnel::default()
     }
 }

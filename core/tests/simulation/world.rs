@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use extsock_core::error::ErrorCode;
-use extsock_core::failover::action::{Action, Probed, Settings};
+use extsock_core::failover::action::{Action, Probed, Question, Settings};
 use extsock_core::failover::address::AddressList;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 use extsock_core::failover::failover_name;
@@ -67,7 +67,7 @@ enum Happening {
     /// The next action of the connection is carried out.
     Lane(usize),
     /// A lookup for an attempt ends.
-    Resolved(usize, u64, Vec<IpAddr>),
+    Resolved(usize, Option<u64>, String, Vec<IpAddr>),
     Drain,
     Timer(Duration),
     Answer(u32, u32),
@@ -257,9 +257,11 @@ impl World {
     fn happens(&mut self, happening: Happening) {
         match happening {
             Happening::Lane(connection) => self.carry_out_next(connection),
-            Happening::Resolved(connection, attempt, addresses) => {
+            Happening::Resolved(connection, attempt, gateway, addresses) => {
                 let name = self.connections[connection].name.clone();
-                self.step(|manager, now| manager.resolved(&name, attempt, addresses, now));
+                self.step(|manager, now| {
+                    manager.resolved(&name, attempt, &gateway, addresses, now)
+                });
             }
             Happening::Drain => {
                 self.draining = false;
@@ -447,7 +449,7 @@ impl World {
                     true => (LOOKUP, Vec::new()),
                     false => (Duration::from_millis(30), self.records(&gateway)),
                 };
-                self.later(after, Happening::Resolved(index, attempt, found));
+                self.later(after, Happening::Resolved(index, attempt, gateway, found));
             }
             Action::Check { connection } => {
                 self.check(index, &connection);
@@ -499,12 +501,14 @@ impl World {
                 }
             }
             Action::Probe {
-                connection, ike_sa, ..
+                connection,
+                ike_sa,
+                question,
             } => {
                 let Some(sa) = self.charon.ike_sas.get(&ike_sa) else {
                     return;
                 };
-                if self.answering(&sa.gateway) {
+                if self.answering(&sa.gateway) && question != Question::Last {
                     self.later(Duration::from_millis(20), Happening::Heard(ike_sa));
                 }
                 self.step(|manager, now| {

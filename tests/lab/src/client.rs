@@ -150,6 +150,17 @@ impl Client {
             .to_path_buf()
     }
 
+    /// Puts a file into the host's /run/lab.
+    pub fn write(&self, name: &str, content: &str) {
+        self.charon.host().write(name, content);
+    }
+
+    /// Removes a file from there.
+    pub fn remove(&self, name: &str) {
+        let path = self.charon.host().path(&format!("/run/lab/{name}"));
+        std::fs::remove_file(path).expect("the file is there");
+    }
+
     /// Replaces the names that the host knows, in the format of /etc/hosts.
     pub fn set_names(&self, hosts: &str) {
         self.charon.host().write("hosts", hosts);

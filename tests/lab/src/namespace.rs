@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Makes the host's own /run, so that charon's default paths are free in every host, and its own
-/// names: none but those that a test gives it, and no name server.
+/// names: none but those that a test gives it, and no name server. /etc/resolv.conf may lead into the
+/// machine's /run, which is hidden then.
 /// `cat` then holds the namespaces until its input, our end of the pipe, closes.
 const HOLDER: &str = "mount -t tmpfs -o mode=755 lab /run && mkdir /run/lab && cd /run/lab && \
                       touch hosts resolv.conf && mount --bind hosts /etc/hosts && \
-                      mount --bind resolv.conf /etc/resolv.conf && \
+                      resolv=$(readlink -m /etc/resolv.conf) && \
+                      case $resolv in /run/*) mkdir -p ${resolv%/*} && touch $resolv; esac && \
+                      mount --bind resolv.conf $resolv && \
                       ip link set lo up && echo ready && exec cat";
 
 pub(crate) struct Namespace {
@@ -78,6 +81,21 @@ impl Namespace {
     pub fn read(&self, name: &str) -> String {
         let content = fs::read(self.path("/run/lab").join(name)).unwrap_or_default();
         String::from_utf8_lossy(&content).into_owned()
+    }
+
+    /// Copies a program into the host. Not in this process: another thread's child would hold the copy
+    /// open for writing when it is to be executed.
+    #[track_caller]
+    pub fn copy(&self, program: &str, to: &str) {
+        let status = self
+            .command("cp")
+            .args([program, to])
+            .status()
+            .expect("nsenter of util-linux starts");
+        assert!(
+            status.success(),
+            "{program}: `cargo xtask build` installs it"
+        );
     }
 
     /// A command inside the host, killed when the calling thread dies. Its process is the

@@ -16,12 +16,20 @@ impl FailoverManager {
     pub fn resolved(
         &mut self,
         name: &str,
-        attempt: u64,
+        attempt: Option<u64>,
+        gateway: &str,
         addresses: Vec<IpAddr>,
         now: Now,
     ) -> Vec<Action> {
         let mut step = Step::new(now);
         let Some(connection) = self.connections.get_mut(name) else {
+            return step.into_actions();
+        };
+        let Some(attempt) = attempt else {
+            if connection.gateways.find(gateway).is_some() {
+                connection.gateways.prepare(gateway, addresses);
+                self.conclude_step(name, &mut step);
+            }
             return step.into_actions();
         };
         let gateway = match connection.attempt(attempt) {
@@ -126,13 +134,29 @@ impl FailoverManager {
             // IKE_SA that was there.
             None => {
                 let waits = matches!(connection.state, State::Connecting(_));
-                if let Some(id) = connection.live_sa().filter(|_| waits) {
+                let live = connection.live_sa();
+                if let Some(id) = live.filter(|_| waits) {
                     self.settle(name, id, &mut step);
+                } else if let Some(attempt) = connection.attempt(attempt) {
+                    attempt.joined = true;
                 }
             }
         }
         self.conclude_step(name, &mut step);
         step.into_actions()
+    }
+
+    /// An IKE_SA ended. An attempt for which charon took that one, which was about to end, has none: it
+    /// is to be made again.
+    pub(super) fn repeat_joined(&mut self, name: &str, step: &mut Step) {
+        let connection = self.connection(name);
+        let State::Connecting(attempt) = &connection.state else {
+            return;
+        };
+        let (gateway, joined) = (attempt.gateway.clone(), attempt.joined);
+        if joined && attempt.ike_sa.is_none() && connection.ike_sas.is_empty() {
+            self.start_attempt(name, gateway, step);
+        }
     }
 
     /// Makes the attempt, or puts it at the end of the queue.
@@ -194,7 +218,7 @@ impl FailoverManager {
 /// A name has to be looked up before the attempt can be made.
 fn prepare(name: &str, connection: &Connection, attempt: &Attempt, step: &mut Step) {
     if connection.gateways.is_name(&attempt.gateway) {
-        step.resolve(name, attempt.number, &attempt.gateway);
+        step.resolve(name, Some(attempt.number), &attempt.gateway);
     } else {
         step.initiate(name, attempt.number);
     }

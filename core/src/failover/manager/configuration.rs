@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::commands::unknown_connection;
 use super::names::Target;
-use super::{FailoverManager, Orphan, Step};
+use super::{FailoverManager, Step};
 use crate::error::{Error, Result};
 use crate::failover::action::{Action, Settings};
 use crate::failover::address::AddressList;
@@ -56,6 +56,24 @@ impl FailoverManager {
         step.into_actions()
     }
 
+    /// Applies a configuration that is there already: says so and leaves all as it is. None if it is not
+    /// there, or another.
+    pub fn confirm(&mut self, name: &str, settings: &Settings, now: Now) -> Option<Vec<Action>> {
+        let connection = self.connections.get(name)?;
+        let same = !connection.foreign
+            && *connection.gateways.list() == settings.gateways
+            && connection.children == settings.children
+            && connection.policy == settings.policy;
+        if !same {
+            return None;
+        }
+        let mut step = Step::new(now);
+        step.publish(Event::ConfigApplied {
+            connection: name.to_owned(),
+        });
+        Some(step.into_actions())
+    }
+
     /// Forgets a connection: its IKE_SAs live on, its failover ends.
     pub fn remove(&mut self, name: &str, now: Now) -> Result<Vec<Action>> {
         if !self.connections.contains_key(name) {
@@ -82,7 +100,9 @@ impl FailoverManager {
                 }
                 self.conclude_step(name, &mut step);
             }
-            None => self.vanished(name, &mut step),
+            None if self.connection(name).foreign => self.vanished(name, &mut step),
+            // Loaded again since it was looked at.
+            None => {}
         }
         step.into_actions()
     }
@@ -104,14 +124,16 @@ impl FailoverManager {
         if !connection.foreign || *connection.gateways.list() == gateways {
             return;
         }
-        let retries = connection.retries;
+        let (retries, before) = (connection.retries, connection.gateways.clone());
         let settings = Settings {
             gateways,
             children: connection.children.clone(),
             policy: connection.policy,
         };
         self.load(name, settings, true, step);
-        self.connection(name).retries = retries;
+        let connection = self.connection(name);
+        connection.retries = retries;
+        connection.gateways.resume(&before);
     }
 
     pub(super) fn load(&mut self, name: &str, settings: Settings, foreign: bool, step: &mut Step) {
@@ -141,10 +163,19 @@ impl FailoverManager {
                 if !configured.is_empty() {
                     connection.wanted.retain(|child| configured.contains(child));
                 }
+                for sa in connection.ike_sas.values_mut() {
+                    // What was prepared was made of the old configuration.
+                    sa.steered_to = None;
+                }
                 self.restart(name, step);
             }
         }
-        for (own, clone_for) in names_of(name, &gateways) {
+        // An initiation with the clone for a gateway that is gone may have just begun.
+        let clones: Vec<String> = self.connections[name].clones.iter().cloned().collect();
+        let clones = clones
+            .into_iter()
+            .map(|gateway| (failover_name(name, &gateway), Some(gateway)));
+        for (own, clone_for) in names_of(name, &gateways).chain(clones) {
             let target = Target {
                 connection: name.to_owned(),
                 clone_for,
@@ -172,7 +203,11 @@ impl FailoverManager {
                 for child in &orphan.sa.children {
                     connection.want(child);
                 }
-                connection.ike_sas.insert(id, orphan.sa);
+                let mut sa = orphan.sa;
+                // Nobody cared for an answer meanwhile.
+                sa.asked = None;
+                sa.heard = step.now.monotonic;
+                connection.ike_sas.insert(id, sa);
                 self.ike_sas.insert(id, name.to_owned());
             }
         }
@@ -227,11 +262,10 @@ impl FailoverManager {
     pub(super) fn forget(&mut self, name: &str, step: &mut Step) {
         self.end_attempts(name, step);
         if let Some(connection) = self.connections.get_mut(name) {
-            for (ike_sa, sa) in std::mem::take(&mut connection.ike_sas) {
+            for (ike_sa, mut sa) in std::mem::take(&mut connection.ike_sas) {
                 self.ike_sas.remove(&ike_sa);
-                let connection = name.to_owned();
-                self.names.orphaned(&sa.name);
-                self.orphans.insert(ike_sa, Orphan { connection, sa });
+                sa.steered_to = None;
+                self.orphaned(ike_sa, name, sa);
                 step.unsteer(name, ike_sa);
             }
         }
@@ -242,8 +276,17 @@ impl FailoverManager {
 
     pub(super) fn unload(&mut self, name: &str) {
         if let Some(connection) = self.connections.remove(name) {
-            for (own, _) in names_of(name, connection.gateways.list()) {
+            let clones = connection.clones.iter();
+            let clones = clones.map(|gateway| failover_name(name, gateway));
+            for own in names_of(name, connection.gateways.list())
+                .map(|(own, _)| own)
+                .chain(clones)
+            {
                 self.names.remove(&own);
+            }
+            if connection.policy.liveness().is_some() {
+                let mut others = self.connections.values();
+                self.listening = others.any(|other| other.policy.liveness().is_some());
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::error::ErrorCode;
 use crate::failover::action::Settings;
 use crate::failover::address::AddressList;
 use crate::failover::connection::{Attempt, Phase, Sa, State};
-use crate::failover::evidence::{Alert, IkeSa, IkeSaState};
+use crate::failover::evidence::{Alert, IkeSa, IkeSaState, IkeSpis};
 use crate::failover::verdict::{verdict, Reason};
 use crate::protocol::{Event, Tunnel};
 
@@ -41,11 +41,21 @@ impl FailoverManager {
                 };
                 sa.seen.recovered();
                 sa.heard = step.now.monotonic;
-                if matches!(sa.phase, Phase::Connecting) {
+                let (phase, cloned) = (sa.phase, sa.cloned);
+                if phase == Phase::Connecting {
                     sa.phase = Phase::Up;
                     sa.up_since = step.now.monotonic;
-                    let owner = self.ike_sas[&ike_sa.id].clone();
-                    self.settle(&owner, ike_sa.id, step);
+                }
+                let owner = self.ike_sas[&ike_sa.id].clone();
+                if cloned {
+                    // It may not have been found before.
+                    self.adopt(&owner, ike_sa.id, step);
+                }
+                match phase {
+                    Phase::Connecting => self.settle(&owner, ike_sa.id, step),
+                    // Given up, and come up all the same.
+                    Phase::Closing => step.delete(&owner, ike_sa.id),
+                    Phase::Successor | Phase::Up => {}
                 }
             }
             IkeSaState::Deleting => {
@@ -116,9 +126,18 @@ impl FailoverManager {
         if ike_sa.tasks.is_empty() {
             sa.phase = Phase::Successor;
         }
-        self.names.orphaned(&sa.name);
-        self.orphans.insert(ike_sa.id, Orphan { connection, sa });
+        self.orphaned(ike_sa.id, &connection, sa);
         true
+    }
+
+    /// The IKE_SA lives on without its connection.
+    pub(super) fn orphaned(&mut self, ike_sa: u32, connection: &str, sa: Sa) {
+        let (connection, name) = (connection.to_owned(), sa.name.clone());
+        let known = self.orphans.insert(ike_sa, Orphan { connection, sa });
+        self.names.orphaned(&name);
+        if let Some(known) = known {
+            self.names.orphan_gone(&known.sa.name);
+        }
     }
 
     /// Takes in a connection that others loaded, when charon initiates it.
@@ -198,23 +217,41 @@ impl FailoverManager {
     pub(super) fn adopt(&mut self, name: &str, ike_sa: u32, step: &mut Step) {
         if let Some(sa) = self.sa(ike_sa) {
             name.clone_into(&mut sa.name);
+            sa.cloned = true;
         }
         step.adopt(name, ike_sa);
     }
 
-    pub(super) fn rekeyed(&mut self, old: &IkeSa, new: &IkeSa, step: &mut Step) {
+    pub(super) fn tell_rekeyed(
+        &self,
+        old: &IkeSa,
+        new: &IkeSa,
+        old_spis: IkeSpis,
+        new_spis: IkeSpis,
+        step: &mut Step,
+    ) {
+        let hex = |spi: u64| format!("{spi:016x}");
         step.publish(Event::IkeRekey {
             old_ike_sa_name: old.name.clone(),
             new_ike_sa_name: new.name.clone(),
+            connection: self.connection_of(old),
+            old_uniqueid: old.id,
+            new_uniqueid: new.id,
+            old_initiator_spi: hex(old_spis.initiator),
+            old_responder_spi: hex(old_spis.responder),
+            new_initiator_spi: hex(new_spis.initiator),
+            new_responder_spi: hex(new_spis.responder),
         });
+    }
+
+    pub(super) fn rekeyed(&mut self, old: &IkeSa, new: &IkeSa, step: &mut Step) {
         if let Some(orphan) = self.orphans.get_mut(&old.id) {
             orphan.sa.seen.superseded();
             let connection = orphan.connection.clone();
             let mut sa = Sa::new(&new.name, orphan.sa.gateway.clone(), step.now.monotonic);
             sa.children = std::mem::take(&mut orphan.sa.children);
             sa.phase = std::mem::replace(&mut orphan.sa.phase, Phase::Closing);
-            self.names.orphaned(&sa.name);
-            self.orphans.insert(new.id, Orphan { connection, sa });
+            self.orphaned(new.id, &connection, sa);
             return;
         }
         let Some((gateway, children, given_up)) = self.sa(old.id).map(|sa| {
@@ -250,15 +287,13 @@ impl FailoverManager {
     /// Its CHILD_SAs make an IKE_SA the connection's.
     pub(super) fn migrated(&mut self, old: u32, new: u32, step: &mut Step) {
         if let Some(orphan) = self.orphans.get_mut(&old) {
-            orphan.sa.seen.superseded();
-            let connection = orphan.connection.clone();
-            let sa = Sa::new(
-                &orphan.sa.name,
-                orphan.sa.gateway.clone(),
-                step.now.monotonic,
-            );
-            self.names.orphaned(&sa.name);
-            self.orphans.insert(new, Orphan { connection, sa });
+            if !orphan.sa.seen.is_superseded() {
+                orphan.sa.seen.superseded();
+                let connection = orphan.connection.clone();
+                let gateway = orphan.sa.gateway.clone();
+                let sa = Sa::new(&orphan.sa.name, gateway, step.now.monotonic);
+                self.orphaned(new, &connection, sa);
+            }
             return;
         }
         let Some(name) = self.ike_sas.get(&old).cloned() else {
@@ -268,10 +303,17 @@ impl FailoverManager {
         let Some(sa) = connection.ike_sas.get_mut(&old) else {
             return;
         };
-        if sa.seen.is_superseded() {
-            // Once by reauthentication, and again by the uniqueness policy.
+        // Told by reauthentication, and again by the uniqueness policy; also where nothing moves.
+        let told = sa.seen.is_superseded();
+        let nothing = sa.children.is_empty() && !self.ike_sas.contains_key(&new);
+        let connection = self.connection(&name);
+        let Some(sa) = connection
+            .ike_sas
+            .get_mut(&old)
+            .filter(|_| !told && !nothing)
+        else {
             return;
-        }
+        };
         sa.seen.superseded();
         let given_up = std::mem::replace(&mut sa.phase, Phase::Closing) == Phase::Closing;
         let children = std::mem::take(&mut sa.children);
@@ -302,6 +344,12 @@ impl FailoverManager {
     /// It may be up already, and never have been told of: the peer initiated it.
     pub(super) fn took_over(&mut self, ike_sa: &IkeSa, step: &mut Step) {
         let established = ike_sa.state == IkeSaState::Established;
+        if let Some(orphan) = self.orphans.get_mut(&ike_sa.id) {
+            if established && orphan.sa.phase == Phase::Connecting {
+                orphan.sa.phase = Phase::Up;
+            }
+            return;
+        }
         let Some(sa) = self.sa(ike_sa.id) else { return };
         if established && sa.phase == Phase::Connecting {
             sa.phase = Phase::Up;
@@ -320,6 +368,7 @@ impl FailoverManager {
         }
         let ike_sa_name = ike_sa.name.clone();
         let state = ike_sa.state.number();
+        self.established += u64::from(up && connection.is_some());
         step.publish(if up {
             Event::IkeSaUp {
                 ike_sa_name,
@@ -507,6 +556,7 @@ impl FailoverManager {
                 None => self.ended(&name, step),
             }
         }
+        self.repeat_joined(&name, step);
         self.conclude_step(&name, step);
     }
 

@@ -3,7 +3,7 @@
 //! The own check of a gateway's life.
 
 use super::{FailoverManager, Step};
-use crate::failover::action::{Action, Probed};
+use crate::failover::action::{Action, Probed, Question};
 use crate::failover::connection::Asked;
 use crate::failover::verdict::Reason;
 use crate::failover::Now;
@@ -14,6 +14,7 @@ impl FailoverManager {
         let mut step = Step::new(now);
         if let Some(sa) = self.sa(ike_sa) {
             match (probed, sa.asked) {
+                (Probed::Asked(_), Some(Asked::Last)) => self.is_dead(name, ike_sa, &mut step),
                 (Probed::Heard(at), _) => {
                     sa.heard = sa.heard.max(at);
                     sa.asked = None;
@@ -35,32 +36,43 @@ impl FailoverManager {
     }
 
     /// An authenticated message of the gateway's came.
-    pub(super) fn heard(&mut self, id: u32, step: &mut Step) {
+    pub(super) fn heard(&mut self, id: u32, step: &Step) {
         let Some(sa) = self.sa(id) else { return };
         sa.heard = step.now.monotonic;
         sa.asked = None;
+        sa.repeated = 0;
+        // Nothing else follows from it, and it comes often.
         let owner = self.ike_sas[&id].clone();
-        self.conclude_step(&owner, step);
+        self.set_deadlines(&owner);
     }
 
     /// The gateway was silent for long enough to be asked, or asked again.
     pub(super) fn ask(&mut self, name: &str, ike_sa: u32, step: &mut Step) {
         let Some(sa) = self.sa(ike_sa) else { return };
-        let again = match &mut sa.asked {
+        let question = match &mut sa.asked {
             Some(Asked::Since { again, .. }) => {
                 *again += 1;
-                true
+                sa.repeated += 1;
+                Question::Again
             }
             asked => {
                 *asked = Some(Asked::Soon);
-                false
+                Question::First
             }
         };
-        step.probe(name, ike_sa, again);
+        step.probe(name, ike_sa, question);
+    }
+
+    /// The time to answer is over; packets of the CHILD_SAs may have come in it.
+    pub(super) fn ask_last(&mut self, name: &str, ike_sa: u32, step: &mut Step) {
+        if let Some(sa) = self.sa(ike_sa) {
+            sa.asked = Some(Asked::Last);
+            step.probe(name, ike_sa, Question::Last);
+        }
     }
 
     /// The gateway gave no sign of life.
-    pub(super) fn is_dead(&mut self, name: &str, ike_sa: u32, step: &mut Step) {
+    fn is_dead(&mut self, name: &str, ike_sa: u32, step: &mut Step) {
         let Some(sa) = self.sa(ike_sa) else { return };
         let (gateway, remote) = (sa.gateway.clone(), sa.remote);
         let connection = self.connection(name);

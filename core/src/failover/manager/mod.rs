@@ -25,9 +25,12 @@ use super::deadlines::{Deadlines, Timer};
 use super::evidence::{Evidence, IkeSa};
 use super::history::History;
 use super::policy::{FailoverPolicy, Retransmission};
-use super::Now;
+use super::{failover_name, Now};
 use crate::error::Result;
-use crate::protocol::{ConnectionStatus, Event, Tunnel};
+use crate::protocol::{ConnectionDetails, ConnectionStatus, Counters, Event, HistoryEntry, Tunnel};
+
+/// How many failovers the details of a connection have.
+const DETAILED_FAILOVERS: usize = 5;
 
 /// What holds for all connections.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +74,10 @@ pub struct FailoverManager {
     queue: VecDeque<String>,
     history: History,
     last_attempt: u64,
+    /// IKE_SAs of connections that came up.
+    established: u64,
+    /// Connections that were given up.
+    exhausted: u64,
     /// Some connection has its liveness checked.
     listening: bool,
     shutting_down: bool,
@@ -100,7 +107,15 @@ impl FailoverManager {
             Evidence::State { ike_sa, to } => self.state_changed(&ike_sa, to, &mut step),
             Evidence::Alert { ike_sa, alert } => self.alerted(&ike_sa, alert, &mut step),
             Evidence::IkeUpdown { ike_sa, up } => self.ike_updown(&ike_sa, up, &mut step),
-            Evidence::IkeRekey { old, new } => self.rekeyed(&old, &new, &mut step),
+            Evidence::IkeRekey {
+                old,
+                new,
+                old_spis,
+                new_spis,
+            } => {
+                self.tell_rekeyed(&old, &new, old_spis, new_spis, &mut step);
+                self.rekeyed(&old, &new, &mut step);
+            }
             Evidence::Migrated { old, new } => self.migrated(old, new, &mut step),
             Evidence::TookOver { ike_sa } => self.took_over(&ike_sa, &mut step),
             Evidence::Reestablished { old } => {
@@ -116,7 +131,7 @@ impl FailoverManager {
                 None => self.led_on(&ike_sa, gateway, &mut step),
                 Some(old) => self.led_from(old, &ike_sa, gateway, &mut step),
             },
-            Evidence::Received { ike_sa } => self.heard(ike_sa, &mut step),
+            Evidence::Received { ike_sa } => self.heard(ike_sa, &step),
             Evidence::ChildUpdown {
                 ike_sa,
                 tunnel,
@@ -129,13 +144,21 @@ impl FailoverManager {
                 }
             }
             Evidence::ChildRekey { ike_sa, old, new } => {
+                let new = self.with_connection(ike_sa, *new);
                 step.publish(Event::ChildRekey {
                     ike_sa_name: new.ike_sa_name.clone(),
-                    old_child_sa_name: old,
+                    old_child_sa_name: old.child_sa_name,
                     new_child_sa_name: new.child_sa_name.clone(),
+                    connection: new.connection.clone(),
+                    ike_sa_uniqueid: ike_sa,
+                    old_uniqueid: old.uniqueid,
+                    new_uniqueid: new.uniqueid,
+                    old_spi_in: old.spi_in,
+                    old_spi_out: old.spi_out,
+                    new_spi_in: new.spi_in,
+                    new_spi_out: new.spi_out,
                 });
-                let tunnel = self.with_connection(ike_sa, new);
-                step.publish(Event::TunnelUp(tunnel));
+                step.publish(Event::TunnelUp(new));
             }
             Evidence::Shutdown => {
                 self.shutting_down = true;
@@ -220,6 +243,39 @@ impl FailoverManager {
         Some(connection.status(name, now.monotonic))
     }
 
+    /// Every connection, or the one that is named by itself or an IKE_SA of it, in detail.
+    pub fn details(&self, name: Option<&str>, now: Now) -> Result<Vec<ConnectionDetails>> {
+        let wanted = name.map(|name| self.resolve(name)).transpose()?;
+        Ok(self
+            .connections
+            .iter()
+            .filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name.as_str()))
+            .map(|(name, connection)| {
+                let last_failovers = self
+                    .history
+                    .latest(usize::MAX)
+                    .filter(|entry| entry.connection == *name)
+                    .take(DETAILED_FAILOVERS)
+                    .map(HistoryEntry::from)
+                    .collect();
+                connection.details(name, last_failovers, now.monotonic)
+            })
+            .collect())
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            connections: self.connections.len(),
+            attempts: self.last_attempt,
+            attempts_under_way: self.half_open.len(),
+            attempts_queued: self.queue.len(),
+            established: self.established,
+            exhausted: self.exhausted,
+            failovers: self.history.counts().clone(),
+        }
+    }
+
     /// The last failovers.
     pub fn history(&self) -> &History {
         &self.history
@@ -244,7 +300,7 @@ impl FailoverManager {
             }
             (Timer::Child, State::Established(ike_sa)) => self.child_failed(name, ike_sa, step),
             (Timer::Probe, State::Established(ike_sa)) => self.ask(name, ike_sa, step),
-            (Timer::Dead, State::Established(ike_sa)) => self.is_dead(name, ike_sa, step),
+            (Timer::Dead, State::Established(ike_sa)) => self.ask_last(name, ike_sa, step),
             _ => {}
         }
     }
@@ -253,13 +309,14 @@ impl FailoverManager {
     fn conclude_step(&mut self, name: &str, step: &mut Step) {
         if let Some(connection) = self.connections.get_mut(name) {
             for gateway in connection.take_unused_clones() {
+                if connection.gateways.find(&gateway).is_none() {
+                    self.names.remove(&failover_name(name, &gateway));
+                }
                 step.release_clone(name, gateway);
             }
             if self.shutting_down {
                 return;
             }
-            self.deadlines
-                .set(name, connection.deadlines(self.options.retransmission));
             if connection.is_half_open() {
                 self.half_open.insert(name.to_owned());
             } else {
@@ -271,6 +328,7 @@ impl FailoverManager {
                 // Taken in again when charon initiates it.
                 self.unload(name);
             }
+            self.set_deadlines(name);
         }
         while self.half_open.len() < self.options.max_concurrent {
             let Some(queued) = self.queue.pop_front() else {
@@ -279,12 +337,19 @@ impl FailoverManager {
             let state = self.connections.get(&queued).map(|c| c.state.clone());
             if let Some(State::Queued { gateway }) = state {
                 self.start_attempt(&queued, gateway, step);
-                if let Some(connection) = self.connections.get(&queued) {
-                    self.deadlines
-                        .set(&queued, connection.deadlines(self.options.retransmission));
-                }
+                self.set_deadlines(&queued);
             }
         }
+    }
+
+    fn set_deadlines(&mut self, name: &str) {
+        let deadlines = match self.connections.get(name) {
+            Some(connection) if !self.shutting_down => {
+                connection.deadlines(self.options.retransmission)
+            }
+            _ => Vec::new(),
+        };
+        self.deadlines.set(name, deadlines);
     }
 
     /// The connection of that name, which the caller has seen.

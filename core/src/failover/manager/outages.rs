@@ -111,12 +111,22 @@ impl FailoverManager {
             // An operator's switch is on its way already.
             connection.gateways.failed(gateway, reason, None);
             connection.carry_on_with(attempt);
-        } else if let Some(id) = connection.sa_in(Phase::Connecting) {
+        } else if let Some(id) = match reason {
+            Reason::DpdTimeout | Reason::LivenessTimeout => {
+                connection.connecting_elsewhere(gateway)
+            }
+            _ => connection.sa_in(Phase::Connecting),
+        } {
             // charon is.
             connection.state = State::Down;
             connection.gateways.failed(gateway, reason, None);
             self.settle(name, id, step);
         } else {
+            if let Some(id) = connection.sa_in(Phase::Connecting) {
+                // charon tries what just failed.
+                connection.give_up(Some(id));
+                step.abandon_ike_sa(name, gateway, Some(id));
+            }
             self.failed(name, gateway, reason, step);
         }
     }
@@ -233,6 +243,7 @@ impl FailoverManager {
                     reason.as_str()
                 ),
             );
+            self.exhausted += 1;
             step.publish(Event::FailoverExhausted {
                 connection: name.to_owned(),
                 retries,

@@ -71,6 +71,14 @@ impl FailoverManager {
         };
         if current {
             connection.give_up(Some(old));
+        }
+        let elsewhere = connection.sa_in(Phase::Up);
+        if current && (elsewhere.is_some() || connection.switch.is_some()) {
+            // Another IKE_SA of the connection is up, or an operator's switch is on its way.
+            connection.give_up(Some(new.id));
+            step.abandon_ike_sa(&name, &gateway, Some(new.id));
+            self.lost(&name, &from, reason, step);
+        } else if current {
             self.went_on(&name, &from, new.id, gateway, reason, step);
             self.adopt(&name, new.id, step);
         } else {
@@ -146,6 +154,9 @@ pub(super) fn steer(name: &str, connection: &mut Connection, step: &mut Step) {
     }
     let id = *id;
     let to = connection.steer(sa, step.now.monotonic);
+    if let Some(gateway) = connection.name_to_look_up(id, step.now.monotonic) {
+        step.resolve(name, None, &gateway);
+    }
     let sa = connection.ike_sas.get_mut(&id).expect("just seen");
     if sa.steered_to.as_ref() != Some(&to) {
         sa.steered_to = Some(to.clone());

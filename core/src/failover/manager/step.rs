@@ -3,7 +3,7 @@
 //! One step of the manager.
 
 use crate::error::{Error, ErrorCode};
-use crate::failover::action::{Action, Lead};
+use crate::failover::action::{Action, Lead, Question};
 use crate::failover::connection::Attempt;
 use crate::failover::Now;
 use crate::protocol::Event;
@@ -37,7 +37,7 @@ impl Step {
         });
     }
 
-    pub fn resolve(&mut self, name: &str, attempt: u64, gateway: &str) {
+    pub fn resolve(&mut self, name: &str, attempt: Option<u64>, gateway: &str) {
         self.actions.push(Action::Resolve {
             connection: name.to_owned(),
             attempt,
@@ -122,11 +122,11 @@ impl Step {
         });
     }
 
-    pub fn probe(&mut self, name: &str, ike_sa: u32, again: bool) {
+    pub fn probe(&mut self, name: &str, ike_sa: u32, question: Question) {
         self.actions.push(Action::Probe {
             connection: name.to_owned(),
             ike_sa,
-            again,
+            question,
         });
     }
 }

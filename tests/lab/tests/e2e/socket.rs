@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 
-use extsock_lab::{net, wait, ClientOptions, Lab};
+use extsock_lab::{net, wait, ClientOptions, Lab, PSK};
 use serde_json::json;
 
 use crate::configuration::existing_shape;
@@ -179,4 +179,82 @@ fn the_socket_can_be_placed_elsewhere() {
     });
     client.connect_at("/run/lab/elsewhere").ok("LIST");
     assert!(!client.socket_path().exists());
+}
+
+#[test]
+fn status_and_stats_tell_of_a_failover() {
+    let mut tunnel = Tunnel::up();
+    assert_eq!(tunnel.control.ok("VERSION")["strongswan"], "5.9.8");
+    let idle = &tunnel.control.ok("STATUS net")["connections"][0];
+    assert_eq!(idle["child_sas"], json!(["net2"]));
+    assert_eq!(idle["last_failovers"], json!([]));
+    tunnel.control.ok("FAILOVER net");
+    tunnel.control.wait_event("failover_established");
+
+    let status = &tunnel.control.ok("STATUS net")["connections"][0];
+    assert_eq!(status["active_gateway"], "192.168.7.12");
+    assert_eq!(status["state"], "established");
+    assert_eq!(status["last_failovers"][0]["reason"], "operator");
+    let id = format!("net: #{},", status["ike_sa_uniqueid"]);
+    let sas = tunnel.client.swanctl(&["--list-sas"]);
+    assert!(sas.contains(&id), "{id} {sas}");
+    assert!(status["established_ms"]
+        .as_u64()
+        .is_some_and(|ms| ms < 60_000));
+    assert!(tunnel.control.error("STATUS nobody")["message"]
+        .as_str()
+        .is_some_and(|message| message.contains("nobody")));
+
+    let stats = tunnel.control.ok("STATS");
+    assert_eq!(stats["failovers"], json!({"operator": 1}));
+    assert_eq!(stats["attempts"], 2);
+    assert_eq!(stats["established"], 2);
+    assert_eq!(stats["clients"], 1);
+    let last = tunnel.control.events().pop().expect("there are events");
+    assert!(stats["events"].as_u64() >= last["seq"].as_u64());
+}
+
+#[test]
+fn a_list_of_users_that_cannot_be_read_lets_nobody_in() {
+    let lab = Lab::new();
+    let client = lab.client_with(ClientOptions {
+        settings: "plugins {\n extsock {\n allowed_uids = root\n }\n }".to_owned(),
+        ..ClientOptions::default()
+    });
+    client.wait_log("allowed_uids: expected numbers, found root");
+    assert!(!client.socket_path().exists());
+}
+
+#[test]
+fn no_verb_and_no_event_gives_a_secret_back() {
+    let mut tunnel = Tunnel::up();
+    let control = &mut tunnel.control;
+    let help = control.ok("HELP");
+    for verb in help["verbs"].as_array().expect("HELP lists the verbs") {
+        let verb = verb["verb"].as_str().unwrap_or_default();
+        for arguments in [
+            "",
+            " net",
+            " net x y",
+            " {\"secrets\": {\"ike\": [{\"secret\": 1}]}}",
+        ] {
+            // What the arguments do to the connection does not matter here.
+            let reply = control.request(&format!("{verb}{arguments}")).to_string();
+            assert!(!reply.contains(PSK), "{verb}{arguments}: {reply}");
+        }
+        control.apply(&net(&[11, 12]));
+    }
+    let faulty = format!(
+        "APPLY_CONFIG {{\"secrets\": {{\"ike\": [{{\"id\": 1, \"secret\": \"{PSK}\"}}]}}}}"
+    );
+    assert!(!control.error(&faulty).to_string().contains(PSK));
+    assert!(!control
+        .request(&format!("{PSK} {PSK}"))
+        .to_string()
+        .contains(PSK));
+    let told = control
+        .events()
+        .iter()
+        .any(|event| event.line.contains(PSK));
+    assert!(!told);
 }

@@ -34,6 +34,17 @@ fn silent(client: ClientOptions) -> Tunnel {
     Tunnel::up_as(&without_dpd(), client, &GatewayOptions::default())
 }
 
+/// charon's settings to delete a CHILD_SA 1 s after it is rekeyed, not 5 s.
+const PROMPT: &str = "delete_rekeyed_delay = 1";
+
+/// As [`PROMPT`].
+fn prompt() -> ClientOptions {
+    ClientOptions {
+        settings: PROMPT.to_owned(),
+        ..ClientOptions::default()
+    }
+}
+
 /// Connection `net` is down, and stays so without a single failover.
 #[track_caller]
 pub(crate) fn expect_down(control: &mut Extsock, client: &Client) {
@@ -135,14 +146,14 @@ impl Swan {
     }
 
     /// On gateway 2, as gateway 1 is dead.
-    fn failed_over() -> Self {
-        let mut swan = Self::up();
-        swan.gateway_1.kill();
-        let established = swan.control.wait_event("failover_established");
+    #[track_caller]
+    fn fail_over(mut self) -> Self {
+        self.gateway_1.kill();
+        let established = self.control.wait_event("failover_established");
         assert_eq!(established["gateway"], "192.168.7.12");
-        swan.control.wait_event("tunnel_up");
-        wait_single(&swan.client);
-        swan
+        self.control.wait_event("tunnel_up");
+        wait_single(&self.client);
+        self
     }
 }
 

@@ -4,7 +4,7 @@
 
 use extsock_lab::{net, wait, Charon, ClientOptions, GatewayOptions};
 
-use super::{expect_no_more, expect_undisturbed, wait_single, without_dpd};
+use super::{expect_no_more, expect_undisturbed, prompt, wait_single, without_dpd, PROMPT};
 use crate::{expect_failover, ike_sa, wait_state, Tunnel};
 
 /// Rekeys the IKE_SA and waits until the replaced one is gone.
@@ -54,7 +54,7 @@ fn expect_watched(tunnel: &mut Tunnel) {
 
 #[test]
 fn both_sas_by_us() {
-    let mut tunnel = Tunnel::up();
+    let mut tunnel = Tunnel::up_with(prompt());
     rekey_ike_sa(&mut tunnel, true);
     rekey_child_sa(&mut tunnel, true);
     expect_watched(&mut tunnel);
@@ -62,21 +62,21 @@ fn both_sas_by_us() {
 
 #[test]
 fn the_ike_sa_by_the_gateway() {
-    let mut tunnel = Tunnel::up();
+    let mut tunnel = Tunnel::up_with(prompt());
     rekey_ike_sa(&mut tunnel, false);
     expect_watched(&mut tunnel);
 }
 
 #[test]
 fn the_child_sa_by_the_gateway() {
-    let mut tunnel = Tunnel::up();
+    let mut tunnel = Tunnel::up_with(prompt());
     rekey_child_sa(&mut tunnel, false);
     expect_watched(&mut tunnel);
 }
 
 #[test]
 fn the_ike_sa_by_turns() {
-    let mut tunnel = Tunnel::up();
+    let mut tunnel = Tunnel::up_with(prompt());
     for by_us in [false, true, false, false, true, true] {
         rekey_ike_sa(&mut tunnel, by_us);
         rekey_child_sa(&mut tunnel, !by_us);
@@ -86,7 +86,7 @@ fn the_ike_sa_by_turns() {
 
 #[test]
 fn on_the_second_gateway() {
-    let mut tunnel = Tunnel::up();
+    let mut tunnel = Tunnel::up_with(prompt());
     tunnel.gateway_1.kill();
     expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
     wait_single(&tunnel.client);
@@ -108,7 +108,7 @@ const INFORMATIONAL: u8 = 37;
 
 /// Both sides begin before either has the other's request.
 fn at_once(what: &str) {
-    let slow = "receive_delay = 200\n retransmit_timeout = 1".to_owned();
+    let slow = format!("receive_delay = 200\n retransmit_timeout = 1\n {PROMPT}");
     let gateways = GatewayOptions {
         settings: slow.clone(),
         ..GatewayOptions::default()

@@ -40,10 +40,10 @@ impl End {
     }
 }
 
-/// Both gateways were tried more than once.
+/// Both gateways were tried, and the first one again.
 #[track_caller]
 fn wait_rounds(control: &mut Extsock) {
-    for _ in 0..4 {
+    for _ in 0..3 {
         control.wait_event("failover_started");
     }
 }

@@ -4,7 +4,7 @@
 
 use extsock_lab::{wait, Charon, ClientOptions};
 
-use super::{expect_no_more, expect_settled, swan, wait_single, Swan};
+use super::{expect_no_more, expect_settled, prompt, swan, wait_single, Swan};
 use crate::policy::swanctl_conf;
 
 /// Connection `swan` with a second CHILD_SA, to 10.3.0.0/24.
@@ -36,14 +36,14 @@ fn expect_back_on_gateway_1(swan: &mut Swan) {
 
 #[test]
 fn terminate() {
-    let swan = Swan::failed_over();
+    let swan = Swan::up().fail_over();
     swan.client.swanctl(&["--terminate", "--ike", "swan"]);
     expect_no_more(&swan.control, &swan.client, 1);
 }
 
 #[test]
 fn terminate_and_initiate() {
-    let mut swan = Swan::failed_over();
+    let mut swan = Swan::up().fail_over();
     swan.gateway_1.restart();
     swan.client.swanctl(&["--terminate", "--ike", "swan"]);
     swan.client.swanctl(&["--initiate", "--child", "data"]);
@@ -59,7 +59,7 @@ fn terminate_and_initiate() {
 
 #[test]
 fn initiate_what_is_up() {
-    let swan = Swan::failed_over();
+    let swan = Swan::up().fail_over();
     let tried = initiations(&swan.client, 11);
     let refused = swan
         .client
@@ -92,7 +92,7 @@ fn initiate_what_is_coming_up() {
 
 #[test]
 fn initiate_what_was_terminated() {
-    let mut swan = Swan::failed_over();
+    let mut swan = Swan::up().fail_over();
     let tried = initiations(&swan.client, 11);
     swan.client.swanctl(&["--terminate", "--child", "data"]);
     swan.control.wait_event("tunnel_down");
@@ -105,7 +105,7 @@ fn initiate_what_was_terminated() {
 
 #[test]
 fn initiate_another_child() {
-    let mut swan = Swan::failed_over();
+    let mut swan = Swan::up().fail_over();
     swan.client.load(&with_another_child());
     swan.client.swanctl(&["--initiate", "--child", "more"]);
     assert_eq!(swan.client.ike_sas().len(), 1);
@@ -122,7 +122,7 @@ fn initiate_another_child() {
 
 #[test]
 fn edit_the_list() {
-    let mut swan = Swan::failed_over();
+    let mut swan = Swan::up().fail_over();
     let _gateway_3 = swan.lab.gateway(13);
     swan.client
         .load(&swanctl_conf("192.168.7.14, 192.168.7.13"));
@@ -138,7 +138,7 @@ fn edit_the_list() {
 
 #[test]
 fn edit_the_list_after_the_gateway_in_use() {
-    let mut swan = Swan::failed_over();
+    let mut swan = Swan::up().fail_over();
     let _gateway_3 = swan.lab.gateway(13);
     swan.client
         .load(&swanctl_conf("192.168.7.11, 192.168.7.12, 192.168.7.13"));
@@ -152,7 +152,7 @@ fn edit_the_list_after_the_gateway_in_use() {
 
 #[test]
 fn edit_the_list_down_to_one_gateway() {
-    let mut swan = Swan::failed_over();
+    let mut swan = Swan::up().fail_over();
     swan.client.load(&swanctl_conf("192.168.7.12"));
     swan.gateway_2.kill();
     swan.control.wait_event("ike_sa_down");
@@ -161,7 +161,7 @@ fn edit_the_list_down_to_one_gateway() {
 
 #[test]
 fn rekey() {
-    let mut swan = Swan::failed_over();
+    let mut swan = Swan::up_as(&swan(), prompt()).fail_over();
     swan.client.swanctl(&["--rekey", "--child", "data"]);
     swan.control.wait_event("child_rekey");
     swan.client.swanctl(&["--rekey", "--ike", "swan"]);
@@ -177,7 +177,7 @@ fn rekey() {
 #[test]
 fn initiate_while_the_next_attempt_is_delayed() {
     let client = ClientOptions::with_failover("base_delay = 60\n max_delay = 60");
-    let mut swan = Swan::up_as(&super::swan(), client);
+    let mut swan = Swan::up_as(&swan(), client);
     swan.gateway_2.kill();
     swan.gateway_1.kill();
     wait::until("both gateways have failed", || {

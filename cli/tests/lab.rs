@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! `extsockctl` with real charons.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Output, Stdio};
+
+use extsock_lab::{connection, net, Client, Lab};
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_extsockctl");
+
+fn command(client: &Client, arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg("--socket")
+        .arg(client.socket_path())
+        .args(arguments);
+    command
+}
+
+fn run(client: &Client, arguments: &[&str]) -> Output {
+    command(client, arguments).output().expect("it starts")
+}
+
+/// Runs it, and returns what it prints and its exit code.
+fn run_with(client: &Client, arguments: &[&str], input: &str) -> (String, Option<i32>) {
+    let mut child = command(client, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(input.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    (text(&output.stdout), output.status.code())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("it prints UTF-8")
+}
+
+/// Runs what must succeed, and returns what it prints.
+#[track_caller]
+fn ok(client: &Client, arguments: &[&str]) -> String {
+    let output = run(client, arguments);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {error}");
+    let shown = text(&output.stdout);
+    assert!(!shown.contains('\u{1b}'), "colours into a pipe: {shown:?}");
+    let fits = |line: &str| line.chars().count() <= 80;
+    assert!(
+        arguments.contains(&"--json") || shown.lines().all(fits),
+        "{shown}"
+    );
+    shown
+}
+
+/// Runs what must fail, and returns its exit code and what it says.
+fn fails(client: &Client, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run(client, arguments);
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn an_operators_day() {
+    let lab = Lab::new();
+    let _gateways = (lab.gateway(11), lab.gateway(12));
+    let client = lab.client();
+    let config = net(&[11, 12]).to_string();
+    assert_eq!(run_with(&client, &["check", "-"], &config).1, Some(0));
+    let (shown, code) = run_with(&client, &["apply", "--initiate", "-"], &config);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(
+        shown.starts_with("loaded net\nnet: trying 192.168.7.11\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("net: established to 192.168.7.11 after "),
+        "{shown}"
+    );
+
+    let list = ok(&client, &["list"]);
+    let row: Vec<&str> = list
+        .lines()
+        .nth(1)
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    assert_eq!(row, ["net", "established", "192.168.7.11", "2", "0", "-"]);
+    assert_eq!(
+        ok(&client, &["failover", "net"]),
+        "switching to 192.168.7.12\n"
+    );
+    ok(&client, &["initiate", "net"]);
+    ok(&client, &["dpd", "net"]);
+    extsock_lab::wait::until("the switch is complete", || {
+        ok(&client, &["history"])
+            .contains("operator")
+            .then_some(())?;
+        ok(&client, &["status", "net"])
+            .contains("* 192.168.7.12")
+            .then_some(())
+    });
+    let reply: Value = serde_json::from_str(&ok(&client, &["--json", "stats"])).expect("JSON");
+    assert_eq!(reply["failovers"]["operator"], 1);
+    let counters = ok(&client, &["stats", "--prometheus"]);
+    assert!(
+        counters.contains("extsock_failovers_total{reason=\"operator\"} 1\n"),
+        "{counters}"
+    );
+    assert!(ok(&client, &["version"]).contains("5.9.8"));
+    assert_eq!(ok(&client, &["reload"]), "");
+    ok(&client, &["terminate", "net"]);
+    ok(&client, &["remove", "net"]);
+    assert_eq!(ok(&client, &["list"]).lines().count(), 1);
+}
+
+#[test]
+fn events_are_shown_as_they_happen() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut monitor = command(&client, &["monitor", "config_applied", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let stdout = monitor.stdout.take().expect("it is piped");
+    // One that comes before the subscription is not sent.
+    let config = connection("net", &[11, 12], &[2]);
+    extsock_lab::wait::until("it listens", || {
+        (control.ok("STATS")["clients"] == 2).then_some(())
+    });
+    control.apply(&config);
+    let mut line = String::new();
+    BufReader::new(stdout)
+        .read_line(&mut line)
+        .expect("it prints");
+    let event: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(event["event"], "config_applied");
+    monitor.kill().expect("it is ours");
+    monitor.wait().expect("it is ours");
+}
+
+#[test]
+fn exit_codes_tell_what_went_wrong() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let (code, error) = fails(&client, &["initiate", "nobody"]);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(
+        error.contains("nobody") && error.contains("INVALID_PARAMETER"),
+        "{error}"
+    );
+    let faulty = r#"{"connections": {"net": {"version": 3}}}"#;
+    assert_eq!(run_with(&client, &["check", "-"], faulty).1, Some(1));
+    assert_eq!(run_with(&client, &["apply", "-"], faulty).1, Some(1));
+    assert_eq!(fails(&client, &["apply"]).0, Some(2));
+
+    let unreachable = Command::new(PROGRAM)
+        .args(["--socket", "/nonexistent", "list"])
+        .output()
+        .expect("it starts");
+    assert_eq!(unreachable.status.code(), Some(3));
+
+    // Nobody is there: the only gateway fails, and it ends.
+    let mut lonely = net(&[11]);
+    lonely["connections"]["net"]["dpd_delay"] = "0s".into();
+    let (shown, code) = run_with(&client, &["apply", "--initiate", "-"], &lonely.to_string());
+    assert_eq!(code, Some(4), "{shown}");
+}
+
+#[test]
+fn an_interrupt_leaves_the_attempt_running() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    // Nobody is there, and it is never given up.
+    config["connections"]["net"]["failover"] = serde_json::json!({"max_retries": 0});
+    control.apply(&config);
+    let mut waiting = command(&client, &["initiate", "net"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut shown = BufReader::new(waiting.stdout.take().expect("it is piped")).lines();
+    let mut next = || shown.next().expect("it waits").expect("it prints UTF-8");
+    assert_eq!(next(), "net: trying 192.168.7.11");
+    let progress = next();
+    assert!(progress.contains("failover_started"), "{progress}");
+    let signalled = Command::new("kill")
+        .args(["-INT", &waiting.id().to_string()])
+        .status()
+        .expect("there is kill");
+    assert!(signalled.success());
+    let output = waiting.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("the attempt to bring net up goes on"),
+        "{said}"
+    );
+    let status = &control.ok("STATUS net")["connections"][0];
+    assert!(
+        ["connecting", "waiting"]
+            .map(Value::from)
+            .contains(&status["state"]),
+        "{status}"
+    );
+}

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What people and editors are told of the options: JSON Schema and reference, made of the tables that
+//! read them.
+
+use std::fmt::Write;
+
+use serde_json::{json, Map, Value};
+
+use super::setting::{Form, Setting};
+use super::{auth, child, connection, failover};
+
+/// A table as it is told.
+struct Section {
+    /// Name that [`Form`] refers to it by.
+    name: &'static str,
+    title: &'static str,
+    options: Vec<Told>,
+    /// Those that it does not work without.
+    required: &'static [&'static str],
+}
+
+struct Told {
+    name: &'static str,
+    form: Form,
+    default: &'static str,
+    about: &'static str,
+}
+
+fn told<T>(table: &[Setting<T>]) -> impl Iterator<Item = Told> + '_ {
+    table.iter().map(|setting| Told {
+        name: setting.name,
+        form: setting.form,
+        default: setting.default,
+        about: setting.about,
+    })
+}
+
+fn sections() -> Vec<Section> {
+    let ike_cfg = || told(connection::IKE_CFG).chain(told(connection::IKE_TIMES));
+    let peer_cfg = told(connection::PEER_CFG).chain(told(connection::SECTIONS));
+    let children = told(child::CHILD_CFG).chain(told(child::CHILD_TIMES));
+    vec![
+        Section {
+            name: "connection",
+            title: "A connection",
+            options: ike_cfg().chain(peer_cfg).collect(),
+            required: &[],
+        },
+        Section {
+            name: "ike_cfg",
+            title: "`ike_cfg` of the existing plugin",
+            options: ike_cfg().collect(),
+            required: &[],
+        },
+        Section {
+            name: "children",
+            title: "A CHILD_SA",
+            options: children.collect(),
+            required: &[],
+        },
+        Section {
+            name: "lifetime",
+            title: "`lifetime` of the existing plugin",
+            options: told(connection::LIFETIME).collect(),
+            required: &[],
+        },
+        Section {
+            name: "failover",
+            title: "`failover` of a connection",
+            options: told(failover::FAILOVER).collect(),
+            required: &[],
+        },
+        Section {
+            name: "auth",
+            title: "An authentication round",
+            options: told(auth::AUTH_CFG).collect(),
+            required: &[],
+        },
+        Section {
+            name: "ca_chain",
+            title: "`ca_chain` of the existing plugin",
+            options: told(auth::CA_CHAIN).collect(),
+            required: &["root_ca"],
+        },
+    ]
+}
+
+/// JSON Schema (draft 2020-12) of a configuration, pretty-printed.
+pub fn json_schema() -> String {
+    let mut definitions = Map::new();
+    for section in sections() {
+        definitions.insert(section.name.to_owned(), object(&section, false));
+        if ["connection", "children"].contains(&section.name) {
+            let named = format!("named_{}", section.name);
+            definitions.insert(named, object(&section, true));
+        }
+    }
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "extsock configuration",
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "connections": named("connection"),
+                    "secrets": {"type": "object"},
+                },
+                "additionalProperties": false,
+                "minProperties": 1,
+            },
+            {"$ref": "#/$defs/named_connection"},
+        ],
+        "$defs": definitions,
+    });
+    format!("{schema:#}\n")
+}
+
+fn object(section: &Section, named: bool) -> Value {
+    let options = &section.options;
+    let mut properties = Map::new();
+    if named {
+        properties.insert("name".to_owned(), json!({"type": "string"}));
+        properties.insert("secrets".to_owned(), json!({"type": "object"}));
+    }
+    for option in options {
+        let mut schema = option.form.schema();
+        let about = format!("{} Default: {}.", option.about, option.default);
+        schema["description"] = about.into();
+        properties.insert(option.name.to_owned(), schema);
+    }
+    let mut patterns = Map::new();
+    for option in options.iter().filter(|o| o.form.may_have_suffix()) {
+        // Options that begin alike are not objects.
+        let others: Vec<&str> = options
+            .iter()
+            .filter_map(|other| other.name.strip_prefix(option.name))
+            .collect();
+        let pattern = format!("^{}(?!({})$)", option.name, others.join("|"));
+        patterns.insert(pattern, option.form.with_suffix());
+    }
+    let name = named.then_some(&"name");
+    let required: Vec<_> = section.required.iter().chain(name).collect();
+    json!({
+        "type": "object",
+        "properties": properties,
+        "patternProperties": patterns,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn named(section: &str) -> Value {
+    json!({
+        "anyOf": [
+            {"type": "object", "additionalProperties": {"$ref": format!("#/$defs/{section}")}},
+            {"type": "array", "items": {"$ref": format!("#/$defs/named_{section}")}},
+        ],
+    })
+}
+
+impl Form {
+    fn schema(self) -> Value {
+        let numbers = |pattern: &str| {
+            json!({"anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": pattern},
+            ]})
+        };
+        match self {
+            Self::Boolean => words(&[
+                "true", "false", "yes", "no", "enabled", "disabled", "1", "0",
+            ]),
+            Self::Words(list) => words(list),
+            Self::Number(from, to) => json!({"anyOf": [
+                {"type": "integer", "minimum": from, "maximum": to},
+                {"type": "string", "pattern": "^(0[xX][0-9a-fA-F]+|[0-9]+)$"},
+            ]}),
+            Self::Fraction(from, to) => json!({"anyOf": [
+                {"type": "number", "minimum": from, "maximum": to},
+                {"type": "string", "pattern": "^[0-9]*[.]?[0-9]*$"},
+            ]}),
+            Self::Text => json!({"type": "string", "minLength": 1}),
+            Self::List => json!({"anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}},
+            ]}),
+            Self::Time => numbers("^\\s*[0-9][0-9a-fA-FxX]*\\s*[sSmMhHdD]?\\s*$"),
+            Self::PreciseTime => json!({"anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": "^\\s*[0-9.]+\\s*([mM][sS]|[sSmMhHdD])?\\s*$"},
+            ]}),
+            Self::Bytes => numbers("^\\s*[0-9][0-9a-fA-FxX]*\\s*[kKmMgG]?\\s*$"),
+            Self::Dscp => json!({"type": "string", "pattern": "^[01]{6}$"}),
+            Self::IfId => {
+                numbers("^(0[xX][0-9a-fA-F]+|[0-9]+|%[uU][nN][iI][qQ][uU][eE](-[dD][iI][rR])?)$")
+            }
+            Self::Mark => numbers(
+                "^(0[xX][0-9a-fA-F]+|[0-9]+|%[uU][nN][iI][qQ][uU][eE](-[dD][iI][rR])?)(/.+)?$",
+            ),
+            Self::SetMark => numbers("^(0[xX][0-9a-fA-F]+|[0-9]+|%[sS][aA][mM][eE])(/.+)?$"),
+            Self::Padding => numbers("^(0[xX][0-9a-fA-F]+|[0-9]+|mtu)$"),
+            Self::Object(section) => json!({"$ref": format!("#/$defs/{section}")}),
+            Self::Named(section) => named(section),
+            Self::File => json!({"anyOf": [Self::Text.schema(), self.with_suffix()]}),
+            Self::Rounds(_) | Self::FileObject => self.with_suffix(),
+        }
+    }
+
+    /// What is under names that begin with that of the option.
+    fn with_suffix(self) -> Value {
+        match self {
+            Self::Rounds(section) => {
+                let round = json!({"$ref": format!("#/$defs/{section}")});
+                json!({"anyOf": [round, {"type": "array", "items": round}]})
+            }
+            _ => json!({
+                "type": "object",
+                "properties": {"file": {"type": "string", "minLength": 1}},
+                "required": ["file"],
+                "additionalProperties": false,
+            }),
+        }
+    }
+
+    fn described(self) -> String {
+        match self {
+            Self::Boolean => "yes or no".to_owned(),
+            Self::Words(words) => format!("one of {}", words.join(", ")).replace('|', "\\|"),
+            Self::Number(from, u64::MAX) => format!("number from {from}"),
+            Self::Number(from, to) => format!("number from {from} to {to}"),
+            Self::Fraction(from, f64::MAX) => format!("number of at least {from}"),
+            Self::Fraction(from, to) => format!("number from {from} to {to}"),
+            Self::Text => "text".to_owned(),
+            Self::List => "list".to_owned(),
+            Self::Time => "time".to_owned(),
+            Self::PreciseTime => "precise time".to_owned(),
+            Self::Bytes => "bytes".to_owned(),
+            Self::Dscp => "six binary digits".to_owned(),
+            Self::IfId => "number, %unique or %unique-dir".to_owned(),
+            Self::Mark => "number, %unique or %unique-dir, and /mask as needed".to_owned(),
+            Self::SetMark => "number or %same, and /mask as needed".to_owned(),
+            Self::Padding => "number or mtu".to_owned(),
+            Self::Object(_) => "object".to_owned(),
+            Self::Named(_) => "objects by name, or an array of objects with `name`".to_owned(),
+            Self::Rounds(_) => "object, or an array of them".to_owned(),
+            Self::File => "text, or an object with `file`".to_owned(),
+            Self::FileObject => "object with `file`".to_owned(),
+        }
+    }
+}
+
+/// Words in any case, and what JSON has of its own that is written as one of them.
+fn words(list: &[&str]) -> Value {
+    let mut patterns = Vec::new();
+    let mut others = Vec::new();
+    for word in list {
+        let any_case: String = word
+            .chars()
+            .map(|c| match c {
+                c if c.is_ascii_alphabetic() => {
+                    format!("[{}{}]", c.to_ascii_lowercase(), c.to_ascii_uppercase())
+                }
+                '|' => "[|]".to_owned(),
+                c => c.to_string(),
+            })
+            .collect();
+        patterns.push(any_case);
+        match serde_json::from_str::<Value>(word) {
+            Ok(value) if value.is_boolean() || value.is_number() => others.push(value),
+            _ => {}
+        }
+    }
+    if list.contains(&"yes") && others.is_empty() {
+        others = vec![true.into(), false.into()];
+    }
+    let strings = json!({"type": "string", "pattern": format!("^({})$", patterns.join("|"))});
+    if others.is_empty() {
+        strings
+    } else {
+        json!({"anyOf": [{"enum": others}, strings]})
+    }
+}
+
+/// The reference of all options, as Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for section in sections() {
+        let _ = write!(
+            page,
+            "\n## {}\n\n| option | value | default | meaning |\n|---|---|---|---|\n",
+            section.title
+        );
+        for Told {
+            name,
+            form,
+            default,
+            about,
+        } in section.options
+        {
+            let form = form.described();
+            let _ = writeln!(page, "| `{name}` | {form} | {default} | {about} |");
+        }
+    }
+    page
+}
+
+const INTRODUCTION: &str = "\
+# Options of the configuration
+
+Made by `cargo xtask docs` of the tables that read them; [schema.json](schema.json) says the same to
+editors.
+
+The names are those of swanctl.conf, and so are the values. Yes or no is a JSON boolean or one of yes, no,
+true, false, enabled, disabled, 1, 0. A number may be written as text, also hexadecimal (0x10) or octal
+(010). A list is an array, or text with commas. A time is in seconds or has a unit (30s, 5m, 1h, 1d); a
+precise time may be a fraction or milliseconds as well (0.5, 250ms). Bytes may have a unit of 1024 or its
+powers (64K, 500M, 1G). Words are taken in upper and lower case.
+
+What is wrong is told all at once, a line for each error, at most 20: path, what was expected and found,
+line and column. Nothing is applied then. The action `clear` is none, as in swanctl, but trap in the
+formats of the existing plugin, as is `hold`.
+";

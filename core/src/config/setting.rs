@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The tables of options: what reads an option, and what people are told of it.
+
+use std::time::Duration;
+
+use super::model::Mark;
+use super::reader::Node;
+use super::secret::Secret;
+use crate::error::Result;
+
+/// An option.
+pub(super) struct Setting<T> {
+    pub(super) name: &'static str,
+    pub(super) form: Form,
+    /// As it would be written, or what it is derived from.
+    pub(super) default: &'static str,
+    /// One sentence.
+    pub(super) about: &'static str,
+    pub(super) set: fn(&mut T, Node) -> Result<()>,
+}
+
+/// What values an option takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Form {
+    Boolean,
+    /// From, to.
+    Number(u64, u64),
+    /// A number that need not be whole: from, to.
+    Fraction(f64, f64),
+    Words(&'static [&'static str]),
+    Text,
+    /// Text items, as an array or separated by commas.
+    List,
+    /// Whole seconds.
+    Time,
+    /// Seconds and parts of them.
+    PreciseTime,
+    Bytes,
+    Dscp,
+    IfId,
+    Mark,
+    SetMark,
+    Padding,
+    /// An object of its own section.
+    Object(&'static str),
+    /// Objects with names of that section.
+    Named(&'static str),
+    /// An object of that section, or an array of them, under the name and under any that begins with it.
+    Rounds(&'static str),
+    /// A file, or an object with its path; the latter also under any name that begins with this one.
+    File,
+    /// Objects with the path of a file, under the name and under any that begins with it.
+    FileObject,
+}
+
+impl Form {
+    /// Whether objects are also under names that begin with that of the option.
+    pub(super) fn may_have_suffix(self) -> bool {
+        matches!(self, Self::Rounds(_) | Self::File | Self::FileObject)
+    }
+}
+
+/// A form and what reads it.
+pub(super) struct Kind<V> {
+    pub(super) form: Form,
+    pub(super) read: fn(Node) -> Result<V>,
+}
+
+const fn kind<V>(form: Form, read: fn(Node) -> Result<V>) -> Kind<V> {
+    Kind { form, read }
+}
+
+pub(super) const BOOLEAN: Kind<bool> = kind(Form::Boolean, |n| n.boolean());
+pub(super) const TEXT: Kind<String> = kind(Form::Text, |n| n.text());
+pub(super) const TEXTS: Kind<Vec<String>> = kind(Form::List, |n| n.texts());
+/// Without splitting at commas.
+pub(super) const WHOLE_TEXTS: Kind<Vec<String>> = kind(Form::List, |n| n.whole_texts());
+pub(super) const SECRET: Kind<Secret> = kind(Form::Text, |n| n.secret());
+pub(super) const PASSPHRASE: Kind<Secret> = kind(Form::Text, |n| n.passphrase());
+pub(super) const ADDRESSES: Kind<Vec<String>> = kind(Form::List, |n| n.addresses());
+pub(super) const IP_ADDRESSES: Kind<Vec<String>> = kind(Form::List, |n| n.ip_addresses());
+pub(super) const TRAFFIC_SELECTORS: Kind<Vec<String>> = kind(Form::List, |n| n.traffic_selectors());
+pub(super) const TIME: Kind<Duration> = kind(Form::Time, |n| n.time());
+pub(super) const PRECISE_TIME: Kind<Duration> = kind(Form::PreciseTime, |n| n.precise_time());
+pub(super) const BYTES: Kind<u64> = kind(Form::Bytes, |n| n.bytes());
+pub(super) const DSCP: Kind<u8> = kind(Form::Dscp, |n| n.dscp());
+pub(super) const IF_ID: Kind<u32> = kind(Form::IfId, |n| n.if_id());
+pub(super) const MARK: Kind<Mark> = kind(Form::Mark, |n| n.mark());
+pub(super) const SET_MARK: Kind<Mark> = kind(Form::SetMark, |n| n.set_mark());
+pub(super) const PADDING: Kind<u32> = kind(Form::Padding, |n| n.padding());
+pub(super) const PORT: Kind<u16> =
+    kind(Form::Number(1, u16::MAX as u64), |n| n.number(1..=u16::MAX));
+/// Also 0.
+pub(super) const OWN_PORT: Kind<u16> =
+    kind(Form::Number(0, u16::MAX as u64), |n| n.number(0..=u16::MAX));
+pub(super) const NUMBER: Kind<u32> =
+    kind(Form::Number(0, u32::MAX as u64), |n| n.number(0..=u32::MAX));
+pub(super) const COUNT: Kind<u64> = kind(Form::Number(0, u64::MAX), |n| n.number(0..=u64::MAX));
+pub(super) const GROWTH: Kind<f64> = kind(Form::Fraction(1.0, f64::MAX), |n| {
+    n.fraction(1.0..=f64::MAX, "a number of at least 1")
+});
+pub(super) const PART: Kind<f64> = kind(Form::Fraction(0.0, 1.0), |n| {
+    n.fraction(0.0..=1.0, "a number from 0 to 1")
+});
+
+/// The kind of an option that takes one of some words.
+macro_rules! words {
+    ($($word:literal => $value:expr),+ $(,)?) => {
+        crate::config::setting::Kind {
+            form: crate::config::setting::Form::Words(&[$($word),+]),
+            read: |node| node.keyword(&[$(($word, $value)),+]),
+        }
+    };
+}
+
+/// A table: `name: kind, default, description => what sets it;`.
+macro_rules! settings {
+    ($target:ty { $($name:literal: $kind:expr, $default:literal, $about:literal
+                    => |$draft:ident, $value:ident| $set:expr;)* }) => {
+        &[$(crate::config::setting::Setting::<$target> {
+            name: $name,
+            form: $kind.form,
+            default: $default,
+            about: $about,
+            set: |$draft: &mut $target, node| {
+                let $value = ($kind.read)(node)?;
+                $set;
+                Ok(())
+            },
+        }),*]
+    };
+}
+
+pub(super) use {settings, words};
