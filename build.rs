@@ -179,21 +179,26 @@ fn generate_bindings(headers: &Headers) {
     }
 }
 
-const TYPES: [&str; 25] = [
+const TYPES: [&str; 32] = [
     "alert_t",
     "auth_cfg_t",
     "auth_class_t",
     "backend_t",
+    "builder_part_t",
+    "cert_validation_t",
+    "certificate_t",
     "child_cfg_create_t",
     "child_cfg_option_t",
     "child_sa_t",
     "controller_t",
+    "credential_type_t",
     "daemon_t",
     "enumerator_t",
     "ike_cfg_create_t",
     "ike_condition_t",
     "ike_dpd_t",
     "ike_sa_t",
+    "key_type_t",
     "library_t",
     "linked_list_t",
     "listener_t",
@@ -201,16 +206,19 @@ const TYPES: [&str; 25] = [
     "peer_cfg_create_t",
     "plugin_feature_t",
     "plugin_t",
+    "private_key_t",
     "stream_service_t",
     "task_queue_t",
     "task_type_t",
     "traffic_selector_t",
+    "x509_t",
 ];
 
-const FUNCTIONS: [&str; 31] = [
+const FUNCTIONS: [&str; 32] = [
     "auth_cfg_create",
     "callback_job_create_with_prio",
     "child_cfg_create",
+    "eap_vendor_type_from_string",
     "enum_to_name",
     "enumerator_create_cleaner",
     "extsock_alert",

@@ -12,8 +12,13 @@
 #include <config/ike_cfg.h>
 #include <config/peer_cfg.h>
 #include <control/controller.h>
+#include <credentials/builder.h>
+#include <credentials/cert_validator.h>
+#include <credentials/certificates/x509.h>
+#include <credentials/keys/private_key.h>
 #include <credentials/keys/shared_key.h>
 #include <credentials/sets/mem_cred.h>
+#include <eap/eap.h>
 #include <networking/host.h>
 #include <networking/streams/stream_service.h>
 #include <plugins/plugin.h>

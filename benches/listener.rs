@@ -374,7 +374,7 @@ fn initiated(backend: &Backend, remote_addrs: &str) -> *mut sys::ike_sa_t {
         }}}}}}"#
     );
     let config = parse(&config).expect("a valid configuration");
-    backend.set(build(&config.connections[0]).expect("a valid connection"));
+    backend.set(build(&config.connections[0]).expect("a valid connection").0);
     // SAFETY: the managers are there; the IKE_SA adopts hosts and task, and takes its own reference
     // of the configuration.
     unsafe {

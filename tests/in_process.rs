@@ -15,6 +15,8 @@ mod backend;
 mod connections;
 #[path = "in_process/control.rs"]
 mod control;
+#[path = "in_process/credential_files.rs"]
+mod credential_files;
 #[path = "in_process/credentials.rs"]
 mod credentials;
 #[path = "in_process/failover_config.rs"]

@@ -9,16 +9,17 @@ use std::time::Duration;
 #[cfg(strongswan_5_9_14)]
 use extsock_core::config::Ocsp;
 use extsock_core::config::{
-    Action, Auth, AuthMethod, Child, Childless, Connection, CopyDscp, Fragmentation, HwOffload,
-    IkeSecret, IkeVersion, LabelMode, Mark, Mode, SendCert, Unique, Volume,
+    Action, Child, Childless, Connection, CopyDscp, Fragmentation, HwOffload, IkeVersion,
+    LabelMode, Mark, Mode, SecretKind, SendCert, SharedSecret, Unique, Volume,
 };
 use extsock_core::error::{Error, Result};
 
+use super::authentication::auth_cfg;
+use super::credential_files::Material;
 use super::selectors;
 use crate::charon::{
-    self, AuthCfg, AuthClass, Backend, ChildCfg, ChildCfgFields, Credentials, Host, Identification,
-    IkeCfg, IkeCfgFields, Limit, PeerCfg, PeerCfgFields, Proposal, Protocol, SecLabel,
-    TrafficSelector,
+    self, Backend, ChildCfg, ChildCfgFields, Credentials, Host, Identification, IkeCfg,
+    IkeCfgFields, Limit, PeerCfg, PeerCfgFields, Proposal, Protocol, SecLabel, TrafficSelector,
 };
 
 /// The connections that were loaded through the socket, their clones and their secrets.
@@ -27,6 +28,8 @@ pub struct Connections {
     credentials: Credentials,
     /// Which connections brought the secret that is stored under a key.
     secrets: Mutex<HashMap<String, BTreeSet<String>>>,
+    /// The certificates and keys of the connections that have some.
+    material: Mutex<HashMap<String, Credentials>>,
 }
 
 impl Connections {
@@ -36,6 +39,7 @@ impl Connections {
             backend: Backend::register(),
             credentials: Credentials::register(),
             secrets: Mutex::default(),
+            material: Mutex::default(),
         }
     }
 
@@ -61,9 +65,24 @@ impl Connections {
         config
     }
 
+    /// Replaces the certificates and keys of a connection; returns the former ones, which charon uses
+    /// until they are dropped.
+    pub fn set_material(
+        &self,
+        connection: &str,
+        material: Option<Credentials>,
+    ) -> Option<Credentials> {
+        // A table of owners, in no bad state after a panic.
+        let mut known = self.material.lock().unwrap_or_else(PoisonError::into_inner);
+        match material {
+            Some(material) => known.insert(connection.to_owned(), material),
+            None => known.remove(connection),
+        }
+    }
+
     /// Replaces what the connections brought before by these secrets, which belong to them; without
     /// connections the secrets belong to the name `""`, which nothing removes.
-    pub fn set_secrets(&self, connections: &[String], secrets: &[IkeSecret]) {
+    pub fn set_secrets(&self, connections: &[String], secrets: &[SharedSecret]) {
         let mut known = self.lock_secrets();
         let unowned = [String::new()];
         let connections = if connections.is_empty() {
@@ -71,21 +90,28 @@ impl Connections {
         } else {
             connections
         };
-        let keys: BTreeSet<String> = secrets.iter().map(|secret| secret.ids.join("\n")).collect();
+        let keys: BTreeSet<String> = secrets.iter().map(secret_key).collect();
         known.retain(|key, owners| {
             if keys.contains(key) {
                 return true;
             }
             owners.retain(|owner| !connections.contains(owner));
             if owners.is_empty() {
-                self.credentials.remove_ike_secret(key);
+                self.credentials.remove_shared_secret(key);
             }
             !owners.is_empty()
         });
         for secret in secrets {
-            let key = secret.ids.join("\n");
+            let key = secret_key(secret);
+            let kind = match secret.kind {
+                SecretKind::Ike => charon::shared_key_type_t::SHARED_IKE,
+                SecretKind::Eap => charon::shared_key_type_t::SHARED_EAP,
+                SecretKind::Ntlm => charon::shared_key_type_t::SHARED_NT_HASH,
+                SecretKind::Ppk => charon::shared_key_type_t::SHARED_PPK,
+            };
+            let bytes = secret.secret.as_bytes();
             self.credentials
-                .set_ike_secret(&key, &secret.ids, secret.secret.as_bytes());
+                .set_shared_secret(kind, &key, &secret.ids, bytes);
             known
                 .entry(key)
                 .or_default()
@@ -99,8 +125,14 @@ impl Connections {
     }
 }
 
-/// The peer_cfg of a connection; an error names what charon cannot read or does not have.
-pub fn build(connection: &Connection) -> Result<PeerCfg> {
+/// Under which charon keeps it: one secret for each use by the same owners.
+fn secret_key(secret: &SharedSecret) -> String {
+    format!("{:?}\n{}", secret.kind, secret.ids.join("\n"))
+}
+
+/// The peer_cfg of a connection, and its certificates and keys; an error names what charon cannot read or
+/// does not have.
+pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
     let path = format!("connections.{}", connection.name);
     check_version(connection, &path)?;
     let proposals = proposals(
@@ -184,9 +216,11 @@ pub fn build(connection: &Connection) -> Result<PeerCfg> {
         peer_id: (connection.mediated_by.as_ref()).and(identity(&connection.mediation_peer)),
     };
     let mut peer_cfg = PeerCfg::new(&connection.name, ike_cfg, &fields);
+    let mut material = Material::default();
     for (local, rounds) in [(true, &connection.local), (false, &connection.remote)] {
         for round in rounds {
-            peer_cfg.add_auth_cfg(auth_cfg(round), local);
+            let auth = auth_cfg(round, local, &path, &mut material)?;
+            peer_cfg.add_auth_cfg(auth, local);
         }
     }
     for vip in &connection.vips {
@@ -203,7 +237,7 @@ pub fn build(connection: &Connection) -> Result<PeerCfg> {
             &format!("{path}.children.{}", child.name),
         )?);
     }
-    Ok(peer_cfg)
+    Ok((peer_cfg, material))
 }
 
 /// What this charon does not have is refused rather than ignored.
@@ -229,14 +263,6 @@ fn check_version(connection: &Connection, path: &str) -> Result<()> {
 
 fn identity(id: &Option<String>) -> Option<Identification> {
     id.as_deref().map(Identification::from_string)
-}
-
-fn auth_cfg(round: &Auth) -> AuthCfg {
-    let class = match round.method {
-        AuthMethod::Any => AuthClass::Any,
-        AuthMethod::Psk => AuthClass::Psk,
-    };
-    AuthCfg::new(class, round.id.as_deref().map(Identification::from_string))
 }
 
 fn child_cfg(child: &Child, path: &str) -> Result<ChildCfg> {
@@ -397,7 +423,7 @@ fn traffic_selectors(list: &[String], path: &str) -> Result<Vec<TrafficSelector>
         .collect()
 }
 
-fn expected(path: &str, what: &str, found: &str) -> Error {
+pub(super) fn expected(path: &str, what: &str, found: &str) -> Error {
     Error::parsing(format!("{path}: expected {what}, found {found:?}"))
 }
 

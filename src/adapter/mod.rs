@@ -2,9 +2,11 @@
 
 //! Between charon and the failover core: evidence in, actions out.
 
+mod authentication;
 mod carry_out;
 mod config_dir;
 mod connections;
+mod credential_files;
 mod driver;
 mod failover_config;
 mod lanes;
@@ -16,6 +18,7 @@ mod steering;
 
 pub use config_dir::ConfigDir;
 pub use connections::{build, Connections};
+pub use credential_files::Material;
 pub use driver::{Driver, Publisher};
 pub use failover_config::create_failover_config;
 pub use listener::EventListener;

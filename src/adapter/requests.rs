@@ -14,6 +14,7 @@ use extsock_core::protocol::{
 };
 
 use super::connections::build;
+use super::credential_files::{secret_key, Material};
 use super::driver::Driver;
 use crate::charon::{built_for, PeerCfg};
 
@@ -83,11 +84,18 @@ impl Driver {
 
     /// All or nothing: everything that can fail comes before the first change.
     pub(super) fn apply(self: &Arc<Self>, configuration: &Configuration) -> Result<Reply> {
-        let mut loaded: Vec<(&config::Connection, PeerCfg)> = Vec::new();
+        let mut loaded: Vec<(&config::Connection, PeerCfg, Material)> = Vec::new();
+        let mut keys = Vec::new();
         let mut problems = Vec::new();
         for connection in &configuration.connections {
             match check_start_actions(connection).and_then(|()| build(connection)) {
-                Ok(peer_cfg) => loaded.push((connection, peer_cfg)),
+                Ok((peer_cfg, material)) => loaded.push((connection, peer_cfg, material)),
+                Err(error) => problems.push(error.message),
+            }
+        }
+        for key in &configuration.private_keys {
+            match secret_key(key) {
+                Ok(key) => keys.push(key),
                 Err(error) => problems.push(error.message),
             }
         }
@@ -100,6 +108,21 @@ impl Driver {
             .map(|connection| connection.name.clone())
             .collect();
 
+        // charon may be verifying certificates, and have both wait for that: before and after the core's lock.
+        let (loaded, mut materials): (Vec<_>, Vec<_>) = loaded
+            .into_iter()
+            .map(|(connection, peer_cfg, mut material)| {
+                material.share(&keys);
+                ((connection, peer_cfg), material.register())
+            })
+            .unzip();
+        let mut unowned = if names.is_empty() {
+            let mut material = Material::default();
+            material.share(&keys);
+            material.register()
+        } else {
+            None
+        };
         self.try_with_core(|manager, now| {
             manager.check_names(
                 loaded
@@ -107,8 +130,14 @@ impl Driver {
                     .map(|(c, _)| (c.name.as_str(), &c.remote_addrs)),
             )?;
             self.connections.set_secrets(&names, &configuration.secrets);
+            if names.is_empty() {
+                unowned = self.connections.set_material("", unowned.take());
+            }
             let mut actions = Vec::new();
-            for (connection, peer_cfg) in loaded {
+            for ((connection, peer_cfg), material) in loaded.into_iter().zip(&mut materials) {
+                *material = self
+                    .connections
+                    .set_material(&connection.name, material.take());
                 actions.extend(self.load(manager, connection, peer_cfg, now));
             }
             Ok(actions)
@@ -169,8 +198,11 @@ impl Driver {
 
     /// Removes a connection.
     pub(super) fn forget(self: &Arc<Self>, connection: &str) -> Result<()> {
+        // Dropped after the core's lock, as in apply().
+        let mut _material = None;
         self.try_with_core(|manager, now| {
             let actions = manager.remove(connection, now)?;
+            _material = self.connections.set_material(connection, None);
             if let Some(config) = self.connections.remove(connection) {
                 self.uninstall_traps(connection, &config, |_| true);
             }

@@ -4,6 +4,7 @@
 
 use std::ptr::NonNull;
 
+use super::certificate::{copy, Certificate, PrivateKey};
 use super::enumerate::c_string;
 use super::identification::Identification;
 use super::sys;
@@ -24,11 +25,17 @@ impl Credentials {
         Self { raw }
     }
 
-    /// Adds a pre-shared key for IKE, or replaces the one added under the same `key`.
+    /// Adds a shared secret, or replaces the one added under the same `key`.
     ///
     /// Without owners it serves every identity; an entry without any owner would never be found
     /// (credentials/sets/mem_cred.c), so that `%any` stands in.
-    pub fn set_ike_secret(&self, key: &str, owners: &[String], secret: &[u8]) {
+    pub fn set_shared_secret(
+        &self,
+        kind: sys::shared_key_type_t::Type,
+        key: &str,
+        owners: &[String],
+        secret: &[u8],
+    ) {
         let key = c_string(key);
         let any = ["%any".to_owned()];
         let owners = if owners.is_empty() { &any[..] } else { owners };
@@ -36,14 +43,7 @@ impl Credentials {
         // allocator is ours: libc's); the list adopts the identities, the set adopts both; the
         // key string is copied.
         unsafe {
-            let copy = libc::malloc(secret.len().max(1)).cast::<u8>();
-            assert!(!copy.is_null(), "out of memory");
-            copy.copy_from_nonoverlapping(secret.as_ptr(), secret.len());
-            let chunk = sys::chunk_t {
-                ptr: copy,
-                len: secret.len(),
-            };
-            let shared = sys::shared_key_create(sys::shared_key_type_t::SHARED_IKE, chunk);
+            let shared = sys::shared_key_create(kind, copy(secret));
             let list = sys::linked_list_create();
             for owner in owners {
                 let owner = Identification::from_string(owner).into_raw();
@@ -60,7 +60,7 @@ impl Credentials {
     }
 
     /// Removes what was added under the key.
-    pub fn remove_ike_secret(&self, key: &str) {
+    pub fn remove_shared_secret(&self, key: &str) {
         let key = c_string(key);
         // SAFETY: the set is ours; the key is only read.
         unsafe {
@@ -73,6 +73,20 @@ impl Credentials {
     }
 }
 
+impl Credentials {
+    /// Adds a certificate; what it has issued is trusted only if it is itself.
+    pub fn add_certificate(&self, certificate: Certificate, trusted: bool) {
+        // SAFETY: the set is ours, and adopts the reference.
+        unsafe { call!(self.raw.as_ptr(), add_cert, trusted, certificate.into_raw()) }
+    }
+
+    /// Adds a private key.
+    pub fn add_private_key(&self, key: PrivateKey) {
+        // SAFETY: the set is ours, and adopts the reference.
+        unsafe { call!(self.raw.as_ptr(), add_key, key.into_raw()) }
+    }
+}
+
 impl Drop for Credentials {
     fn drop(&mut self) {
         // SAFETY: registered in register(), removed and destroyed only here; the set wipes its keys.
@@ -81,6 +95,12 @@ impl Drop for Credentials {
                 (*sys::lib).credmgr,
                 remove_set,
                 &raw mut (*self.raw.as_ptr()).set
+            );
+            // It may have what is trusted because of a certificate of this set.
+            call!(
+                (*sys::lib).credmgr,
+                flush_cache,
+                sys::certificate_type_t::CERT_ANY
             );
             call!(self.raw.as_ptr(), destroy);
         }

@@ -20,6 +20,7 @@ macro_rules! call {
 
 mod auth_cfg;
 mod backend;
+mod certificate;
 mod child_cfg;
 mod child_sa;
 mod controller;
@@ -46,8 +47,9 @@ pub mod sys;
 mod traffic_selector;
 mod traps;
 
-pub use auth_cfg::{AuthCfg, AuthClass};
+pub use auth_cfg::{AuthCfg, AuthClass, IdentityRule};
 pub use backend::{peer_cfg_by_name, Backend};
+pub use certificate::{Certificate, PrivateKey};
 pub use child_cfg::{ChildCfg, ChildCfgFields, Limit};
 pub use child_sa::{ChildSa, ChildSaInfo};
 pub use controller::{initiate, terminate, unresolved};
@@ -70,7 +72,8 @@ pub use stream::{Handler, Peer, Reader, Stream, StreamService};
 pub use sys::ocsp_policy_t;
 pub use sys::{
     action_t, cert_policy_t, child_cfg_option_t, childless_t, dscp_copy_t, fragmentation_t,
-    hw_offload_t, ike_version_t, ipsec_mode_t, mark_t, plugin_t, sec_label_mode_t, unique_policy_t,
+    hw_offload_t, ike_version_t, ipsec_mode_t, mark_t, plugin_t, sec_label_mode_t,
+    shared_key_type_t, unique_policy_t,
 };
 pub use traffic_selector::TrafficSelector;
 pub use traps::{install as install_trap, uninstall as uninstall_trap};

@@ -24,7 +24,7 @@ fn example(name: &str) -> Configuration {
 /// The first connection and its children, in charon.
 fn loaded(configuration: &Configuration) -> (Snapshot, Vec<Snapshot>) {
     init();
-    let config = build(&configuration.connections[0]).unwrap();
+    let config = build(&configuration.connections[0]).unwrap().0;
     (snapshot(&config), children(&config))
 }
 
@@ -176,7 +176,7 @@ fn the_existing_plugins_array_is_loaded() {
             ("remote_ts", "dynamic"),
         ],
     );
-    let second = snapshot(&build(&configuration.connections[1]).unwrap());
+    let second = snapshot(&build(&configuration.connections[1]).unwrap().0);
     assert_values(
         &second,
         &[
@@ -267,6 +267,118 @@ fn every_option_reaches_charon() {
     );
 }
 
+/// The rounds of one side as the snapshot tells them.
+fn rounds(side: &str, rounds: &str) -> String {
+    let json = format!(
+        r#"{{"connections": {{"site": {{"remote_addrs": "10.0.0.1", "{side}": {rounds}}}}}}}"#
+    );
+    loaded(&parse(&json).unwrap()).0[side].clone()
+}
+
+#[test]
+fn every_option_of_a_round_reaches_charon() {
+    use extsock::charon::sys::auth_rule_t as rule;
+    for (options, expected) in [
+        (r#"{}"#, vec![]),
+        (r#"{"auth": "any"}"#, vec![]),
+        (
+            r#"{"auth": "psk"}"#,
+            vec![(rule::AUTH_RULE_AUTH_CLASS, "2")],
+        ),
+        (
+            r#"{"auth": "rsa-2048-ecdsa-256-sha256", "id": "gw"}"#,
+            vec![
+                (rule::AUTH_RULE_IDENTITY, "2=gw"),
+                (rule::AUTH_RULE_AUTH_CLASS, "1"),
+                (rule::AUTH_RULE_RSA_STRENGTH, "2048"),
+                (rule::AUTH_RULE_ECDSA_STRENGTH, "256"),
+            ],
+        ),
+        (
+            r#"{"auth": "eap-md5", "aaa_id": "aaa", "eap_id": "me", "groups": "one, two"}"#,
+            vec![
+                (rule::AUTH_RULE_AUTH_CLASS, "3"),
+                (rule::AUTH_RULE_AAA_IDENTITY, "2=aaa"),
+                (rule::AUTH_RULE_EAP_IDENTITY, "2=me"),
+                (rule::AUTH_RULE_EAP_TYPE, "4"),
+                (rule::AUTH_RULE_GROUP, "2=one"),
+                (rule::AUTH_RULE_GROUP, "2=two"),
+            ],
+        ),
+        (
+            r#"{"auth": "eap-7-1234"}"#,
+            vec![
+                (rule::AUTH_RULE_AUTH_CLASS, "3"),
+                (rule::AUTH_RULE_EAP_TYPE, "7"),
+                (rule::AUTH_RULE_EAP_VENDOR, "1234"),
+            ],
+        ),
+        (
+            r#"{"auth": "xauth-pam", "xauth_id": "user", "ca_id": "ca"}"#,
+            vec![
+                (rule::AUTH_RULE_AUTH_CLASS, "4"),
+                (rule::AUTH_RULE_XAUTH_BACKEND, "pam"),
+                (rule::AUTH_RULE_XAUTH_IDENTITY, "2=user"),
+                (rule::AUTH_RULE_CA_IDENTITY, "2=ca"),
+            ],
+        ),
+        (
+            r#"{"auth": "psk", "cert_policy": "1.2.3", "revocation": "strict"}"#,
+            vec![
+                (rule::AUTH_RULE_AUTH_CLASS, "2"),
+                (rule::AUTH_RULE_CRL_VALIDATION, "0"),
+                (rule::AUTH_RULE_CERT_POLICY, "1.2.3"),
+            ],
+        ),
+    ] {
+        let found = rounds("remote", options);
+        let mut found: Vec<&str> = found.split(',').filter(|text| !text.is_empty()).collect();
+        // What hashes become is charon's.
+        let schemes = [
+            rule::AUTH_RULE_SIGNATURE_SCHEME,
+            rule::AUTH_RULE_IKE_SIGNATURE_SCHEME,
+        ]
+        .map(|rule| format!("{rule}:"));
+        found.retain(|text| !schemes.iter().any(|scheme| text.starts_with(scheme)));
+        let mut expected: Vec<_> = expected;
+        expected.sort_by_key(|(rule, _)| *rule);
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|(rule, value)| format!("{rule}:{value}"))
+            .collect();
+        assert_eq!(found, expected, "{options}");
+    }
+}
+
+#[test]
+fn rounds_reach_charon_in_their_order() {
+    let found = rounds(
+        "local",
+        r#"[{"id": "b", "round": 2}, {"id": "a", "round": 1}]"#,
+    );
+    assert_eq!(found, "0:2=a + 0:2=b");
+}
+
+#[test]
+fn an_eap_method_that_charon_does_not_know_is_named() {
+    use extsock_core::config::{Auth, AuthMethod};
+    let message = refused("eap-nonsense", |c| {
+        c.remote = vec![Auth {
+            section: "remote-1".into(),
+            method: AuthMethod::Eap {
+                method: Some("nonsense".into()),
+                constraints: None,
+            },
+            ..Auth::default()
+        }]
+    });
+    assert_eq!(
+        message,
+        "connections.site.remote-1.auth: expected \"eap-\" and a method that charon knows (md5, \
+         mschapv2, tls), found \"eap-nonsense\""
+    );
+}
+
 #[test]
 fn the_jitter_reaches_charon() {
     let with = |rand_time: &str| {
@@ -275,7 +387,7 @@ fn the_jitter_reaches_charon() {
             r#"{{"connections": {{"site": {{"remote_addrs": "10.0.0.1",
                 "rekey_time": "1h", "over_time": "5m", "rand_time": "{rand_time}"}}}}}}"#
         );
-        build(&parse(&json).unwrap().connections[0]).unwrap()
+        build(&parse(&json).unwrap().connections[0]).unwrap().0
     };
     assert!(with("60s") == with("1m"));
     assert!(with("60s") != with("61s"));
@@ -287,7 +399,7 @@ fn the_jitter_of_a_child_reaches_charon() {
     init();
     let json = r#"{"connections": {"site": {"remote_addrs": "10.0.0.1",
         "children": {"net": {"rekey_time": "30m", "life_time": "40m", "rand_time": "90s"}}}}}"#;
-    let config = build(&parse(json).unwrap().connections[0]).unwrap();
+    let config = build(&parse(json).unwrap().connections[0]).unwrap().0;
 
     let drawn: Vec<u64> = (0..256).map(|_| drawn_rekey_time(&config)).collect();
 
@@ -388,7 +500,7 @@ fn every_option_makes_another_configuration_and_none_the_same() {
     init();
     let load = |connection: serde_json::Value| {
         let json = serde_json::json!({"connections": {"net": connection}}).to_string();
-        build(&parse(&json).unwrap().connections[0]).unwrap()
+        build(&parse(&json).unwrap().connections[0]).unwrap().0
     };
     let plain = || load(serde_json::json!({"children": {"a": {}}}));
     assert!(plain().is_same(&plain()));
@@ -402,6 +514,8 @@ fn every_option_makes_another_configuration_and_none_the_same() {
             {"keyingtries": 0}, {"unique": "keep"}, {"dpd_delay": 1}, {"dpd_timeout": 1},
             {"reauth_time": 100}, {"over_time": 1}, {"rand_time": 1}, {"vips": "::"},
             {"pools": "a"}, {"if_id_in": 1}, {"if_id_out": 1}, {"local_auth": {"id": "a"}},
+            {"local": {"auth": "pubkey"}}, {"remote": {"auth": "eap-md5"}}, {"remote": {"eap_id": "a"}},
+            {"local": [{}, {"round": 1}]}, {"remote": {"revocation": "strict"}}, {"remote": {"groups": "a"}},
             {"children": {"b": {}}}, {"children": {}}, {"children": {"a": {}, "b": {}}}]"#,
     )
     .unwrap();

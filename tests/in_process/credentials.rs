@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use extsock::adapter::Connections;
 use extsock::charon::{sys, Credentials};
-use extsock_core::config::{parse, IkeSecret};
+use extsock_core::config::{parse, SharedSecret};
 
 use super::harness::{backends, init};
 
@@ -19,14 +19,20 @@ fn alone() -> MutexGuard<'static, ()> {
     CREDENTIALS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The secret that charon would authenticate with.
+const IKE: sys::shared_key_type_t::Type = sys::shared_key_type_t::SHARED_IKE;
+
+/// The pre-shared key that charon would authenticate with.
 fn found(me: &str, other: &str) -> Option<Vec<u8>> {
+    found_for(IKE, me, other)
+}
+
+/// The secret of a kind that charon would authenticate with.
+fn found_for(kind: sys::shared_key_type_t::Type, me: &str, other: &str) -> Option<Vec<u8>> {
     let [me, other] = [me, other].map(|id| CString::new(id).unwrap());
     // SAFETY: the credential manager is there; the identities and the key's reference are ours.
     unsafe {
         let [me, other] =
             [me, other].map(|id| sys::identification_create_from_string(id.as_ptr().cast_mut()));
-        let kind = sys::shared_key_type_t::SHARED_IKE;
         let shared = call!((*sys::lib).credmgr, get_shared, kind, me, other);
         call!(me, destroy);
         call!(other, destroy);
@@ -50,27 +56,27 @@ fn a_secret_is_found_for_its_owner_until_it_is_removed() {
     let credentials = Credentials::register();
     assert_eq!(found("client", "gateway"), None);
 
-    credentials.set_ike_secret("key", &owners(["gateway"]), b"secret");
+    credentials.set_shared_secret(IKE, "key", &owners(["gateway"]), b"secret");
     assert_eq!(found("client", "gateway").unwrap(), b"secret");
     assert_eq!(found("client", "stranger"), None);
 
-    credentials.set_ike_secret("key", &owners(["gateway"]), b"another");
+    credentials.set_shared_secret(IKE, "key", &owners(["gateway"]), b"another");
     assert_eq!(found("client", "gateway").unwrap(), b"another");
 
-    credentials.remove_ike_secret("key");
+    credentials.remove_shared_secret("key");
     assert_eq!(found("client", "gateway"), None);
-    credentials.remove_ike_secret("key");
+    credentials.remove_shared_secret("key");
 }
 
 #[test]
 fn a_secret_replaced_under_its_key_is_lost_to_its_former_owners() {
     let _alone = alone();
     let credentials = Credentials::register();
-    credentials.set_ike_secret("key", &owners(["one", "two"]), b"secret");
+    credentials.set_shared_secret(IKE, "key", &owners(["one", "two"]), b"secret");
     assert_eq!(found("client", "one").unwrap(), b"secret");
     assert_eq!(found("client", "two").unwrap(), b"secret");
 
-    credentials.set_ike_secret("key", &owners(["two"]), b"secret");
+    credentials.set_shared_secret(IKE, "key", &owners(["two"]), b"secret");
 
     assert_eq!(found("client", "one"), None);
     assert_eq!(found("client", "two").unwrap(), b"secret");
@@ -81,11 +87,11 @@ fn a_secret_without_owners_serves_everyone_but_the_better_match_wins() {
     let _alone = alone();
     let credentials = Credentials::register();
 
-    credentials.set_ike_secret("any", &[], b"for any");
+    credentials.set_shared_secret(IKE, "any", &[], b"for any");
     assert_eq!(found("client", "10.0.0.1").unwrap(), b"for any");
     assert_eq!(found("client", "C=CH, CN=gateway").unwrap(), b"for any");
 
-    credentials.set_ike_secret("own", &owners(["gateway"]), b"for gateway");
+    credentials.set_shared_secret(IKE, "own", &owners(["gateway"]), b"for gateway");
     assert_eq!(found("client", "gateway").unwrap(), b"for gateway");
     assert_eq!(found("client", "other").unwrap(), b"for any");
 }
@@ -96,7 +102,7 @@ fn any_bytes_can_be_a_secret() {
     let credentials = Credentials::register();
     let secret: Vec<u8> = (0..=255).chain(0..=255).collect();
 
-    credentials.set_ike_secret("key", &owners(["gateway"]), &secret);
+    credentials.set_shared_secret(IKE, "key", &owners(["gateway"]), &secret);
 
     assert_eq!(found("client", "gateway").unwrap(), secret);
 }
@@ -105,17 +111,38 @@ fn any_bytes_can_be_a_secret() {
 fn a_dropped_set_leaves_nothing_behind() {
     let _alone = alone();
     let credentials = Credentials::register();
-    credentials.set_ike_secret("key", &owners(["gateway"]), b"secret");
+    credentials.set_shared_secret(IKE, "key", &owners(["gateway"]), b"secret");
 
     drop(credentials);
 
     assert_eq!(found("client", "gateway"), None);
 }
 
-fn secrets(json: &str) -> Vec<IkeSecret> {
+fn secrets(json: &str) -> Vec<SharedSecret> {
     parse(&format!(r#"{{"secrets": {{"ike": {json}}}}}"#))
         .unwrap()
         .secrets
+}
+
+#[test]
+fn each_use_has_its_own_secret() {
+    use sys::shared_key_type_t as kind;
+    let (_alone, _backends) = (alone(), backends());
+    let connections = Connections::register();
+    let hash = "0x00112233445566778899aabbccddeeff";
+    let json = format!(
+        r#"{{"secrets": {{"ike": {{"id": "a", "secret": "i"}}, "eap": {{"id": "a", "secret": "e"}},
+            "ntlm": {{"id": "a", "secret": "{hash}"}}, "ppk": {{"id": "a", "secret": "p"}}}}}}"#
+    );
+    connections.set_secrets(&["site".into()], &parse(&json).unwrap().secrets);
+    let length = |kind| found_for(kind, "a", "a").map(|secret| secret.len());
+    assert_eq!(found_for(kind::SHARED_IKE, "a", "a").unwrap(), b"i");
+    assert_eq!(found_for(kind::SHARED_EAP, "a", "a").unwrap(), b"e");
+    assert_eq!(found_for(kind::SHARED_PPK, "a", "a").unwrap(), b"p");
+    assert_eq!(length(kind::SHARED_NT_HASH), Some(16));
+    connections.remove("site");
+    assert_eq!(length(kind::SHARED_EAP), None);
+    assert_eq!(length(kind::SHARED_PPK), None);
 }
 
 #[test]

@@ -20,8 +20,9 @@ macro_rules! call {
 /// How long a test waits for what must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What proposals and identities need.
-const PLUGINS: &CStr = c"random nonce aes sha1 sha2 hmac kdf gmp openssl";
+/// What proposals, identities, certificates and keys need.
+const PLUGINS: &CStr =
+    c"random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 x509 pubkey pkcs8";
 
 /// Two for charon's own scheduler and watcher, the others for jobs.
 const THREADS: u32 = 6;

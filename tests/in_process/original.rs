@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use extsock::charon::{
     action_t, cert_policy_t, childless_t, dscp_copy_t, fragmentation_t, ike_version_t,
     ipsec_mode_t, sys, unique_policy_t, AuthCfg, AuthClass, ChildCfg, ChildCfgFields, Host,
-    Identification, IkeCfg, IkeCfgFields, Limit, PeerCfg, PeerCfgFields, Proposal, Protocol,
-    TrafficSelector,
+    Identification, IdentityRule, IkeCfg, IkeCfgFields, Limit, PeerCfg, PeerCfgFields, Proposal,
+    Protocol, TrafficSelector,
 };
 
 use super::harness::{init, items, raw};
@@ -83,11 +83,11 @@ impl Parts {
             },
             local: vec![
                 (AuthClass::Psk, "client@example.org"),
-                (AuthClass::Any, "second@example.org"),
+                (AuthClass::Pubkey, "second@example.org"),
             ],
             remote: vec![
                 (AuthClass::Psk, "gateway@example.org"),
-                (AuthClass::Any, "C=CH, O=example, CN=gateway"),
+                (AuthClass::Pubkey, "C=CH, O=example, CN=gateway"),
             ],
             groups: vec!["group-a", "group-b"],
             vips: vec!["10.7.0.1", "fd00::7", "0.0.0.0"],
@@ -105,8 +105,10 @@ impl Parts {
         let mut config = PeerCfg::new(&self.name, IkeCfg::new(&self.ike, proposals), &self.peer);
         for (local, rounds) in [(true, &self.local), (false, &self.remote)] {
             for (class, id) in rounds {
-                let id = Some(Identification::from_string(id));
-                config.add_auth_cfg(AuthCfg::new(*class, id), local);
+                let mut auth = AuthCfg::default();
+                auth.set_class(*class);
+                auth.add_identity(IdentityRule::Ike, Identification::from_string(id));
+                config.add_auth_cfg(auth, local);
             }
         }
         self.add_groups(&config);
@@ -311,10 +313,10 @@ fn every_value_reaches_charon() {
     );
     assert_eq!(value("ike.proposals").split(' ').count(), 3);
     assert_eq!(value("children").split(' ').count(), 2);
-    // Rule 2 is the class, 0 the identity; class 2 is PSK, type 3 an e-mail address.
+    // Rule 2 is the class, 0 the identity; class 1 is a key pair and 2 PSK, type 3 an e-mail address.
     assert_eq!(
         value("local"),
-        "0:3=client@example.org,2:2 + 0:3=second@example.org,2:0"
+        "0:3=client@example.org,2:2 + 0:3=second@example.org,2:1"
     );
     assert!(
         value("remote").contains("0:3=gateway@example.org"),

@@ -3,7 +3,7 @@
 //! Everything that charon's own getters tell of a configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{c_char, c_void};
+use std::ffi::{c_char, c_int, c_void};
 
 use extsock::charon::{sys, PeerCfg};
 
@@ -325,7 +325,19 @@ unsafe fn round(auth: *mut sys::auth_cfg_t) -> String {
         let enumerator = call!(auth, create_enumerator);
         while call!(enumerator, enumerate, &raw mut kind, &raw mut value) {
             let text = match kind {
-                rule::AUTH_RULE_IDENTITY | rule::AUTH_RULE_GROUP => identity(value.cast()),
+                rule::AUTH_RULE_IDENTITY
+                | rule::AUTH_RULE_CA_IDENTITY
+                | rule::AUTH_RULE_AAA_IDENTITY
+                | rule::AUTH_RULE_EAP_IDENTITY
+                | rule::AUTH_RULE_XAUTH_IDENTITY
+                | rule::AUTH_RULE_GROUP => identity(value.cast()),
+                rule::AUTH_RULE_XAUTH_BACKEND | rule::AUTH_RULE_CERT_POLICY => {
+                    text(value.cast()).unwrap()
+                }
+                // charon makes signature_params_t of them.
+                rule::AUTH_RULE_SIGNATURE_SCHEME | rule::AUTH_RULE_IKE_SIGNATURE_SCHEME => {
+                    (*value.cast::<c_int>()).to_string()
+                }
                 // The others that are used here are numbers in place of the pointer.
                 _ => (value as usize).to_string(),
             };

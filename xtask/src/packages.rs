@@ -36,6 +36,10 @@ const TEST: &[&str] = &[
     "strongswan-starter",
     "libstrongswan-standard-plugins",
     "libcharon-extra-plugins",
+    // xauth-generic
+    "libcharon-extauth-plugins",
+    // certificates
+    "openssl",
     "valgrind",
     "libc6-dbg",
 ];

@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
+use super::auth::{self, Round};
 use super::child;
 use super::failover;
 use super::model::{
-    Auth, AuthMethod, Childless, Connection, Failover, Fragmentation, IkeSecret, IkeVersion, Ocsp,
-    SendCert, Unique,
+    Childless, Connection, Failover, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert,
+    SharedSecret, Unique,
 };
 use super::reader::{Fields, Node};
-use super::secret::Secret;
 use super::setting::{settings, words, Form, Setting};
 use super::setting::{
     ADDRESSES, BOOLEAN, DSCP, IF_ID, IP_ADDRESSES, NUMBER, OWN_PORT, PORT, TEXT, TEXTS, TIME,
@@ -27,7 +27,7 @@ pub(super) fn read(
     name: String,
     fields: Fields,
     existing: bool,
-) -> Result<(Connection, Vec<IkeSecret>)> {
+) -> Result<(Connection, Vec<SharedSecret>)> {
     let mut draft = Draft::new(name, existing);
     fields.refuse_shared("ike_cfg", IKE_CFG);
     let mediated = fields.place("mediated_by");
@@ -168,18 +168,32 @@ pub(super) const SECTIONS: &[Setting<Draft>] = &[
         },
     },
     Setting {
-        name: "local_auth",
-        form: Form::Object("auth"),
+        name: "local",
+        form: Form::Rounds("auth"),
         default: "any",
-        about: "Own authentication.",
-        set: |d, n| set(&mut d.local_auth, read_auth(n)?),
+        about: "Own authentication: an object or an array of them for each round, also with a suffix such as local-2.",
+        set: |d, n| auth::read(&mut d.local, n),
+    },
+    Setting {
+        name: "local_auth",
+        form: Form::Rounds("auth"),
+        default: "any",
+        about: "The existing plugin's name of local.",
+        set: |d, n| auth::read(&mut d.local, n),
+    },
+    Setting {
+        name: "remote",
+        form: Form::Rounds("auth"),
+        default: "any",
+        about: "Authentication of the gateway, written as local is.",
+        set: |d, n| auth::read(&mut d.remote, n),
     },
     Setting {
         name: "remote_auth",
-        form: Form::Object("auth"),
+        form: Form::Rounds("auth"),
         default: "any",
-        about: "Authentication of the gateway.",
-        set: |d, n| set(&mut d.remote_auth, read_auth(n)?),
+        about: "The existing plugin's name of remote.",
+        set: |d, n| auth::read(&mut d.remote, n),
     },
     Setting {
         name: "failover",
@@ -214,8 +228,8 @@ pub(super) struct Draft {
     reauth_time: Option<Duration>,
     over_time: Option<Duration>,
     rand_time: Option<Duration>,
-    local_auth: (Auth, Option<Secret>),
-    remote_auth: (Auth, Option<Secret>),
+    local: Vec<Round>,
+    remote: Vec<Round>,
 }
 
 impl Draft {
@@ -267,12 +281,12 @@ impl Draft {
             reauth_time: None,
             over_time: None,
             rand_time: None,
-            local_auth: Default::default(),
-            remote_auth: Default::default(),
+            local: Vec::new(),
+            remote: Vec::new(),
         }
     }
 
-    fn finish(self) -> (Connection, Vec<IkeSecret>) {
+    fn finish(self) -> (Connection, Vec<SharedSecret>) {
         let mut connection = self.connection;
 
         // As charon's vici_config.c derives them.
@@ -295,29 +309,36 @@ impl Draft {
         connection.over_time = over;
         connection.rand_time = rand;
 
-        let (local, local_secret) = self.local_auth;
-        let (remote, remote_secret) = self.remote_auth;
-        let ids: Vec<String> = [&local.id, &remote.id]
+        let (local, remote) = (auth::in_order(self.local), auth::in_order(self.remote));
+        // Of the first rounds, for only there a pre-shared key is of use.
+        let ids: Vec<String> = [local.first(), remote.first()]
             .into_iter()
             .flatten()
-            .cloned()
+            .filter_map(|round| round.auth.id.clone())
             .collect();
         let mut secrets = Vec::new();
-        for secret in [local_secret, remote_secret].into_iter().flatten() {
-            let ids = ids.clone();
-            let secret = IkeSecret { ids, secret };
-            if !secrets.contains(&secret) {
-                secrets.push(secret);
+        for (rounds, auths) in [
+            (local, &mut connection.local),
+            (remote, &mut connection.remote),
+        ] {
+            for round in rounds {
+                auths.push(round.auth);
+                let ids = ids.clone();
+                let secret = round.secret.map(|secret| SharedSecret {
+                    kind: SecretKind::Ike,
+                    ids,
+                    secret,
+                });
+                secrets.extend(secret.filter(|secret| !secrets.contains(secret)));
             }
         }
         if connection.mediation {
             connection.unique = Unique::Replace;
         }
         if connection.mediated_by.is_some() && connection.mediation_peer.is_none() {
-            connection.mediation_peer.clone_from(&remote.id);
+            let gateway = connection.remote.first().and_then(|round| round.id.clone());
+            connection.mediation_peer = gateway;
         }
-        connection.local.push(local);
-        connection.remote.push(remote);
         (connection, secrets)
     }
 }
@@ -356,21 +377,6 @@ pub(super) const LIFETIME: &[Setting<Option<Duration>>] = &[Setting {
     about: "Time to rekeying; 0 for none.",
     set: |target, n| set_once(target, &n),
 }];
-
-fn read_auth(node: Node) -> Result<(Auth, Option<Secret>)> {
-    let mut fields = node.into_fields()?;
-    // First, because the other options depend on it.
-    let method = match fields.take("auth") {
-        Some(node) => node
-            .keyword(&[("psk", AuthMethod::Psk), ("any", AuthMethod::Any)])
-            .map_err(|_| node.unsuitable("\"psk\", only \"psk\" is supported by this version"))?,
-        None => AuthMethod::Any,
-    };
-    let id = fields.take("id").map(Node::text).transpose()?;
-    let secret = fields.take("secret").map(Node::secret).transpose()?;
-    fields.finish(&["auth", "id", "secret"])?;
-    Ok((Auth { method, id }, secret))
-}
 
 fn whole_seconds(time: Duration) -> Duration {
     Duration::from_secs(time.as_secs())

@@ -2,6 +2,7 @@
 
 //! The JSON configuration: connections and their secrets, with the options of swanctl.conf.
 
+mod auth;
 mod child;
 mod connection;
 mod document;
@@ -17,9 +18,9 @@ mod setting;
 mod tests;
 
 pub use model::{
-    Action, Auth, AuthMethod, Child, Childless, Configuration, Connection, CopyDscp, Failover,
-    Fragmentation, HwOffload, IkeSecret, IkeVersion, LabelMode, Mark, Mode, Ocsp, SendCert, Unique,
-    Volume, UNIQUE, UNIQUE_DIR,
+    Action, Auth, AuthMethod, Child, Childless, Configuration, Connection, CopyDscp,
+    CredentialFile, Failover, Fragmentation, HwOffload, IkeVersion, LabelMode, Mark, Mode, Ocsp,
+    PrivateKey, Revocation, SecretKind, SendCert, SharedSecret, Unique, Volume, UNIQUE, UNIQUE_DIR,
 };
 pub use schema::{json_schema, reference};
 pub use secret::Secret;
@@ -76,7 +77,7 @@ fn read(document: Value, report: &Report) -> Result<Configuration> {
         root.finish(&ROOT)?;
     }
     if let Some(node) = secrets {
-        configuration.secrets.extend(secrets::read(node)?);
+        secrets::read(node, &mut configuration)?;
     }
     Ok(configuration)
 }

@@ -15,8 +15,10 @@ use crate::failover::policy::{FailoverPolicy, RetryPolicy};
 pub struct Configuration {
     /// Connections, in the order of the document; their names are unique.
     pub connections: Vec<Connection>,
-    /// Shared secrets for IKE, from `secrets` and from the `secret` of authentication rounds.
-    pub secrets: Vec<IkeSecret>,
+    /// Shared secrets, from `secrets` and from the `secret` of authentication rounds.
+    pub secrets: Vec<SharedSecret>,
+    /// Private keys from `secrets`; their `option` is its whole path.
+    pub private_keys: Vec<PrivateKey>,
 }
 
 /// A connection: charon's peer_cfg and ike_cfg.
@@ -176,23 +178,100 @@ pub enum Unique {
     Replace,
 }
 
-/// One authentication round.
+/// One authentication round; identities are texts as charon reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
+    /// Where it stands in the connection, such as `local`, `remote-1` or `local[0]`; empty if it does not.
+    pub section: String,
     /// How to authenticate.
     pub method: AuthMethod,
-    /// IKE identity as charon reads it; None for the address (own) or any identity (gateway).
+    /// IKE identity; None for the address (own) or any identity (gateway).
     pub id: Option<String>,
+    /// Subject of a CA that has to be in the gateway's trust chain; default none.
+    pub ca_id: Option<String>,
+    /// Identity of the EAP server behind the gateway; default the gateway's.
+    pub aaa_id: Option<String>,
+    /// Identity in EAP; default `id`.
+    pub eap_id: Option<String>,
+    /// User name in XAuth; default `id`.
+    pub xauth_id: Option<String>,
+    /// Groups of which the gateway has to be in one; default none.
+    pub groups: Vec<String>,
+    /// Certificate policy OIDs that the trust chain has to have; default none.
+    pub cert_policy: Vec<String>,
+    /// What has to be known about revocation.
+    pub revocation: Revocation,
+    /// Own certificate and others that may be used, or certificates of which the gateway has to have one.
+    pub certs: Vec<CredentialFile>,
+    /// CAs to trust; if it is the gateway's round, its certificate has to come from one of them.
+    pub cacerts: Vec<CredentialFile>,
+    /// CAs that are below one that is trusted.
+    pub intermediates: Vec<CredentialFile>,
+    /// Raw public keys, otherwise as `certs`.
+    pub pubkeys: Vec<CredentialFile>,
+    /// Own private key.
+    pub private_key: Option<PrivateKey>,
+    /// `enable_ocsp` or `enable_crl`, if that is false. charon has no such choice for one connection.
+    pub disabled: Vec<String>,
+}
+
+/// A file of a certificate or key, in PEM or DER.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialFile {
+    /// The option of the round that names it, such as `ca_chain.root_ca`.
+    pub option: String,
+    /// Absolute, or relative to swanctl's directory of its kind.
+    pub path: String,
+}
+
+/// A private key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateKey {
+    /// The key.
+    pub file: CredentialFile,
+    /// swanctl's directory of such keys.
+    pub directory: &'static str,
+    /// What decrypts it.
+    pub passphrase: Option<Secret>,
 }
 
 /// `auth`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AuthMethod {
     /// charon's AUTH_CLASS_ANY.
     #[default]
     Any,
     /// Pre-shared key.
     Psk,
+    /// A key pair, mostly with a certificate.
+    Pubkey {
+        /// Types, strengths and hashes, such as `ike:rsa-2048-sha256`; `pubkey` for none.
+        constraints: String,
+    },
+    /// EAP (IKEv2).
+    Eap {
+        /// The method, such as `md5`; None for what is negotiated.
+        method: Option<String>,
+        /// As those of Pubkey, for methods with certificates.
+        constraints: Option<String>,
+    },
+    /// XAuth (IKEv1).
+    Xauth {
+        /// The backend, such as `pam`; None for any.
+        backend: Option<String>,
+    },
+}
+
+/// `revocation`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Revocation {
+    /// Refuse only what is known to be revoked.
+    #[default]
+    Relaxed,
+    /// Refuse also if there are URIs to ask and none answered.
+    IfUri,
+    /// Refuse unless known not to be revoked.
+    Strict,
 }
 
 /// A CHILD_SA: charon's child_cfg.
@@ -446,9 +525,24 @@ pub enum CopyDscp {
 
 /// A shared secret and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IkeSecret {
-    /// IKE identities of its owners; empty for any.
+pub struct SharedSecret {
+    /// What it is for.
+    pub kind: SecretKind,
+    /// Identities of its owners; empty for any.
     pub ids: Vec<String>,
     /// The secret.
     pub secret: Secret,
+}
+
+/// The section that a shared secret stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretKind {
+    /// `ike`: a pre-shared key.
+    Ike,
+    /// `eap` and `xauth`: a password, for either.
+    Eap,
+    /// `ntlm`: the NT hash of a password, 16 bytes.
+    Ntlm,
+    /// `ppk`: a postquantum pre-shared key.
+    Ppk,
 }

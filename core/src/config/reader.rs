@@ -47,6 +47,25 @@ impl<'a> Node<'a> {
         matches!(self.value, Value::Object(_))
     }
 
+    /// Whether it is an object or an array of them.
+    fn is_section(&self) -> bool {
+        let is_object = |value: &Value| matches!(value, Value::Object(_));
+        match &self.value {
+            Value::List(items) => !items.is_empty() && items.iter().all(is_object),
+            value => is_object(value),
+        }
+    }
+
+    /// The key that it stands under.
+    pub(super) fn key(&self) -> &str {
+        self.path.last()
+    }
+
+    /// What collects the errors.
+    pub(super) fn report(&self) -> &'a Report<'a> {
+        self.report
+    }
+
     /// Error that tells the type of the value only, for it may hold a secret.
     pub(super) fn unexpected(&self, expected: &str) -> Error {
         self.failed(expected, self.value.type_name())
@@ -236,6 +255,19 @@ impl<'a> Node<'a> {
         self.unsuitable(&format!("one of {}", words.join(", ")))
     }
 
+    /// What `parse` makes of a string.
+    pub(super) fn parsed<T>(
+        &self,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T> {
+        let parsed = match &self.value {
+            Value::Text(text) => parse(text),
+            _ => None,
+        };
+        parsed.ok_or_else(|| self.unsuitable(expected))
+    }
+
     pub(super) fn boolean(&self) -> Result<bool> {
         self.keyword(&[
             ("true", true),
@@ -389,7 +421,16 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub(super) fn secret(self) -> Result<Secret> {
+    pub(super) fn passphrase(&self) -> Result<Secret> {
+        match &self.value {
+            Value::Text(text) => {
+                Secret::from_text(text).ok_or_else(|| self.failed("a string", "an empty one"))
+            }
+            _ => Err(self.unexpected("a string")),
+        }
+    }
+
+    pub(super) fn secret(&self) -> Result<Secret> {
         match &self.value {
             Value::Text(text) => {
                 Secret::parse(text).map_err(|expected| self.failed(expected, "something else"))
@@ -432,6 +473,11 @@ impl<'a> Fields<'a> {
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.fields.iter().any(|(_, name, _)| name == key)
+    }
+
+    /// The path of a field.
+    pub(super) fn path(&self, key: &str) -> String {
+        self.path.missing(key).to_string()
     }
 
     pub(super) fn has_text(&self, key: &str) -> bool {
@@ -507,7 +553,14 @@ impl<'a> Fields<'a> {
         let report = self.report;
         let known = || tables.iter().flat_map(|table| table.iter());
         for (key, node) in self.into_nodes() {
-            let result = match known().find(|option| option.name == key) {
+            let is_section = node.is_section();
+            let begins = |option: &&Setting<T>| {
+                option.form.may_have_suffix() && key.starts_with(option.name)
+            };
+            let option = known()
+                .find(|option| option.name == key)
+                .or_else(|| known().filter(|_| is_section).find(begins));
+            let result = match option {
                 Some(option) => (option.set)(target, node),
                 None => Err(node.unknown(&known().map(|o| o.name).collect::<Vec<_>>())),
             };

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde_json::{json, Map, Value};
 
 use super::setting::{Form, Setting};
-use super::{child, connection, failover};
+use super::{auth, child, connection, failover};
 
 /// A table as it is told.
 struct Section {
@@ -16,6 +16,8 @@ struct Section {
     name: &'static str,
     title: &'static str,
     options: Vec<Told>,
+    /// Those that it does not work without.
+    required: &'static [&'static str],
 }
 
 struct Told {
@@ -43,26 +45,43 @@ fn sections() -> Vec<Section> {
             name: "connection",
             title: "A connection",
             options: ike_cfg().chain(peer_cfg).collect(),
+            required: &[],
         },
         Section {
             name: "ike_cfg",
             title: "`ike_cfg` of the existing plugin",
             options: ike_cfg().collect(),
+            required: &[],
         },
         Section {
             name: "children",
             title: "A CHILD_SA",
             options: children.collect(),
+            required: &[],
         },
         Section {
             name: "lifetime",
             title: "`lifetime` of the existing plugin",
             options: told(connection::LIFETIME).collect(),
+            required: &[],
         },
         Section {
             name: "failover",
             title: "`failover` of a connection",
             options: told(failover::FAILOVER).collect(),
+            required: &[],
+        },
+        Section {
+            name: "auth",
+            title: "An authentication round",
+            options: told(auth::AUTH_CFG).collect(),
+            required: &[],
+        },
+        Section {
+            name: "ca_chain",
+            title: "`ca_chain` of the existing plugin",
+            options: told(auth::CA_CHAIN).collect(),
+            required: &["root_ca"],
         },
     ]
 }
@@ -71,14 +90,12 @@ fn sections() -> Vec<Section> {
 pub fn json_schema() -> String {
     let mut definitions = Map::new();
     for section in sections() {
-        definitions.insert(section.name.to_owned(), object(&section.options, false));
+        definitions.insert(section.name.to_owned(), object(&section, false));
         if ["connection", "children"].contains(&section.name) {
             let named = format!("named_{}", section.name);
-            definitions.insert(named, object(&section.options, true));
+            definitions.insert(named, object(&section, true));
         }
     }
-    // What authenticates has a page of its own.
-    definitions.insert("auth".to_owned(), json!({"type": "object"}));
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "extsock configuration",
@@ -99,7 +116,8 @@ pub fn json_schema() -> String {
     format!("{schema:#}\n")
 }
 
-fn object(options: &[Told], named: bool) -> Value {
+fn object(section: &Section, named: bool) -> Value {
+    let options = &section.options;
     let mut properties = Map::new();
     if named {
         properties.insert("name".to_owned(), json!({"type": "string"}));
@@ -111,10 +129,22 @@ fn object(options: &[Told], named: bool) -> Value {
         schema["description"] = about.into();
         properties.insert(option.name.to_owned(), schema);
     }
-    let required = if named { vec!["name"] } else { vec![] };
+    let mut patterns = Map::new();
+    for option in options.iter().filter(|o| o.form.may_have_suffix()) {
+        // Options that begin alike are not objects.
+        let others: Vec<&str> = options
+            .iter()
+            .filter_map(|other| other.name.strip_prefix(option.name))
+            .collect();
+        let pattern = format!("^{}(?!({})$)", option.name, others.join("|"));
+        patterns.insert(pattern, option.form.with_suffix());
+    }
+    let name = named.then_some(&"name");
+    let required: Vec<_> = section.required.iter().chain(name).collect();
     json!({
         "type": "object",
         "properties": properties,
+        "patternProperties": patterns,
         "required": required,
         "additionalProperties": false,
     })
@@ -172,6 +202,24 @@ impl Form {
             Self::Padding => numbers("^(0[xX][0-9a-fA-F]+|[0-9]+|mtu)$"),
             Self::Object(section) => json!({"$ref": format!("#/$defs/{section}")}),
             Self::Named(section) => named(section),
+            Self::File => json!({"anyOf": [Self::Text.schema(), self.with_suffix()]}),
+            Self::Rounds(_) | Self::FileObject => self.with_suffix(),
+        }
+    }
+
+    /// What is under names that begin with that of the option.
+    fn with_suffix(self) -> Value {
+        match self {
+            Self::Rounds(section) => {
+                let round = json!({"$ref": format!("#/$defs/{section}")});
+                json!({"anyOf": [round, {"type": "array", "items": round}]})
+            }
+            _ => json!({
+                "type": "object",
+                "properties": {"file": {"type": "string", "minLength": 1}},
+                "required": ["file"],
+                "additionalProperties": false,
+            }),
         }
     }
 
@@ -195,6 +243,9 @@ impl Form {
             Self::Padding => "number or mtu".to_owned(),
             Self::Object(_) => "object".to_owned(),
             Self::Named(_) => "objects by name, or an array of objects with `name`".to_owned(),
+            Self::Rounds(_) => "object, or an array of them".to_owned(),
+            Self::File => "text, or an object with `file`".to_owned(),
+            Self::FileObject => "object with `file`".to_owned(),
         }
     }
 }

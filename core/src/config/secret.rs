@@ -33,6 +33,11 @@ impl Secret {
         Ok(Self(bytes))
     }
 
+    /// A passphrase, which has no notation but itself; None if it is empty.
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(Zeroizing::new(text.as_bytes().to_vec())))
+    }
+
     /// The secret itself.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

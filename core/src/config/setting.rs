@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::model::Mark;
 use super::reader::Node;
+use super::secret::Secret;
 use crate::error::Result;
 
 /// An option.
@@ -45,6 +46,19 @@ pub(super) enum Form {
     Object(&'static str),
     /// Objects with names of that section.
     Named(&'static str),
+    /// An object of that section, or an array of them, under the name and under any that begins with it.
+    Rounds(&'static str),
+    /// A file, or an object with its path; the latter also under any name that begins with this one.
+    File,
+    /// Objects with the path of a file, under the name and under any that begins with it.
+    FileObject,
+}
+
+impl Form {
+    /// Whether objects are also under names that begin with that of the option.
+    pub(super) fn may_have_suffix(self) -> bool {
+        matches!(self, Self::Rounds(_) | Self::File | Self::FileObject)
+    }
 }
 
 /// A form and what reads it.
@@ -60,6 +74,10 @@ const fn kind<V>(form: Form, read: fn(Node) -> Result<V>) -> Kind<V> {
 pub(super) const BOOLEAN: Kind<bool> = kind(Form::Boolean, |n| n.boolean());
 pub(super) const TEXT: Kind<String> = kind(Form::Text, |n| n.text());
 pub(super) const TEXTS: Kind<Vec<String>> = kind(Form::List, |n| n.texts());
+/// Without splitting at commas.
+pub(super) const WHOLE_TEXTS: Kind<Vec<String>> = kind(Form::List, |n| n.whole_texts());
+pub(super) const SECRET: Kind<Secret> = kind(Form::Text, |n| n.secret());
+pub(super) const PASSPHRASE: Kind<Secret> = kind(Form::Text, |n| n.passphrase());
 pub(super) const ADDRESSES: Kind<Vec<String>> = kind(Form::List, |n| n.addresses());
 pub(super) const IP_ADDRESSES: Kind<Vec<String>> = kind(Form::List, |n| n.ip_addresses());
 pub(super) const TRAFFIC_SELECTORS: Kind<Vec<String>> = kind(Form::List, |n| n.traffic_selectors());

@@ -19,10 +19,12 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn psk(id: &str) -> Vec<Auth> {
+fn psk(section: &str, id: &str) -> Vec<Auth> {
     vec![Auth {
+        section: section.to_owned(),
         method: AuthMethod::Psk,
         id: Some(id.to_owned()),
+        ..Auth::default()
     }]
 }
 
@@ -69,8 +71,8 @@ fn the_seeds_document_is_read() {
     assert_eq!(site.proposals, ["aes128-sha256-modp2048"]);
     assert_eq!(site.dpd_delay, seconds(10));
     assert!(site.mobike);
-    assert_eq!(site.local, psk("client@example.org"));
-    assert_eq!(site.remote, psk("gateway@example.org"));
+    assert_eq!(site.local, psk("local_auth", "client@example.org"));
+    assert_eq!(site.remote, psk("remote_auth", "gateway@example.org"));
     let [net] = &site.children[..] else {
         panic!("one child expected");
     };
@@ -627,7 +629,7 @@ fn all_errors_are_told_with_line_and_column() {
         7]},
     "b": {"mobike": true, "mobike": false}
   },
-  "secrets": {"eap": {}}
+  "secrets": {"token": {}, "eap": [{}, 5]}
 }"#;
     assert_eq!(
         lines(document),
@@ -642,7 +644,10 @@ fn all_errors_are_told_with_line_and_column() {
             "connections.é.children.net.mode: expected one of tunnel, transport, transport_proxy, \
              beet, pass, drop, found 5 at line 4 column 47",
             "connections.é.remote_addrs[1]: expected a string, found a number at line 6 column 9",
-            "secrets.eap: unknown option, expected one of ike at line 9 column 15",
+            "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk, private, rsa, \
+             ecdsa, pkcs8 at line 9 column 15",
+            "secrets.eap[1]: expected an object, found a number at line 9 column 40",
+            "secrets.eap[0].secret: expected a string, found nothing at line 9 column 36",
         ]
     );
 }
@@ -719,6 +724,59 @@ fn secrets_are_read_in_all_notations() {
         (vec![], b"named"),
     ];
     assert_eq!(secrets, expected);
+}
+
+#[test]
+fn the_section_tells_what_a_secret_is_for() {
+    let configuration = parse(
+        r#"{"secrets": {
+            "ike-a": {"secret": "a"}, "eap-b": {"id": "b", "secret": "b"},
+            "xauth": [{"id": "c", "secret": "c"}], "ppk1": {"id": "d", "secret": "d"},
+            "ntlm": {"id": "e", "secret": "0x00112233445566778899aabbccddeeff"}
+        }}"#,
+    )
+    .unwrap();
+    let kinds: Vec<_> = configuration.secrets.iter().map(|s| s.kind).collect();
+    let expected = [
+        SecretKind::Ike,
+        SecretKind::Eap,
+        SecretKind::Eap,
+        SecretKind::Ppk,
+        SecretKind::Ntlm,
+    ];
+    assert_eq!(kinds, expected);
+}
+
+#[test]
+fn private_keys_are_in_the_directories_of_their_sections() {
+    let configuration = parse(
+        r#"{"secrets": {
+            "private": {"file": "a.key"}, "rsa-b": {"x": {"file": "b.key", "secret": "0x00"}},
+            "ecdsa": [{"file": "c.key"}], "pkcs8": {"file": "d.key", "secret": "s"}
+        }}"#,
+    )
+    .unwrap();
+    let keys: Vec<_> = configuration
+        .private_keys
+        .iter()
+        .map(|key| {
+            let passphrase = key.passphrase.as_ref().map(Secret::as_bytes);
+            let file = &key.file;
+            (
+                key.directory,
+                file.option.as_str(),
+                file.path.as_str(),
+                passphrase,
+            )
+        })
+        .collect();
+    let expected: [(_, _, _, Option<&[u8]>); 4] = [
+        ("private", "secrets.private.file", "a.key", None),
+        ("rsa", "secrets.rsa-b.x.file", "b.key", Some(b"0x00")),
+        ("ecdsa", "secrets.ecdsa[0].file", "c.key", None),
+        ("pkcs8", "secrets.pkcs8.file", "d.key", Some(b"s")),
+    ];
+    assert_eq!(keys, expected);
 }
 
 #[test]
@@ -893,13 +951,23 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
              rekey_time, lifetime",
         ),
         (
-            r#"{"name": "a", "local_auth": {"auth": "cert", "cert": "a.pem"}}"#,
-            "local_auth.auth: expected \"psk\", only \"psk\" is supported by this version, found \
-             \"cert\"",
+            r#"{"name": "a", "local_auth": {"auth": "psk-sha256"}}"#,
+            "local_auth.auth: expected \"psk\", \"pubkey\", \"eap\", \"eap-\" and a method, \"xauth\", \
+             \"xauth-\" and a backend, \"any\", or a type of keys with constraints such as \
+             \"ike:rsa-2048-sha256\", found \"psk-sha256\"",
         ),
         (
-            r#"{"secrets": {"eap": {}}}"#,
-            "secrets.eap: unknown option, expected one of ike",
+            r#"{"secrets": {"token": {}}}"#,
+            "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk, \
+             private, rsa, ecdsa, pkcs8",
+        ),
+        (
+            r#"{"secrets": {"rsa": [{"secret": "a"}]}}"#,
+            "secrets.rsa[0].file: expected a file, found nothing",
+        ),
+        (
+            r#"{"secrets": {"ntlm": {"id": "a", "secret": "0x0011"}}}"#,
+            "secrets.ntlm.secret: expected 16 bytes after 0x or 0s, found a string",
         ),
         (
             r#"{"secrets": {"ike": [{"id": "a"}]}}"#,
@@ -1079,6 +1147,9 @@ fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
         json!({"children": [{"name": "n", "mark_in": "%unique/0xff", "rekey_bytes": "5 M"}]}),
         json!({"failover": {"base_delay": "250ms", "multiplier": 1.5}}),
         json!({"rekey_time": "0x10", "children": {"n": {"start_action": "trap|start"}}}),
+        json!({"local-1": {"cert": "a", "cert-b": {"file": "b"}, "certs": "c", "cert_policy": "1.2"}}),
+        json!({"local_addrs": [], "local": [{"cacert": {"file": "a"}}, {}], "remote_auth": {"round": 2}}),
+        json!({"local_auth": {"ca_chain": {"root_ca": "a", "intermediate_cas": "b"}}}),
     ] {
         assert!(both(good));
     }
@@ -1090,6 +1161,14 @@ fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
         json!({"children": [{"mode": "tunnel"}]}),
         json!({"failover": {"multiplier": 0.5}}),
         json!({"rekey_time": "5w"}),
+        json!({"local": 5}),
+        json!({"local-1": 5}),
+        json!({"remote": [{"revocation": "hard"}]}),
+        json!({"remote-1": {"cert-b": "b"}}),
+        json!({"remote-1": {"certs": {"file": "b"}}}),
+        json!({"remote_addrs": {"id": "a"}}),
+        json!({"local": {"cacert1": {"path": "a"}}}),
+        json!({"local": {"ca_chain": {}}}),
     ] {
         assert!(!both(bad));
     }

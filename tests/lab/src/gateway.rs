@@ -2,7 +2,9 @@
 
 //! A security gateway: responder, stock charon, configured through swanctl.
 
+use std::fs;
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 
 use crate::charon::{Charon, CharonOptions, Sanitizer};
 use crate::config::PSK;
@@ -23,6 +25,8 @@ pub struct GatewayOptions {
     pub settings: String,
     /// What its swanctl.conf has in place of what it would have otherwise: from, to.
     pub edits: Vec<(&'static str, &'static str)>,
+    /// Files beside its swanctl.conf, such as `x509/segw.pem`, and what is in them.
+    pub files: Vec<(&'static str, String)>,
 }
 
 impl Default for GatewayOptions {
@@ -33,6 +37,7 @@ impl Default for GatewayOptions {
             connection: String::new(),
             settings: String::new(),
             edits: Vec::new(),
+            files: Vec::new(),
         }
     }
 }
@@ -85,6 +90,13 @@ impl Gateway {
                 ipsec_conf: None,
             },
         );
+        for (file, content) in &options.files {
+            let path = charon.path(&format!("/run/lab/{file}"));
+            let path: &Path = path.as_ref();
+            fs::create_dir_all(path.parent().expect("a file has a directory"))
+                .and_then(|()| fs::write(path, content))
+                .expect("the host's /run is writable");
+        }
         let mut gateway = Self {
             charon,
             address: address(number),

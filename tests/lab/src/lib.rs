@@ -16,6 +16,7 @@ mod extsock;
 mod gateway;
 mod namespace;
 mod ping;
+mod pki;
 mod responder;
 pub mod wait;
 
@@ -25,6 +26,7 @@ pub use config::{connection, net, PSK};
 pub use extsock::{Event, Extsock};
 pub use gateway::{Gateway, GatewayOptions};
 pub use ping::{Answered, Pings};
+pub use pki::Pki;
 pub use responder::Responder;
 
 use std::process::Command;

@@ -2,6 +2,7 @@
 
 //! End-to-end tests: real charons, real packets, one test for each situation.
 
+mod authentication;
 mod causes;
 mod config_dir;
 mod configuration;
@@ -16,6 +17,7 @@ mod logs;
 mod names;
 mod no_failover;
 mod policy;
+mod secrecy;
 mod shutdown;
 mod socket;
 mod stroke;

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Reads the certificates and keys that a connection names; nothing is given to charon yet.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use extsock_core::config::{self, Auth, CredentialFile};
+use extsock_core::error::{Error, Result};
+use zeroize::Zeroizing;
+
+use super::connections::expected;
+use crate::charon::{
+    setting_string, AuthCfg, Certificate, Credentials, Identification, IdentityRule, PrivateKey,
+};
+
+/// The certificates and keys that a connection brings.
+#[derive(Default)]
+pub struct Material {
+    certificates: Vec<(Certificate, Trust)>,
+    keys: Vec<PrivateKey>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Yes,
+    No,
+}
+
+impl Material {
+    /// Adds keys that are not its connection's alone.
+    pub(super) fn share(&mut self, keys: &[PrivateKey]) {
+        self.keys.extend(keys.iter().cloned());
+    }
+
+    /// Lets charon use it for as long as the result lives; None if there is none.
+    pub(super) fn register(self) -> Option<Credentials> {
+        if self.certificates.is_empty() && self.keys.is_empty() {
+            return None;
+        }
+        let credentials = Credentials::register();
+        for (certificate, trust) in self.certificates {
+            credentials.add_certificate(certificate, trust == Trust::Yes);
+        }
+        for key in self.keys {
+            credentials.add_private_key(key);
+        }
+        Some(credentials)
+    }
+
+    /// Reads the files of a round, whose path is given, and adds what they mean for it.
+    pub(super) fn read(
+        &mut self,
+        round: &Auth,
+        local: bool,
+        path: &str,
+        auth: &mut AuthCfg,
+    ) -> Result<()> {
+        let mut own = Vec::new();
+        for file in &round.certs {
+            let certificate = x509(file, path, "x509")?;
+            own.push((file, certificate.clone()));
+            self.certificates.push((certificate, Trust::Yes));
+        }
+        let owner = round.id.as_deref().map(Identification::from_string);
+        for file in &round.pubkeys {
+            let what = "a public key in PEM or DER";
+            let encoded = read(file, path, "pubkey", what)?;
+            let certificate = Certificate::raw_public_key(&encoded, owner.as_ref())
+                .ok_or_else(|| unusable(file, path, what))?;
+            own.push((file, certificate.clone()));
+            self.certificates.push((certificate, Trust::Yes));
+        }
+        for (files, trust) in [
+            (&round.cacerts, Trust::Yes),
+            (&round.intermediates, Trust::No),
+        ] {
+            for file in files {
+                let certificate = x509(file, path, "x509ca")?;
+                if !certificate.is_ca() {
+                    return Err(unusable(file, path, "a certificate of a CA"));
+                }
+                if !local && trust == Trust::Yes {
+                    auth.add_ca(certificate.clone());
+                }
+                self.certificates.push((certificate, trust));
+            }
+        }
+        if let Some(key) = &round.private_key {
+            let private = private_key(key, path)?;
+            // Further ones may be of CAs on the way.
+            if let Some((file, certificate)) = own.first() {
+                if !private.is_key_of(certificate) {
+                    let what = format!("the key of {} {:?}", file.option, file.path);
+                    return Err(unusable(&key.file, path, &what));
+                }
+            }
+            self.keys.push(private);
+        }
+        if let (None, Some((_, certificate))) = (&round.id, own.first()) {
+            auth.add_identity(IdentityRule::Ike, certificate.subject());
+        }
+        for (_, certificate) in own {
+            auth.add_certificate(certificate);
+        }
+        Ok(())
+    }
+}
+
+/// A private key of `secrets`.
+pub(super) fn secret_key(key: &config::PrivateKey) -> Result<PrivateKey> {
+    private_key(key, "")
+}
+
+fn private_key(key: &config::PrivateKey, round: &str) -> Result<PrivateKey> {
+    let passphrase = key.passphrase.as_ref().map(|secret| secret.as_bytes());
+    let what = match passphrase {
+        Some(_) => "a private key in PEM or DER that the passphrase decrypts",
+        None => "a private key in PEM or DER that needs no passphrase",
+    };
+    let encoded = read(&key.file, round, key.directory, what)?;
+    PrivateKey::new(&encoded, passphrase).ok_or_else(|| unusable(&key.file, round, what))
+}
+
+fn x509(file: &CredentialFile, round: &str, directory: &str) -> Result<Certificate> {
+    let what = "an X.509 certificate in PEM or DER";
+    let encoded = read(file, round, directory, what)?;
+    let certificate = Certificate::x509(&encoded).ok_or_else(|| unusable(file, round, what))?;
+    if !certificate.is_valid_now() {
+        let what = "a certificate that is valid now, neither expired nor of the future";
+        return Err(unusable(file, round, what));
+    }
+    Ok(certificate)
+}
+
+/// More than any certificate or key has.
+const LIMIT: u64 = 1 << 20;
+
+fn read(
+    file: &CredentialFile,
+    round: &str,
+    directory: &str,
+    what: &str,
+) -> Result<Zeroizing<Vec<u8>>> {
+    let path = located(&file.path, directory);
+    read_file(&path).map_err(|problem| {
+        let what = format!("{what} ({}: {problem})", path.display());
+        unusable(file, round, &what)
+    })
+}
+
+fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    // Before it is opened, for that would wait for the other end of a pipe.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    // At once with room for all, so that no copy is left behind by growing.
+    let mut content = Zeroizing::new(Vec::with_capacity(LIMIT as usize));
+    File::open(path)?.take(LIMIT).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// As swanctl finds its files.
+fn located(path: &str, directory: &str) -> PathBuf {
+    Path::new(&setting_string("swanctl_dir", DEFAULT_SWANCTL_DIR))
+        .join(directory)
+        .join(path)
+}
+
+const DEFAULT_SWANCTL_DIR: &str = "/etc/swanctl";
+
+fn unusable(file: &CredentialFile, round: &str, what: &str) -> Error {
+    let path = [round, &file.option]
+        .into_iter()
+        .filter(|part| !part.is_empty());
+    expected(&path.collect::<Vec<_>>().join("."), what, &file.path)
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! certificate_t and private_key_t, read by charon's own builders.
+
+use std::ptr;
+
+use super::identification::Identification;
+use super::object::object;
+use super::sys;
+
+object! {
+    /// An X.509 certificate or a raw public key (libstrongswan credentials/certificates/certificate.h).
+    Certificate, certificate_t, get_ref
+}
+
+object! {
+    /// A private key (libstrongswan credentials/keys/private_key.h).
+    PrivateKey, private_key_t, get_ref
+}
+
+impl Certificate {
+    /// An X.509 certificate of PEM or DER; None if it is none that charon can read.
+    pub fn x509(encoded: &[u8]) -> Option<Self> {
+        Self::build(sys::certificate_type_t::CERT_X509, encoded)
+    }
+
+    /// A public key of PEM or DER as a certificate of the owner; None if it is none that charon can read.
+    pub fn raw_public_key(encoded: &[u8], owner: Option<&Identification>) -> Option<Self> {
+        // SAFETY: the builders copy what they keep of the chunk and the identity; the public key is ours,
+        // and the certificate has a reference of its own; both may be NULL.
+        unsafe {
+            let key = call!(
+                (*sys::lib).creds,
+                create,
+                sys::credential_type_t::CRED_PUBLIC_KEY,
+                sys::key_type_t::KEY_ANY,
+                sys::builder_part_t::BUILD_BLOB_PEM,
+                chunk(encoded),
+                sys::builder_part_t::BUILD_END,
+            )
+            .cast::<sys::public_key_t>();
+            if key.is_null() {
+                return None;
+            }
+            let kind = sys::certificate_type_t::CERT_TRUSTED_PUBKEY;
+            let (type_of, part) = (
+                sys::credential_type_t::CRED_CERTIFICATE,
+                sys::builder_part_t::BUILD_PUBLIC_KEY,
+            );
+            let end = sys::builder_part_t::BUILD_END;
+            let creds = (*sys::lib).creds;
+            let certificate = match owner {
+                Some(owner) => {
+                    let subject = sys::builder_part_t::BUILD_SUBJECT;
+                    let id = owner.as_ptr();
+                    call!(creds, create, type_of, kind, part, key, subject, id, end)
+                }
+                None => call!(creds, create, type_of, kind, part, key, end),
+            };
+            call!(key, destroy);
+            Self::adopt(certificate.cast())
+        }
+    }
+
+    fn build(kind: sys::certificate_type_t::Type, encoded: &[u8]) -> Option<Self> {
+        // SAFETY: the builders copy what they keep of the chunk; the result is NULL or ours.
+        unsafe {
+            Self::adopt(
+                call!(
+                    (*sys::lib).creds,
+                    create,
+                    sys::credential_type_t::CRED_CERTIFICATE,
+                    kind,
+                    sys::builder_part_t::BUILD_BLOB_PEM,
+                    chunk(encoded),
+                    sys::builder_part_t::BUILD_END,
+                )
+                .cast(),
+            )
+        }
+    }
+
+    /// Whether it may be used now.
+    pub fn is_valid_now(&self) -> bool {
+        // SAFETY: self holds the object; NULL is for now, and for what is not asked for.
+        unsafe {
+            call!(
+                self.as_ptr(),
+                get_validity,
+                ptr::null_mut(),
+                ptr::null_mut(),
+                ptr::null_mut()
+            )
+        }
+    }
+
+    /// Whether it is one of a CA. Only to be asked of X.509 certificates.
+    pub fn is_ca(&self) -> bool {
+        // SAFETY: every CERT_X509 is an x509_t.
+        unsafe {
+            call!(self.as_ptr(), get_type) == sys::certificate_type_t::CERT_X509
+                && call!(self.as_ptr().cast::<sys::x509_t>(), get_flags) & sys::x509_flag_t::X509_CA
+                    != 0
+        }
+    }
+
+    /// Whose it is.
+    pub fn subject(&self) -> Identification {
+        // SAFETY: self holds the object, which lends its subject for as long.
+        unsafe { Identification::borrow(call!(self.as_ptr(), get_subject)) }
+            .expect("charon: a certificate has a subject")
+    }
+}
+
+impl PrivateKey {
+    /// A private key of PEM or DER, decrypted with the passphrase; None if it is none that charon can read,
+    /// or not without another passphrase.
+    pub fn new(encoded: &[u8], passphrase: Option<&[u8]>) -> Option<Self> {
+        let _passphrase = Passphrase::offer(passphrase);
+        let kind = sys::key_type_t::KEY_ANY;
+        // SAFETY: the builders copy what they keep of the chunk; the result is NULL or ours.
+        unsafe {
+            Self::adopt(
+                call!(
+                    (*sys::lib).creds,
+                    create,
+                    sys::credential_type_t::CRED_PRIVATE_KEY,
+                    kind,
+                    sys::builder_part_t::BUILD_BLOB_PEM,
+                    chunk(encoded),
+                    sys::builder_part_t::BUILD_END,
+                )
+                .cast(),
+            )
+        }
+    }
+
+    /// Whether it belongs to the certificate's public key.
+    pub fn is_key_of(&self, certificate: &Certificate) -> bool {
+        // SAFETY: both objects are held by references of ours; the public key is a new reference, which
+        // lends its fingerprint until it is destroyed.
+        unsafe {
+            let public = call!(certificate.as_ptr(), get_public_key);
+            if public.is_null() {
+                return false;
+            }
+            let mut fingerprint = sys::chunk_t::default();
+            let kind = sys::cred_encoding_type_t::KEYID_PUBKEY_SHA1;
+            let same = call!(public, get_fingerprint, kind, &mut fingerprint)
+                && call!(self.as_ptr(), has_fingerprint, fingerprint);
+            call!(public, destroy);
+            same
+        }
+    }
+}
+
+/// A set with nothing but a passphrase, which for this thread stands in place of all others.
+struct Passphrase(*mut sys::mem_cred_t);
+
+impl Passphrase {
+    fn offer(passphrase: Option<&[u8]>) -> Self {
+        // SAFETY: the set is ours, and this thread's until Drop removes it; the key adopts the copy.
+        unsafe {
+            let set = sys::mem_cred_create();
+            if let Some(passphrase) = passphrase {
+                let kind = sys::shared_key_type_t::SHARED_PRIVATE_KEY_PASS;
+                let key = sys::shared_key_create(kind, copy(passphrase));
+                let no_owner = ptr::null_mut::<sys::identification_t>();
+                call!(set, add_shared, key, no_owner);
+            }
+            call!(
+                (*sys::lib).credmgr,
+                add_local_set,
+                &raw mut (*set).set,
+                true
+            );
+            Self(set)
+        }
+    }
+}
+
+impl Drop for Passphrase {
+    fn drop(&mut self) {
+        // SAFETY: added in offer() by this thread, removed and destroyed only here; the set wipes its keys.
+        unsafe {
+            call!(
+                (*sys::lib).credmgr,
+                remove_local_set,
+                &raw mut (*self.0).set
+            );
+            call!(self.0, destroy);
+        }
+    }
+}
+
+/// A chunk that is only read.
+fn chunk(bytes: &[u8]) -> sys::chunk_t {
+    sys::chunk_t {
+        ptr: bytes.as_ptr().cast_mut(),
+        len: bytes.len(),
+    }
+}
+
+/// A copy on libc's heap, charon's own, for an object that adopts it.
+pub(super) fn copy(bytes: &[u8]) -> sys::chunk_t {
+    // SAFETY: the new memory has room for the bytes, and is nobody's yet.
+    unsafe {
+        let copy = libc::malloc(bytes.len().max(1)).cast::<u8>();
+        assert!(!copy.is_null(), "out of memory");
+        copy.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        sys::chunk_t {
+            ptr: copy,
+            len: bytes.len(),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Authentication with certificates and passwords.
+
+use extsock_lab::{net, ClientOptions, Extsock, GatewayOptions, Lab, Pki, PLUGINS};
+use serde_json::{json, Value};
+
+use crate::expect_failover;
+
+/// A gateway that has its certificate, `segw.pem`, and one CA.
+fn gateway(segw: &Pki, ca: &Pki) -> GatewayOptions {
+    let mut options = GatewayOptions::default().edited(&[
+        (
+            "auth = psk\n id = segw",
+            "auth = pubkey\n id = segw\n certs = segw.pem",
+        ),
+        ("remote {\n auth = psk", "remote {\n auth = pubkey"),
+    ]);
+    options.files = vec![
+        ("x509/segw.pem", segw.read("segw.pem")),
+        ("private/segw.key", segw.read("segw.key")),
+        ("x509ca/ca.pem", ca.read("ca.pem")),
+    ];
+    options
+}
+
+/// Connection `net` with the certificates of the client, whose key is in clear.
+fn config(pki: &Pki) -> Value {
+    let mut config = net(&[11, 12]);
+    config.as_object_mut().unwrap().remove("secrets");
+    let net = &mut config["connections"]["net"];
+    net["local_auth"] = json!({
+        "auth": "cert",
+        "id": "client",
+        "cert": pki.path("client.pem"),
+        "private_key": pki.path("client.key"),
+    });
+    net["remote_auth"] = json!({"auth": "cert", "id": "segw", "ca_cert": pki.path("ca.pem")});
+    config
+}
+
+/// A CA, a gateway's certificate and the client's.
+fn pki() -> Pki {
+    let pki = Pki::with_ca("ca");
+    pki.add_host("segw", "ca");
+    pki.add_host("client", "ca");
+    pki
+}
+
+#[test]
+fn gateways_with_certificates_take_over_from_each_other() {
+    let pki = pki();
+    let lab = Lab::new();
+    let mut gateway_1 = lab.gateway_with(11, gateway(&pki, &pki));
+    let mut gateway_2 = lab.gateway_with(12, gateway(&pki, &pki));
+    let client = lab.client();
+    let mut control = client.connect();
+    control.apply(&config(&pki));
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    client.ping("10.2.0.1");
+
+    gateway_1.kill();
+    expect_failover(&mut control, 11, 12, "dpd_timeout");
+    client.ping("10.2.0.1");
+    gateway_1.restart();
+    gateway_2.kill();
+    expect_failover(&mut control, 12, 11, "dpd_timeout");
+    client.ping("10.2.0.1");
+
+    // What it brought goes with it.
+    assert!(client.swanctl(&["--list-certs"]).contains("CN=client"));
+    control.ok("REMOVE_CONFIG net");
+    assert_eq!(client.swanctl(&["--list-certs"]), "");
+}
+
+#[test]
+fn an_encrypted_key_and_a_chain_of_cas_are_used() {
+    let pki = Pki::with_ca("ca");
+    pki.add_host("segw", "ca");
+    pki.add_intermediate("sub", "ca");
+    pki.add_host_with(
+        "client",
+        "sub",
+        &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+    );
+    pki.openssl("pkcs8 -topk8 -in client.key -passout pass:open-sesame -out client.enc");
+    let lab = Lab::new();
+    // It knows the root only.
+    let _gateway = lab.gateway_with(11, gateway(&pki, &pki));
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = config(&pki);
+    let local = &mut config["connections"]["net"]["local_auth"];
+    local["private_key"] = json!(pki.path("client.enc"));
+    local["private_key_passphrase"] = json!("open-sesame");
+    local["ca_chain"] =
+        json!({"root_ca": pki.path("ca.pem"), "intermediate_cas": [pki.path("sub.pem")]});
+    control.apply(&config);
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    client.ping("10.2.0.1");
+}
+
+#[test]
+fn a_key_of_the_secrets_is_used_and_goes_with_its_connections() {
+    let pki = pki();
+    let lab = Lab::new();
+    let _gateway = lab.gateway_with(11, gateway(&pki, &pki));
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = config(&pki);
+    let local = config["connections"]["net"]["local_auth"].as_object_mut();
+    local.unwrap().remove("private_key");
+    config["secrets"] = json!({"ecdsa": {"file": pki.path("none.key")}});
+    let error = control.error(&format!("APPLY_CONFIG {config}"));
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("secrets.ecdsa.file: "), "{error}");
+    expect_nothing(&mut control);
+
+    config["secrets"] = json!({"ecdsa": {"file": pki.path("client.key")}});
+    control.apply(&config);
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    client.ping("10.2.0.1");
+    let has_key = || {
+        client
+            .swanctl(&["--list-certs"])
+            .contains("has private key")
+    };
+    assert!(has_key());
+    config.as_object_mut().unwrap().remove("secrets");
+    control.apply(&config);
+    assert!(!has_key());
+
+    // Without connections it is nobody's.
+    let key = json!({"secrets": {"private": {"file": pki.path("client.key")}}});
+    control.ok(&format!("APPLY_CONFIG {key}"));
+    assert!(has_key());
+}
+
+#[test]
+fn a_gateway_of_another_ca_is_refused() {
+    let pki = pki();
+    let foreign = Pki::with_ca("ca");
+    foreign.add_host("segw", "ca");
+    let lab = Lab::new();
+    let _gateway_1 = lab.gateway_with(11, gateway(&foreign, &pki));
+    let _gateway_2 = lab.gateway_with(12, gateway(&pki, &pki));
+    let client = lab.client();
+    let mut control = client.connect();
+    control.apply(&config(&pki));
+    control.ok("INITIATE net");
+    expect_failover(&mut control, 11, 12, "auth_failed");
+    client.ping("10.2.0.1");
+}
+
+#[test]
+fn a_client_of_another_ca_is_refused() {
+    let pki = pki();
+    let foreign = Pki::with_ca("ca");
+    let lab = Lab::new();
+    let _gateway_1 = lab.gateway_with(11, gateway(&pki, &foreign));
+    let _gateway_2 = lab.gateway_with(12, gateway(&pki, &pki));
+    let client = lab.client();
+    let mut control = client.connect();
+    control.apply(&config(&pki));
+    control.ok("INITIATE net");
+    expect_failover(&mut control, 11, 12, "auth_failed");
+    client.ping("10.2.0.1");
+}
+
+#[test]
+fn a_password_in_eap() {
+    let pki = pki();
+    let lab = Lab::new();
+    let with =
+        |plugins: &str| format!("load = {PLUGINS} vici updown eap-md5 eap-identity {plugins}");
+    let options = || {
+        let mut options = gateway(&pki, &pki).edited(&[
+            (
+                "remote {\n auth = pubkey",
+                "remote {\n auth = eap-md5\n eap_id = %any",
+            ),
+            (
+                "secrets {\n",
+                "secrets {\n eap {\n id = alice\n secret = rabbit\n }\n ",
+            ),
+        ]);
+        options.settings = with("");
+        options
+    };
+    let other = options().edited(&[("secret = rabbit", "secret = hare")]);
+    let _gateway_1 = lab.gateway_with(11, other);
+    let _gateway_2 = lab.gateway_with(12, options());
+    let client = lab.client_with(ClientOptions {
+        settings: with("extsock"),
+        ..ClientOptions::default()
+    });
+    let mut control = client.connect();
+    let mut config = config(&pki);
+    config["connections"]["net"]["local_auth"] =
+        json!({"auth": "eap-md5", "id": "client", "eap_id": "alice"});
+    config["secrets"] = json!({"eap-alice": {"id": "alice", "secret": "rabbit"}});
+    control.apply(&config);
+    control.ok("INITIATE net");
+    expect_failover(&mut control, 11, 12, "auth_failed");
+    client.ping("10.2.0.1");
+}
+
+#[test]
+fn a_password_in_xauth_after_a_pre_shared_key() {
+    let lab = Lab::new();
+    let with = |plugins: &str| format!("load = {PLUGINS} vici updown xauth-generic {plugins}");
+    let mut gateway = GatewayOptions::ikev1().edited(&[
+        (
+            "remote {\n auth = psk\n }",
+            "remote {\n auth = psk\n }\n remote-user {\n auth = xauth\n }",
+        ),
+        (
+            "secrets {\n",
+            "secrets {\n xauth {\n id = alice\n secret = rabbit\n }\n ",
+        ),
+    ]);
+    gateway.settings = with("");
+    let _gateway = lab.gateway_with(11, gateway);
+    let client = lab.client_with(ClientOptions {
+        settings: with("extsock"),
+        ..ClientOptions::default()
+    });
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    let connection = &mut config["connections"]["net"];
+    connection["version"] = json!(1);
+    connection.as_object_mut().unwrap().remove("local_auth");
+    connection["local"] = json!([
+        {"auth": "psk", "id": "client"},
+        {"auth": "xauth", "xauth_id": "alice"},
+    ]);
+    config["secrets"]["xauth"] = json!([{"id": "alice", "secret": "rabbit"}]);
+    control.apply(&config);
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    client.ping("10.2.0.1");
+}
+
+#[test]
+fn a_bad_file_leaves_everything_as_it_is() {
+    let pki = pki();
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    let good = config(&pki);
+    let bad = |field: &str, file: &str| {
+        let mut config = good.clone();
+        config["connections"]["other"] = config["connections"]["net"].clone();
+        config["connections"]["other"]["local_auth"][field] = json!(pki.path(file));
+        config
+    };
+    for (field, file) in [("cert", "none.pem"), ("private_key", "segw.key")] {
+        let error = control.error(&format!("APPLY_CONFIG {}", bad(field, file)));
+        let message = error["message"].as_str().unwrap_or_default();
+        let path = format!("connections.other.local_auth.{field}: ");
+        assert!(message.starts_with(&path), "{error}");
+        assert!(message.contains(file), "{error}");
+        expect_nothing(&mut control);
+        assert_eq!(client.swanctl(&["--list-certs"]), "");
+    }
+}
+
+fn expect_nothing(control: &mut Extsock) {
+    assert_eq!(control.ok("LIST")["connections"], json!([]));
+}
