@@ -58,7 +58,7 @@ impl Driver {
                 .connections
                 .remove_clone(&failover_name(&connection, &gateway)),
             Action::Terminate { connection } => {
-                for ike_sa in self.ike_sas(&connection) {
+                for ike_sa in self.terminating(&connection) {
                     self.terminate(&connection, ike_sa, false);
                 }
             }

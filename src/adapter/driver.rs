@@ -145,10 +145,10 @@ impl Driver {
         self.stopping.store(true, Ordering::Release);
     }
 
-    pub(super) fn ike_sas(self: &Arc<Self>, connection: &str) -> Vec<IkeSaId> {
+    pub(super) fn terminating(self: &Arc<Self>, connection: &str) -> Vec<IkeSaId> {
         let mut ids = Vec::new();
         self.with_core(|manager, _| {
-            ids = manager.ike_sas(connection);
+            ids = manager.terminating(connection);
             Vec::new()
         });
         ids.into_iter().map(IkeSaId).collect()

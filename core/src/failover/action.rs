@@ -90,8 +90,8 @@ pub enum Action {
         gateway: String,
     },
     /// Delete the connection's IKE_SAs
-    /// ([`FailoverManager::ike_sas`](super::manager::FailoverManager::ike_sas) when it is carried
-    /// out).
+    /// ([`FailoverManager::terminating`](super::manager::FailoverManager::terminating) when it is
+    /// carried out).
     Terminate {
         /// The connection.
         connection: String,

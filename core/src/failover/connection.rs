@@ -27,6 +27,8 @@ pub(super) struct Connection {
     /// Loaded by others (vici, stroke): known for as long as it has something to do.
     pub foreign: bool,
     pub state: State,
+    /// Its IKE_SAs are about to be deleted, also one that has yet to be told of.
+    pub terminating: bool,
     /// An operator's switch to another gateway, while the IKE_SA to the present one stays up.
     pub switch: Option<Attempt>,
     /// The gateway in use, being tried, or tried last.
@@ -209,6 +211,7 @@ impl Connection {
             policy: settings.policy,
             foreign,
             state: State::Down,
+            terminating: false,
             switch: None,
             active: None,
             retries: 0,

@@ -318,6 +318,22 @@ fn initiated_while_the_ike_sa_is_being_deleted() {
 }
 
 #[test]
+fn initiated_while_the_ike_sa_of_a_terminated_attempt_comes_up() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    charon.terminate("net");
+    let sa = charon.begins("net");
+    let second = charon.asks_to_initiate("net");
+    assert_eq!(charon.manager.terminating("net"), [sa]);
+    assert_eq!(charon.destroys(sa), []);
+    assert_eq!(charon.carries_out(second), [to("10.0.0.1", &["data"])]);
+    let sa = charon.begins("net");
+    assert_eq!(charon.begun("net"), []);
+    charon.establishes(sa, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+}
+
+#[test]
 fn initiated_terminated_and_initiated_at_once() {
     let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
     charon.initiate("net");

@@ -490,7 +490,7 @@ impl World {
             }
             Action::Terminate { connection } => {
                 self.step(|_, _| Vec::new());
-                for ike_sa in self.manager.ike_sas(&connection) {
+                for ike_sa in self.manager.terminating(&connection) {
                     self.terminates(ike_sa, false);
                 }
             }

@@ -85,6 +85,7 @@ impl FailoverManager {
         let mut step = Step::new(now);
         step.terminate(&name);
         self.end_attempts(&name, &mut step);
+        self.connection(&name).terminating = true;
         self.conclude_step(&name, &mut step);
         Ok((name, step.into_actions()))
     }

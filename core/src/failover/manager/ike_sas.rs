@@ -209,6 +209,8 @@ impl FailoverManager {
             State::Established(_) => return,
             // charon, or an operator by other means, initiates it.
             State::Waiting { .. } | State::Queued { .. } | State::Checking(_) => {}
+            // Of an attempt that was terminated before charon told of it.
+            State::Down if connection.terminating => return,
             State::Down | State::Exhausted => connection.afresh(step.now),
         }
         self.connecting_to(name, gateway, ike_sa.id, step);

@@ -183,6 +183,14 @@ impl FailoverManager {
         step.into_actions()
     }
 
+    /// An [`Action::Terminate`] is about to be carried out: on these IKE_SAs.
+    pub fn terminating(&mut self, name: &str) -> Vec<u32> {
+        if let Some(connection) = self.connections.get_mut(name) {
+            connection.terminating = false;
+        }
+        self.ike_sas(name)
+    }
+
     /// Unique ids of the connection's IKE_SAs that we initiated.
     pub fn ike_sas(&self, name: &str) -> Vec<u32> {
         self.connections
