@@ -233,7 +233,7 @@ impl Driver {
                     log::warn!("{connection}: {error}");
                 }
                 action => {
-                    let connection = connection_of(&action).to_owned();
+                    let connection = action.connection().to_owned();
                     self.defer(connection, move |driver, _| driver.carry_out(action));
                 }
             }
@@ -286,26 +286,6 @@ impl Driver {
         // After a panic in it the core may have lost an event, but holds no broken invariant that
         // another event could not meet as well.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn connection_of(action: &Action) -> &str {
-    match action {
-        Action::Resolve { connection, .. }
-        | Action::Check { connection }
-        | Action::Initiate { connection, .. }
-        | Action::InitiateChildren { connection, .. }
-        | Action::Adopt { connection, .. }
-        | Action::Steer { connection, .. }
-        | Action::Unsteer { connection, .. }
-        | Action::ReleaseClone { connection, .. }
-        | Action::Terminate { connection }
-        | Action::Delete { connection, .. }
-        | Action::Abandon { connection, .. }
-        | Action::Probe { connection, .. }
-        | Action::SendDpd { connection, .. }
-        | Action::Report { connection, .. } => connection,
-        Action::Publish(_) => "",
     }
 }
 

@@ -141,6 +141,29 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The connection; empty for an event, which is everybody's.
+    pub fn connection(&self) -> &str {
+        match self {
+            Self::Resolve { connection, .. }
+            | Self::Check { connection }
+            | Self::Initiate { connection, .. }
+            | Self::InitiateChildren { connection, .. }
+            | Self::Adopt { connection, .. }
+            | Self::Steer { connection, .. }
+            | Self::Unsteer { connection, .. }
+            | Self::ReleaseClone { connection, .. }
+            | Self::Terminate { connection }
+            | Self::Delete { connection, .. }
+            | Self::Abandon { connection, .. }
+            | Self::Probe { connection, .. }
+            | Self::SendDpd { connection, .. }
+            | Self::Report { connection, .. } => connection,
+            Self::Publish(_) => "",
+        }
+    }
+}
+
 /// How a gateway is asked for a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {

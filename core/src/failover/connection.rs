@@ -442,7 +442,7 @@ impl Connection {
     /// up for it.
     pub fn name_to_look_up(&mut self, ike_sa: u32, now: Duration) -> Option<String> {
         let sa = self.ike_sas.get(&ike_sa)?;
-        if sa.phase != Phase::Up {
+        if sa.phase != Phase::Up || !self.gateways.has_names() {
             return None;
         }
         let mut gateways = self.gateways.clone();

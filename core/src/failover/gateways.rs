@@ -123,6 +123,12 @@ impl Gateways {
         self.list.get(next).map(Gateway::to_string)
     }
 
+    /// Whether any of them is a name.
+    pub fn has_names(&self) -> bool {
+        let mut gateways = self.list.gateways().iter();
+        gateways.any(|gateway| gateway.kind() == GatewayKind::Name)
+    }
+
     /// Whether it is a name, which has to be looked up.
     pub fn is_name(&self, gateway: &str) -> bool {
         Gateway::parse(gateway).kind() == GatewayKind::Name

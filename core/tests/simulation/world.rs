@@ -371,7 +371,7 @@ impl World {
                     | Event::FailoverExhausted { connection, .. } => connection.clone(),
                     _ => continue,
                 },
-                other => connection_of(other).to_owned(),
+                other => other.connection().to_owned(),
             };
             self.trace(&name, || format!("{action:?}"));
             let index = self.index[&name];
@@ -1045,24 +1045,4 @@ fn members(entry: usize) -> Vec<usize> {
 fn gateway_index(address: &str) -> usize {
     let last = address.rsplit('.').next().expect("an address");
     last.parse::<usize>().expect("an address") - 1
-}
-
-fn connection_of(action: &Action) -> &str {
-    match action {
-        Action::Resolve { connection, .. }
-        | Action::Check { connection }
-        | Action::Initiate { connection, .. }
-        | Action::InitiateChildren { connection, .. }
-        | Action::Adopt { connection, .. }
-        | Action::Steer { connection, .. }
-        | Action::Unsteer { connection, .. }
-        | Action::ReleaseClone { connection, .. }
-        | Action::Terminate { connection }
-        | Action::Delete { connection, .. }
-        | Action::Abandon { connection, .. }
-        | Action::Probe { connection, .. }
-        | Action::SendDpd { connection, .. }
-        | Action::Report { connection, .. } => connection,
-        Action::Publish(_) => "",
-    }
 }
