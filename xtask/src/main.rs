@@ -2,6 +2,7 @@
 
 //! `cargo xtask`: sets up, builds, tests and demonstrates the plugin.
 
+mod fuzz;
 mod manual;
 mod packages;
 mod plugin;
@@ -20,8 +21,8 @@ usage: cargo xtask <command>
 
   build                 sets up what is missing and leaves target/plugin/libstrongswan-extsock.so
   test                  builds, then checks and tests everything
-  test <part> [filter]  one part: fmt, clippy, doc, unit or e2e; of the last two, tests whose
-                        name contains the filter
+  test <part> [filter]  one part: fmt, clippy, doc, unit, fuzz or e2e; of the last three, what has
+                        the filter in its name
   demo                  builds, then shows a failover between two gateways
   manual                leaves extsockctl's manual pages and completions in target/extsockctl
   docs                  writes docs/schema.json and docs/configuration.md
@@ -112,6 +113,7 @@ fn clean(project: &Project) -> Result<()> {
         "plugin-wrong",
         "wrong",
         "extsockctl",
+        "fuzz",
     ] {
         project.shell.remove_path(project.target().join(name))?;
     }

@@ -27,6 +27,8 @@ const BUILD: &[&str] = &[
 
 const TEST: &[&str] = &[
     "iproute2",
+    // libFuzzer
+    "g++",
     // /etc/hosts, in whose place each host of the lab has its own
     "netbase",
     "iputils-ping",

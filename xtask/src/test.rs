@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{bail, Context, Result};
 use xshell::cmd;
 
-use crate::{need_root, plugin, source, Project};
+use crate::{fuzz, need_root, plugin, source, Project};
 
 /// More than there are cores, because end-to-end tests mostly wait.
 const E2E_THREADS: &str = "8";
@@ -17,6 +17,7 @@ const PARTS: &[(&str, Part)] = &[
     ("clippy", clippy),
     ("doc", doc),
     ("unit", unit),
+    ("fuzz", fuzz::run),
     ("e2e", e2e),
 ];
 
