@@ -5,7 +5,8 @@
 use std::ffi::c_void;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::BorrowedFd;
+use std::mem::{size_of, size_of_val};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -98,13 +99,13 @@ pub trait Handler: Send + Sync + 'static {
     fn writable(&self) -> bool;
 }
 
-/// The user and the group of a client's process, as of when it connected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The user and the groups of a client's process, as of when it connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// User.
     pub uid: u32,
-    /// Group, the primary one.
-    pub gid: u32,
+    /// Groups, the primary one first.
+    pub gids: Vec<u32>,
 }
 
 /// A connected client; closed when dropped.
@@ -133,10 +134,18 @@ impl Stream {
             }
             let descriptor = BorrowedFd::borrow_raw(libc::fileno(file));
             let credentials = getsockopt(&descriptor, PeerCredentials);
+            let groups = supplementary_groups(descriptor);
             libc::fclose(file);
-            credentials.ok().map(|credentials| Peer {
+            let credentials = credentials.ok()?;
+            // What the kernel says of TCP's clients.
+            if credentials.uid() == u32::MAX {
+                return None;
+            }
+            let mut gids = vec![credentials.gid()];
+            gids.extend(groups.ok()?);
+            Some(Peer {
                 uid: credentials.uid(),
-                gid: credentials.gid(),
+                gids,
             })
         }
     }
@@ -179,6 +188,33 @@ impl Stream {
     fn data(&self) -> *mut c_void {
         let handler = self.handler.as_ref().expect("set_handler comes first");
         std::ptr::from_ref(&**handler).cast_mut().cast()
+    }
+}
+
+/// The groups of a Unix socket's client but the primary one.
+fn supplementary_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<libc::gid_t>> {
+    let mut groups: Vec<libc::gid_t> = Vec::new();
+    loop {
+        let mut size =
+            libc::socklen_t::try_from(size_of_val(&groups[..])).expect("Linux allows 65536 groups");
+        // SAFETY: at most `size` bytes are written, which is what the vector has; gid_t is a number.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &mut size,
+            )
+        };
+        let error = (result != 0).then(io::Error::last_os_error);
+        // Either way `size` is now that of all groups, which are the same each time.
+        groups.resize(size as usize / size_of::<libc::gid_t>(), 0);
+        match error {
+            None => return Ok(groups),
+            Some(error) if error.raw_os_error() == Some(libc::ERANGE) => {}
+            Some(error) => return Err(error),
+        }
     }
 }
 

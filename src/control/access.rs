@@ -51,9 +51,12 @@ pub enum Access {
 
 impl Limits {
     /// What a client of that user and group may use. One whose user is not known is nobody's.
-    pub fn access(&self, peer: Option<Peer>) -> Access {
+    pub fn access(&self, peer: Option<&Peer>) -> Access {
         let allowed = peer.is_some_and(|peer| self.allowed_uids.contains(&peer.uid));
-        let read_only = peer.is_some_and(|peer| self.read_only_gids.contains(&peer.gid));
+        let read_only = peer.is_some_and(|peer| {
+            let mut gids = peer.gids.iter();
+            gids.any(|gid| self.read_only_gids.contains(gid))
+        });
         match (allowed, read_only) {
             (true, _) => Access::All,
             (false, true) => Access::ReadOnly,

@@ -76,7 +76,7 @@ impl Server {
 
     fn accept(self: &Arc<Self>, stream: Stream) {
         let peer = stream.peer();
-        let access = self.limits.access(peer);
+        let access = self.limits.access(peer.as_ref());
         let mut clients = self.lock();
         if clients.closed {
             return;

@@ -6,6 +6,7 @@ use std::env;
 use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::charon::{Charon, CharonOptions, Sanitizer};
@@ -148,6 +149,19 @@ impl Client {
             .path("/run/charon.extsock")
             .as_ref()
             .to_path_buf()
+    }
+
+    /// A command on the host, killed when the calling thread dies.
+    pub fn command(&self, program: &str) -> Command {
+        self.charon.host().command(program)
+    }
+
+    /// Copies a program to the host's /run/lab, where all users find it.
+    #[track_caller]
+    pub fn install(&self, program: &str, name: &str) -> String {
+        let path = format!("/run/lab/{name}");
+        self.charon.host().copy(program, &path);
+        path
     }
 
     /// Puts a file into the host's /run/lab.
