@@ -3,13 +3,14 @@
 //! Replies and events for people.
 
 use std::fmt::Write;
+use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde_json::{json, Value};
 
-use crate::table::{plain, table};
+use crate::table::{plain, table, wrap};
 
 /// A value as text: what is null is `-`.
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -17,8 +18,14 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn items(value: &Value) -> &[Value] {
+/// What is in an array.
+pub fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The texts in an array.
+pub fn names(value: &Value) -> Vec<String> {
+    items(value).iter().map(text).collect()
 }
 
 /// Milliseconds as `250ms`, `12s`, `5m12s` or `3h05m`; `-` for null.
@@ -58,107 +65,200 @@ pub fn list(reply: &Value) -> String {
 
 /// The reply to STATUS. What is up is green, what was given up red.
 pub fn status(reply: &Value) -> String {
-    let mut shown = String::new();
-    for connection in items(&reply["connections"]) {
-        let state = text(&connection["state"]);
-        let colour = match state.as_str() {
-            "established" => "\u{1b}[32m",
-            "exhausted" => "\u{1b}[31m",
-            "connecting" | "waiting" => "\u{1b}[33m",
-            _ => "",
-        };
-        let reset = if colour.is_empty() { "" } else { "\u{1b}[0m" };
-        let _ = write!(
-            shown,
-            "{}: {colour}{}{reset}",
-            plain(&text(&connection["name"])),
-            plain(&state)
-        );
-        if !connection["established_ms"].is_null() {
-            let _ = write!(
-                shown,
-                " for {} by IKE_SA #{}",
-                duration(&connection["established_ms"]),
-                text(&connection["ike_sa_uniqueid"])
-            );
-        }
-        if !connection["next_retry_ms"].is_null() {
-            let _ = write!(
-                shown,
-                ", next attempt in {}",
-                duration(&connection["next_retry_ms"])
-            );
-        }
-        let children: Vec<String> = items(&connection["child_sas"]).iter().map(text).collect();
-        if !children.is_empty() {
-            let _ = write!(shown, ", CHILD_SAs {}", plain(&children.join(", ")));
-        }
-        shown.push('\n');
-        let active = &connection["active_gateway"];
-        let gateways: Vec<Vec<String>> = items(&connection["gateway_status"])
-            .iter()
-            .map(|gateway| {
-                let mark = if gateway["gateway"] == *active {
-                    "*"
-                } else {
-                    ""
-                };
-                vec![
-                    format!("{mark:<1} {}", text(&gateway["gateway"])),
-                    text(&gateway["last_result"]),
-                    text(&gateway["failures_in_a_row"]),
-                    duration(&gateway["set_aside_ms"]),
-                ]
-            })
-            .collect();
-        shown += &table(&["  GATEWAY", "LAST", "FAILURES", "ASIDE"], &gateways);
-        if !items(&connection["last_failovers"]).is_empty() {
-            shown += &failovers(&connection["last_failovers"]);
-        }
-        shown.push('\n');
+    items(&reply["connections"])
+        .iter()
+        .map(connection)
+        .collect()
+}
+
+/// The reply to STATUS on a terminal with so many rows: in short where it does not fit.
+pub fn screen(reply: &Value, rows: usize) -> String {
+    // The cursor takes the last one.
+    let rows = rows.saturating_sub(1);
+    let whole = status(reply);
+    if whole.lines().count() <= rows {
+        return whole;
     }
+    let mut connections = items(&reply["connections"]).to_vec();
+    let last = last_failovers(&connections);
+    connections.sort_by_key(|connection| match connection["state"].as_str() {
+        Some("exhausted") => 0,
+        Some("waiting" | "connecting") => 1,
+        Some("established") => 3,
+        _ => 2,
+    });
+    let below = match &last[..] {
+        [] => String::new(),
+        last => format!("\n{}", failovers(last, Columns::All)),
+    };
+    // A row for the headings, and one that tells how many are not shown.
+    let room = rows.saturating_sub(below.lines().count() + 2);
+    let hidden = connections.len().saturating_sub(room);
+    connections.truncate(room);
+    let mut shown = list(&json!({"connections": connections}));
+    if hidden > 0 {
+        let _ = writeln!(shown, "... and {hidden} more");
+    }
+    let lines: Vec<&str> = shown.lines().chain(below.lines()).take(rows).collect();
+    lines.join("\n") + "\n"
+}
+
+/// The last ones of all connections, newest first.
+fn last_failovers(connections: &[Value]) -> Vec<Value> {
+    const COUNT: usize = 5;
+    let of = |connection: &Value| items(&connection["last_failovers"]).to_vec();
+    let mut all: Vec<Value> = connections.iter().flat_map(of).collect();
+    all.sort_by_key(|entry| std::cmp::Reverse(entry["time_ms"].as_u64()));
+    all.truncate(COUNT);
+    all
+}
+
+fn connection(connection: &Value) -> String {
+    let state = text(&connection["state"]);
+    let colour = match state.as_str() {
+        "established" => "\u{1b}[32m",
+        "exhausted" => "\u{1b}[31m",
+        "connecting" | "waiting" => "\u{1b}[33m",
+        _ => "",
+    };
+    let reset = if colour.is_empty() { "" } else { "\u{1b}[0m" };
+    let mut head = format!(
+        "{}: {colour}{}{reset}",
+        plain(&text(&connection["name"])),
+        plain(&state)
+    );
+    if !connection["established_ms"].is_null() {
+        let _ = write!(
+            head,
+            " for {} by IKE_SA #{}",
+            duration(&connection["established_ms"]),
+            text(&connection["ike_sa_uniqueid"])
+        );
+    }
+    if !connection["next_retry_ms"].is_null() {
+        let _ = write!(
+            head,
+            ", next attempt in {}",
+            duration(&connection["next_retry_ms"])
+        );
+    }
+    let children = names(&connection["child_sas"]);
+    if !children.is_empty() {
+        let _ = write!(head, ", CHILD_SAs {}", plain(&children.join(", ")));
+    }
+    let active = &connection["active_gateway"];
+    let gateways: Vec<Vec<String>> = items(&connection["gateway_status"])
+        .iter()
+        .map(|gateway| {
+            let mark = if gateway["gateway"] == *active {
+                "*"
+            } else {
+                ""
+            };
+            vec![
+                format!("{mark:<1} {}", text(&gateway["gateway"])),
+                text(&gateway["last_result"]),
+                text(&gateway["failures_in_a_row"]),
+                duration(&gateway["set_aside_ms"]),
+            ]
+        })
+        .collect();
+    let mut shown = wrap(&head);
+    shown += &table(&["  GATEWAY", "LAST", "FAILURES", "ASIDE"], &gateways);
+    let last = items(&connection["last_failovers"]);
+    if !last.is_empty() {
+        shown += &failovers(last, Columns::OfOneConnection);
+    }
+    shown.push('\n');
     shown
+}
+
+/// What a connection that is not up waits for.
+pub fn waiting(status: &Value) -> String {
+    let name = plain(&text(&status["name"]));
+    match status["next_retry_ms"].as_u64() {
+        Some(_) => format!(
+            "{name}: next attempt in {}",
+            duration(&status["next_retry_ms"])
+        ),
+        None => format!(
+            "{name}: waiting for {}",
+            plain(&text(&status["active_gateway"]))
+        ),
+    }
+}
+
+/// What an event tells about the way to an established connection.
+pub fn progress(event: &Value) -> String {
+    let [name, from, to] = ["connection", "from", "to"].map(|key| text(&event[key]));
+    let shown = match event["event"].as_str().unwrap_or_default() {
+        "failover_started" => format!(
+            "{name}: {from} failed ({}), failover {} to {to}",
+            text(&event["reason"]),
+            text(&event["attempt"]),
+        ),
+        "ike_sa_up" => format!("{name}: IKE_SA is up"),
+        "tunnel_up" => format!("{name}: CHILD_SA {} is up", text(&event["child_sa_name"])),
+        "failover_exhausted" => format!(
+            "{name}: given up after {} failovers",
+            text(&event["retries"])
+        ),
+        _ => return self::event(event),
+    };
+    plain(&shown)
 }
 
 /// The reply to HISTORY.
 pub fn history(reply: &Value) -> String {
-    failovers(&reply["failovers"])
+    failovers(items(&reply["failovers"]), Columns::All)
 }
 
-fn failovers(entries: &Value) -> String {
-    let rows: Vec<Vec<String>> = items(entries)
+fn failovers(entries: &[Value], columns: Columns) -> String {
+    let rows: Vec<Vec<String>> = entries
         .iter()
         .map(|entry| {
-            vec![
+            let result = match entry["outage_ms"] {
+                Value::Null => text(&entry["result"]),
+                ref outage => format!("up after {}", duration(outage)),
+            };
+            let mut row = vec![
                 time(&entry["time_ms"]),
                 text(&entry["connection"]),
                 text(&entry["from"]),
                 text(&entry["to"]),
                 text(&entry["reason"]),
-                text(&entry["result"]),
-                duration(&entry["outage_ms"]),
-            ]
+                result,
+            ];
+            if columns == Columns::OfOneConnection {
+                row.remove(1);
+            }
+            row
         })
         .collect();
-    table(
-        &[
-            "TIME",
-            "CONNECTION",
-            "FROM",
-            "TO",
-            "REASON",
-            "RESULT",
-            "OUTAGE",
-        ],
-        &rows,
-    )
+    let mut headings = vec!["TIME", "CONNECTION", "FROM", "TO", "REASON", "RESULT"];
+    if columns == Columns::OfOneConnection {
+        headings.remove(1);
+    }
+    table(&headings, &rows)
 }
 
-/// Milliseconds since 1970 as `11-14 22:13:20`, in UTC.
+/// What a table of failovers has: there is little room for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Columns {
+    All,
+    OfOneConnection,
+}
+
+/// Milliseconds since 1970 as `22:13:20` if that is of today, else as `11-14 22:13`, in UTC.
 fn time(value: &Value) -> String {
-    let ms = value.as_u64().unwrap_or_default();
-    let rfc3339 = extsock_core::protocol::rfc3339(std::time::Duration::from_millis(ms));
-    rfc3339[5..19].replace('T', " ")
+    let shown = |time| extsock_core::protocol::rfc3339(time);
+    let then = shown(Duration::from_millis(value.as_u64().unwrap_or_default()));
+    let now = shown(SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default());
+    if then[..10] == now[..10] {
+        then[11..19].to_owned()
+    } else {
+        then[5..16].replace('T', " ")
+    }
 }
 
 /// The reply to RELOAD.
@@ -191,35 +291,6 @@ pub fn values(reply: &Value) -> String {
     table(&["NAME", "VALUE"], &rows)
 }
 
-/// The reply to STATS in the text format of Prometheus.
-pub fn prometheus(stats: &Value) -> String {
-    const GAUGES: [&str; 5] = [
-        "connections",
-        "attempts_under_way",
-        "attempts_queued",
-        "clients",
-        "queued_bytes",
-    ];
-    let mut shown = String::new();
-    for (key, value) in stats.as_object().into_iter().flatten() {
-        let gauge = GAUGES.contains(&key.as_str());
-        let (name, kind) = if gauge {
-            (format!("extsock_{key}"), "gauge")
-        } else {
-            (format!("extsock_{key}_total"), "counter")
-        };
-        if let Some(by_reason) = value.as_object() {
-            let _ = writeln!(shown, "# TYPE {name} {kind}");
-            for (reason, count) in by_reason {
-                let _ = writeln!(shown, "{name}{{reason=\"{reason}\"}} {count}");
-            }
-        } else if value.is_number() {
-            let _ = writeln!(shown, "# TYPE {name} {kind}\n{name} {value}");
-        }
-    }
-    shown
-}
-
 /// An event in one line.
 pub fn event(event: &Value) -> String {
     let mut shown = format!("{} {}", text(&event["time"]), text(&event["event"]));
@@ -250,7 +321,6 @@ pub fn event(event: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn durations_are_short() {
@@ -266,21 +336,6 @@ mod tests {
     }
 
     #[test]
-    fn counters_are_in_prometheus_format() {
-        let stats = json!({
-            "reply": "STATS", "ok": true, "since": "2023-11-14T22:13:20.000Z", "connections": 1,
-            "attempts": 2, "failovers": {"dpd_timeout": 3},
-        });
-        assert_eq!(
-            prometheus(&stats),
-            "# TYPE extsock_attempts_total counter\nextsock_attempts_total 2\n\
-             # TYPE extsock_connections gauge\nextsock_connections 1\n\
-             # TYPE extsock_failovers_total counter\n\
-             extsock_failovers_total{reason=\"dpd_timeout\"} 3\n"
-        );
-    }
-
-    #[test]
     fn failovers_fit_a_terminal() {
         let entry = json!({
             "time_ms": 1_700_000_000_007_u64, "connection": "a-connection-with-a-long-name",
@@ -292,6 +347,96 @@ mod tests {
             shown.lines().all(|line| line.chars().count() <= 80),
             "{shown}"
         );
-        assert!(shown.contains("11-14 22:13:20"), "{shown}");
+        assert!(shown.contains("11-14 22:13 "), "{shown}");
+    }
+
+    #[test]
+    fn usual_failovers_are_shown_whole() {
+        let mut entry = json!({
+            "time_ms": 1_700_000_000_007_u64, "connection": "site-1", "from": "192.168.7.11",
+            "to": "192.168.7.12", "reason": "peer_unreachable", "result": "established",
+            "outage_ms": 12_345,
+        });
+        let shown = history(&json!({"failovers": [entry]}));
+        let row =
+            "11-14 22:13  site-1      192.168.7.11  192.168.7.12  peer_unreach~  up after 12s";
+        assert_eq!(shown.lines().nth(1), Some(row));
+        let now = SystemTime::UNIX_EPOCH
+            .elapsed()
+            .expect("it is later than 1970");
+        entry["time_ms"] = json!(now.as_millis() as u64);
+        entry["outage_ms"] = Value::Null;
+        entry["result"] = json!("pending");
+        let row = failovers(&[entry], Columns::OfOneConnection);
+        assert!(
+            row.contains("  192.168.7.11  192.168.7.12  peer_unreachable  pending\n"),
+            "{row}"
+        );
+    }
+
+    /// As STATUS tells of it, with names as long as they can be.
+    fn long(number: usize, state: &str, gateways: usize) -> Value {
+        let address = |n: usize| format!("{}.example.net", format!("gateway-{n}-").repeat(20));
+        let failover = json!({
+            "time_ms": 1_700_000_000_000_u64 + number as u64, "connection": "長".repeat(100),
+            "from": address(1), "to": address(2), "reason": "child_creation_failed",
+            "result": "established", "attempt": 1, "outage_ms": 987_654_321_u64,
+        });
+        let gateway = |n| {
+            json!({
+                "gateway": address(n), "last_result": "address_unresolvable", "last_success": 1,
+                "failures_in_a_row": u32::MAX, "set_aside_ms": 600_000,
+            })
+        };
+        json!({
+            "name": format!("{number}-{}", "a long name, 長い名前, ".repeat(30)), "state": state,
+            "gateways": (0..gateways).map(address).collect::<Vec<_>>(),
+            "active_gateway": address(0), "retries": u32::MAX, "next_retry_ms": 12_000,
+            "ike_sa_uniqueid": u32::MAX, "established_ms": 360_000_000_u64,
+            "child_sas": (0..20).map(|n| format!("{n}{}", "x".repeat(100))).collect::<Vec<_>>(),
+            "gateway_status": (0..gateways).map(gateway).collect::<Vec<_>>(),
+            "last_failovers": vec![failover; 5],
+        })
+    }
+
+    #[track_caller]
+    fn assert_fits(shown: &str) {
+        for line in shown.lines() {
+            // Which knows of wide characters, and of colours that are none.
+            let width = textwrap::core::display_width(line);
+            assert!(width <= 80, "{width} columns: {line}");
+        }
+    }
+
+    #[test]
+    fn long_names_and_many_gateways_fit_a_terminal() {
+        let reply = json!({"connections": [long(1, "established", 50), long(2, "waiting", 3)]});
+        assert_fits(&status(&reply));
+        assert_fits(&list(&reply));
+        assert_fits(&history(
+            &json!({"failovers": reply["connections"][0]["last_failovers"]}),
+        ));
+        let stats = json!({"failovers": {"x".repeat(100): 1}, "y".repeat(100): u64::MAX});
+        assert_fits(&values(&stats));
+    }
+
+    #[test]
+    fn many_connections_are_on_one_screen_those_in_trouble_first() {
+        let mut all: Vec<Value> = (0..100).map(|n| long(n, "established", 2)).collect();
+        all.push(long(100, "waiting", 2));
+        let shown = screen(&json!({"connections": all}), 24);
+        assert_fits(&shown);
+        assert!(shown.lines().count() <= 23, "{shown}");
+        let first = shown.lines().nth(1).unwrap_or_default();
+        assert!(
+            first.starts_with("100-") && first.contains("waiting"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("\n... and ") && shown.contains("11-14 22:13 "),
+            "{shown}"
+        );
+        let one = json!({"connections": [{"name": "net", "state": "down"}]});
+        assert_eq!(screen(&one, 24), status(&one));
     }
 }

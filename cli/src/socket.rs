@@ -3,9 +3,9 @@
 //! The plugin's socket.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{anyhow, Context};
@@ -28,19 +28,41 @@ impl Line {
     }
 }
 
+/// What the plugin listens on.
+trait Stream: Read + Write {
+    fn set_patience(&self, patience: Option<Duration>) -> io::Result<()>;
+}
+
+impl Stream for UnixStream {
+    fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(patience)
+    }
+}
+
+impl Stream for TcpStream {
+    fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(patience)
+    }
+}
+
 /// A connection to the plugin.
 pub struct Socket {
-    stream: UnixStream,
+    stream: Box<dyn Stream>,
     received: Vec<u8>,
     /// Events that came before a reply.
     events: VecDeque<Line>,
 }
 
 impl Socket {
-    /// Connects.
-    pub fn connect(path: &Path) -> Result<Self, Failure> {
-        let stream = UnixStream::connect(path)
-            .with_context(|| format!("{}: is charon running, with the plugin?", path.display()))
+    /// Connects to a path, or to a URI as charon has it.
+    pub fn connect(socket: &str) -> Result<Self, Failure> {
+        let connected: io::Result<Box<dyn Stream>> = match socket.strip_prefix("tcp://") {
+            Some(address) => TcpStream::connect(address).map(|stream| Box::new(stream) as _),
+            None => UnixStream::connect(socket.strip_prefix("unix://").unwrap_or(socket))
+                .map(|stream| Box::new(stream) as _),
+        };
+        let stream = connected
+            .with_context(|| format!("{socket}: is charon running, with the plugin?"))
             .map_err(|error| Failure::new(UNREACHABLE, error))?;
         Ok(Self {
             stream,
@@ -69,10 +91,8 @@ impl Socket {
         }
         let error = &reply.json["error"];
         let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
-        Err(Failure::new(
-            REFUSED,
-            anyhow!("{} ({})", text("message"), text("name")),
-        ))
+        let problem = anyhow!("{} ({})", text("message"), text("name"));
+        Err(Failure::new(REFUSED, problem).with_line(reply.text))
     }
 
     /// The next event; None if there is none within the time.
@@ -86,7 +106,7 @@ impl Socket {
     fn read(&mut self, patience: Option<Duration>) -> Result<Option<Line>, Failure> {
         let lost = |error| Failure::new(UNREACHABLE, error);
         self.stream
-            .set_read_timeout(patience)
+            .set_patience(patience)
             .map_err(|error| lost(error.into()))?;
         loop {
             if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {

@@ -2,6 +2,8 @@
 
 //! Tables that fit a terminal.
 
+use textwrap::core::display_width;
+
 /// Columns of a terminal.
 const WIDTH: usize = 80;
 const GAP: usize = 2;
@@ -17,7 +19,7 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = (0..headings.len())
         .map(|column| {
             rows.iter()
-                .map(|row| width(&row[column]))
+                .map(|row| display_width(&row[column]))
                 .max()
                 .unwrap_or(0)
         })
@@ -37,11 +39,11 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     for row in rows {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!(
-                "{:<width$}",
-                cut(cell, *width),
-                width = width + GAP
-            ));
+            let cell = cut(cell, *width);
+            // The formatter counts characters, some of which are two columns wide.
+            let padding = (width + GAP).saturating_sub(display_width(&cell));
+            line.push_str(&cell);
+            line.push_str(&" ".repeat(padding));
         }
         text.push_str(line.trim_end());
         text.push('\n');
@@ -49,21 +51,31 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A line that may be longer than a terminal is wide, on as many as it takes.
+pub fn wrap(line: &str) -> String {
+    let options = textwrap::Options::new(WIDTH).subsequent_indent("    ");
+    textwrap::fill(line, options) + "\n"
+}
+
 /// Names come from outside: nothing in them may steer a terminal.
 pub fn plain(text: &str) -> String {
     text.replace(char::is_control, "?")
 }
 
-fn width(text: &str) -> usize {
-    text.chars().count()
-}
-
-fn cut(text: &str, room: usize) -> String {
-    if width(text) <= room {
+/// As much of it as there is room for.
+pub fn cut(text: &str, room: usize) -> String {
+    if display_width(text) <= room {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(room.saturating_sub(1)).collect();
-    format!("{kept}~")
+    let mut kept = String::new();
+    for character in text.chars() {
+        kept.push(character);
+        if display_width(&kept) >= room {
+            kept.pop();
+            break;
+        }
+    }
+    kept + "~"
 }
 
 #[cfg(test)]
@@ -86,7 +98,10 @@ mod tests {
     fn no_line_is_wider_than_a_terminal() {
         let rows = [vec!["x".repeat(200), "é".repeat(200), "short".to_owned()]];
         let text = table(&["A", "B", "C"], &rows);
-        assert!(text.lines().all(|line| width(line) <= WIDTH), "{text}");
+        assert!(
+            text.lines().all(|line| display_width(line) <= WIDTH),
+            "{text}"
+        );
         assert!(text.contains("~  ") && text.contains("short"), "{text}");
     }
 

@@ -2,6 +2,10 @@
 
 //! `extsockctl` with real charons.
 
+mod access;
+mod on_a_terminal;
+mod terminal;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
@@ -51,7 +55,9 @@ fn ok(client: &Client, arguments: &[&str]) -> String {
     assert!(!shown.contains('\u{1b}'), "colours into a pipe: {shown:?}");
     let fits = |line: &str| line.chars().count() <= 80;
     assert!(
-        arguments.contains(&"--json") || shown.lines().all(fits),
+        arguments.contains(&"--json")
+            || arguments.contains(&"--prometheus")
+            || shown.lines().all(fits),
         "{shown}"
     );
     shown
@@ -172,41 +178,87 @@ fn exit_codes_tell_what_went_wrong() {
 }
 
 #[test]
-fn an_interrupt_leaves_the_attempt_running() {
+fn a_file_is_applied_and_several_connections_are_waited_for() {
+    let lab = Lab::new();
+    let _gateway = lab.gateway(11);
+    let client = lab.client();
+    let mut config = net(&[11, 12]);
+    let mut dead = config["connections"]["net"].clone();
+    dead["remote_addrs"] = "192.168.7.13".into();
+    dead["dpd_delay"] = "0s".into();
+    config["connections"]["dead"] = dead;
+    client.write("net.json", &config.to_string());
+    let path = client.socket_path();
+    let file = path.with_file_name("lab").join("net.json");
+    let file = file.to_str().expect("the path is UTF-8");
+    assert_eq!(ok(&client, &["check", file]), "");
+    let output = run(&client, &["apply", "--initiate", file]);
+    let (shown, error) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(4), "{shown}{error}");
+    assert!(
+        shown.contains("net: established to 192.168.7.11 after "),
+        "{shown}"
+    );
+    assert!(error.contains("dead is down after "), "{error}");
+    let (code, error) = fails(&client, &["apply", "/nonexistent.json"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("/nonexistent.json: No such file"), "{error}");
+}
+
+#[test]
+fn json_is_for_programs_errors_included() {
     let lab = Lab::new();
     let client = lab.client();
-    let mut control = client.connect();
-    let mut config = net(&[11, 12]);
-    // Nobody is there, and it is never given up.
-    config["connections"]["net"]["failover"] = serde_json::json!({"max_retries": 0});
-    control.apply(&config);
-    let mut waiting = command(&client, &["initiate", "net"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut shown = BufReader::new(waiting.stdout.take().expect("it is piped")).lines();
-    let mut next = || shown.next().expect("it waits").expect("it prints UTF-8");
-    assert_eq!(next(), "net: trying 192.168.7.11");
-    let progress = next();
-    assert!(progress.contains("failover_started"), "{progress}");
-    let signalled = Command::new("kill")
-        .args(["-INT", &waiting.id().to_string()])
-        .status()
-        .expect("there is kill");
-    assert!(signalled.success());
-    let output = waiting.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(130));
-    let said = text(&output.stderr);
-    assert!(
-        said.contains("the attempt to bring net up goes on"),
-        "{said}"
+    let faulty = r#"{"connections": {"net": {"version": 3}}}"#;
+    let error_of = |arguments: &[&str]| -> Value {
+        let (shown, code) = run_with(&client, arguments, faulty);
+        assert_eq!(code, Some(1), "{shown}");
+        let reply: Value = serde_json::from_str(&shown).expect("one line of JSON");
+        assert_eq!(reply["ok"], false);
+        reply["error"].clone()
+    };
+    let offline = error_of(&["--json", "check", "-"]);
+    assert_eq!(offline, error_of(&["--json", "apply", "-"]));
+    assert_eq!(offline["name"], "PARSING_FAILED");
+    let (shown, code) = run_with(
+        &client,
+        &["check", "--json", "-"],
+        &net(&[11, 12]).to_string(),
     );
-    let status = &control.ok("STATUS net")["connections"][0];
-    assert!(
-        ["connecting", "waiting"]
-            .map(Value::from)
-            .contains(&status["state"]),
-        "{status}"
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        shown,
+        "{\"reply\":\"APPLY_CONFIG\",\"ok\":true,\"connections\":[\"net\"]}\n"
     );
+    client.connect().apply(&net(&[11, 12]));
+    for arguments in [
+        &["list"][..],
+        &["status"],
+        &["history"],
+        &["stats"],
+        &["version"],
+        &["reload"],
+        &["initiate", "--no-wait", "net"],
+        &["dpd", "nobody"],
+        &["failover", "net"],
+        &["terminate", "net"],
+        &["remove", "net"],
+    ] {
+        let mut command = command(&client, arguments);
+        let output = command.arg("--json").output().expect("it starts");
+        let shown = text(&output.stdout);
+        let reply: Value = serde_json::from_str(&shown).expect("one line of JSON");
+        assert_eq!(
+            reply["ok"],
+            output.status.success(),
+            "{arguments:?}: {shown}"
+        );
+    }
+}
+
+#[test]
+fn the_schema_is_that_of_the_repository() {
+    let output = Command::new(PROGRAM).arg("schema").output();
+    let schema = text(&output.expect("it starts").stdout);
+    assert_eq!(schema, include_str!("../../../docs/schema.json"));
 }
