@@ -17,7 +17,8 @@ use crate::charon::{queue, schedule, Handler, Priority, Reader, Stream};
 /// One connected client.
 ///
 /// Callbacks only read and write, for charon serves no other descriptor meanwhile; requests are
-/// answered in a job, and nothing more is read until they are.
+/// answered in a job, and nothing more is read until they are. Nothing is answered while half of what
+/// may be queued is: a client that asks more than it reads waits for itself.
 ///
 /// Of the two locks, `input` is taken first. Stream callbacks take both, so that nothing that waits
 /// for a callback to end (closing, watching) is done under either.
@@ -39,7 +40,7 @@ struct Input {
     begun: Option<Instant>,
     /// A job looks for the pause.
     timer: bool,
-    /// A job answers.
+    /// A job answers, or will when there is room for the replies.
     answering: bool,
     /// There is no more to come.
     ended: bool,
@@ -53,6 +54,12 @@ struct Output {
     /// How much of the first one is written.
     written: usize,
     queued: usize,
+    /// Bytes written since the client connected.
+    total: u64,
+    /// Answering goes on when there is room.
+    stalled: bool,
+    /// A job looks whether the client reads.
+    stall_timer: bool,
     /// The stream tells, or will be asked to tell, when there is room.
     watched: bool,
     /// Nothing more is read: close when all is written.
@@ -95,12 +102,18 @@ impl Client {
         self.release(stream);
     }
 
-    /// As [`Self::send`], if the client wants the event.
+    /// Sends the event, if the client wants it. Never waits.
     pub fn send_event(self: &Arc<Self>, event: &Event, line: &Arc<[u8]>) {
-        let wanted = lock(&self.output).subscription.wants(event);
-        if wanted {
-            self.send(line);
+        let mut output = lock(&self.output);
+        if !output.subscription.wants(event) {
+            return;
         }
+        // A line that is longer by itself is let through.
+        if !output.queue.is_empty() && output.queued + line.len() > self.max_queue {
+            self.drop_deaf(&mut output);
+            return;
+        }
+        self.send(&mut output, line);
     }
 
     /// Bytes that wait for it.
@@ -109,23 +122,24 @@ impl Client {
     }
 
     /// Queues a line, writes what there is room for. Never waits.
-    pub fn send(self: &Arc<Self>, line: &Arc<[u8]>) {
-        let mut output = lock(&self.output);
+    fn send(self: &Arc<Self>, output: &mut Output, line: &Arc<[u8]>) {
         if output.closing {
-            return;
-        }
-        // A line that is longer by itself is let through.
-        if !output.queue.is_empty() && output.queued + line.len() > self.max_queue {
-            log::info!("a client does not read what it is sent and is dropped");
-            if let Some(server) = self.server.upgrade() {
-                server.count_dropped();
-            }
-            self.drop_later(&mut output);
             return;
         }
         output.queued += line.len();
         output.queue.push_back(Arc::clone(line));
-        self.flush(&mut output);
+        self.flush(output);
+    }
+
+    fn drop_deaf(&self, output: &mut Output) {
+        if output.closing {
+            return;
+        }
+        log::info!("a client does not read what it is sent and is dropped");
+        if let Some(server) = self.server.upgrade() {
+            server.count_dropped();
+        }
+        self.drop_later(output);
     }
 
     /// Closes the connection. Waits for running callbacks: not from one.
@@ -203,7 +217,13 @@ impl Client {
     fn answer(self: &Arc<Self>) {
         let _unwinding = DropOnPanic(self);
         let mut input = lock(&self.input);
-        while let Some(request) = input.framer.next_request() {
+        loop {
+            if self.stall(&mut lock(&self.output)) {
+                return;
+            }
+            let Some(request) = input.framer.next_request() else {
+                break;
+            };
             drop(input);
             let Some(server) = self.server.upgrade() else {
                 return;
@@ -217,7 +237,8 @@ impl Client {
                     }
                     server.answer(request)
                 });
-            self.send(&reply.to_line().into_bytes().into());
+            let line = reply.to_line().into_bytes().into();
+            self.send(&mut lock(&self.output), &line);
             input = lock(&self.input);
         }
         input.answering = false;
@@ -240,6 +261,37 @@ impl Client {
             stream.watch_read();
             self.release(stream);
         }
+    }
+
+    /// Whether answering has to wait, until [`Self::write`] has it go on.
+    fn stall(self: &Arc<Self>, output: &mut Output) -> bool {
+        if output.closing || output.queued <= self.max_queue / 2 {
+            return false;
+        }
+        output.stalled = true;
+        if !output.stall_timer {
+            self.watch_stall(output);
+        }
+        true
+    }
+
+    /// Drops the client if it reads nothing for as long as a request may take.
+    fn watch_stall(self: &Arc<Self>, output: &mut Output) {
+        output.stall_timer = true;
+        let (client, total) = (Arc::downgrade(self), output.total);
+        schedule(self.request_timeout, move || {
+            let Some(client) = client.upgrade() else {
+                return;
+            };
+            let mut output = lock(&client.output);
+            if !output.stalled {
+                output.stall_timer = false;
+            } else if output.total == total {
+                client.drop_deaf(&mut output);
+            } else {
+                client.watch_stall(&mut output);
+            }
+        });
     }
 
     fn permit(&self, request: Request) -> Result<Request, Rejection> {
@@ -313,17 +365,23 @@ impl Client {
                 Ok(n) => {
                     output.written += n;
                     output.queued -= n;
+                    output.total += n as u64;
                     if output.written == line.len() {
                         output.written = 0;
                         output.queue.pop_front();
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => {
                     self.drop_later(output);
                     return;
                 }
             }
+        }
+        if output.stalled && output.queued <= self.max_queue / 4 {
+            output.stalled = false;
+            let client = Arc::clone(self);
+            queue(Priority::Medium, move || client.answer());
         }
         if output.finishing && output.queue.is_empty() {
             self.drop_later(output);

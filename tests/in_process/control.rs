@@ -74,7 +74,11 @@ fn clients_that_ask_and_never_read_are_dropped_and_nobody_else() {
             start();
             let path = std::env::temp_dir().join(format!("extsock-{}", std::process::id()));
             let path = path.to_str().unwrap();
-            let listening = listen(path);
+            let server = Arc::new(Server::new(Limits {
+                request_timeout: Duration::from_secs(1),
+                ..Limits::default()
+            }));
+            let listening = serve(&server, path);
             assert_answered(path);
 
             // More than there are threads, one after the other: none may take a thread with it.

@@ -9,6 +9,7 @@ mod configuration;
 mod equality;
 mod events;
 mod failover;
+mod floods;
 mod ikev1;
 mod lab;
 mod liveness;
