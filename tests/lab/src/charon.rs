@@ -3,6 +3,8 @@
 //! One host's charon and its log.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -52,6 +54,14 @@ const DAEMON: &str = "#!/bin/sh\n\
                       ln -sf /run/charon.pid /run/lab/daemon.pid\n\
                       exec setpriv --pdeathsig KILL ";
 
+/// Starts what the arguments say as systemd starts a service with a socket, which is its input here.
+const ACTIVATED: [&str; 4] = [
+    "sh",
+    "-c",
+    "exec 3<&0 < /dev/null; export LISTEN_FDS=1 LISTEN_FDNAMES=extsock LISTEN_PID=$$; exec \"$@\"",
+    "sh",
+];
+
 /// A tool that charon runs under.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Sanitizer {
@@ -71,6 +81,8 @@ pub(crate) struct CharonOptions {
     pub sanitizer: Sanitizer,
     /// charon is started by starter, which loads this.
     pub ipsec_conf: Option<String>,
+    /// charon is given this socket, called extsock, as systemd does.
+    pub socket: Option<&'static str>,
 }
 
 /// A host with its charon, which may be dead.
@@ -123,6 +135,15 @@ impl Charon {
             self.host.write_executable("daemon", &daemon);
             arguments = STARTER.to_vec();
         }
+        let mut input = Stdio::null();
+        if let Some(path) = self.options.socket {
+            let path = self.host.path(path);
+            // Of an earlier start.
+            let _ = fs::remove_file(&path);
+            let socket = UnixListener::bind(path).expect("the host's /run is writable");
+            input = OwnedFd::from(socket).into();
+            arguments.splice(..0, ACTIVATED);
+        }
         let mut command = self.host.command(arguments[0]);
         command.args(&arguments[1..]);
         let output = File::options()
@@ -133,7 +154,7 @@ impl Charon {
         let process = command
             .env("STRONGSWAN_CONF", "/run/lab/strongswan.conf")
             .env("RUST_BACKTRACE", "1")
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(output.try_clone().expect("a file descriptor is free"))
             .stderr(output)
             .spawn()

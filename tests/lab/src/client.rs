@@ -55,6 +55,8 @@ pub struct ClientOptions {
     pub sanitizer: Sanitizer,
     /// Has starter start charon and load this ipsec.conf; the secret is [`crate::PSK`].
     pub ipsec_conf: Option<String>,
+    /// Has charon be given this socket, called extsock, as systemd does.
+    pub socket: Option<&'static str>,
 }
 
 impl Default for ClientOptions {
@@ -66,6 +68,7 @@ impl Default for ClientOptions {
             settings: String::new(),
             sanitizer: Sanitizer::None,
             ipsec_conf: None,
+            socket: None,
         }
     }
 }
@@ -125,6 +128,7 @@ impl Client {
                 preload,
                 sanitizer: options.sanitizer,
                 ipsec_conf: options.ipsec_conf,
+                socket: options.socket,
             },
         );
         charon.start();

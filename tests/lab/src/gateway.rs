@@ -88,6 +88,7 @@ impl Gateway {
                 preload: None,
                 sanitizer: Sanitizer::None,
                 ipsec_conf: None,
+                socket: None,
             },
         );
         for (file, content) in &options.files {

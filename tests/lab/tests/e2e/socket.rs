@@ -182,6 +182,26 @@ fn the_socket_can_be_placed_elsewhere() {
 }
 
 #[test]
+fn systemd_can_hold_the_socket() {
+    let lab = Lab::new();
+    let path = "/run/from-systemd";
+    let mut client = lab.client_with(ClientOptions {
+        settings: "plugins {\n extsock {\n socket = systemd://extsock\n allowed_uids = 0\n }\n }"
+            .to_owned(),
+        socket: Some(path),
+        ..ClientOptions::default()
+    });
+    client.wait_log("loaded, serving systemd://extsock");
+    let mut control = client.connect_at(path);
+    control.apply(&net(&[11, 12]));
+    assert!(!control.connection("net").is_null());
+    drop(control);
+    client.stop();
+    client.start();
+    client.connect_at(path).ok("LIST");
+}
+
+#[test]
 fn status_and_stats_tell_of_a_failover() {
     let mut tunnel = Tunnel::up();
     assert_eq!(tunnel.control.ok("VERSION")["strongswan"], "5.9.8");
