@@ -5,6 +5,7 @@
 use extsock_core::config;
 use extsock_core::failover::address::AddressList;
 use extsock_core::protocol::{parse, Framer, Reply};
+use serde_json::Value;
 
 /// Requests are the same however the stream is cut, and each gets a reply of one line.
 pub fn framer(data: &[u8]) {
@@ -49,6 +50,42 @@ pub fn config(data: &[u8]) {
             assert!(!one.message.is_empty());
         }
         _ => panic!("once it is read, and once it is not"),
+    }
+    no_error_shows_a_secret(text);
+}
+
+/// With a known text in place of each secret.
+fn no_error_shows_a_secret(text: &str) {
+    const KNOWN: &str = "Xq7-known-Xq7";
+    if !text.contains("secret") || text.contains(KNOWN) {
+        return;
+    }
+    let Ok(mut document) = serde_json::from_str(text) else {
+        return;
+    };
+    // Also as what should be hexadecimal, or base64.
+    for prefix in ["", "0x", "0s"] {
+        replace_secrets(&mut document, &format!("{prefix}{KNOWN}"));
+        if let Err(error) = config::parse(&document.to_string()) {
+            assert!(!error.message.contains(KNOWN), "{}", error.message);
+        }
+    }
+}
+
+fn replace_secrets(value: &mut Value, by: &str) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    Value::String(text) if key == "secret" => *text = by.to_owned(),
+                    other => replace_secrets(other, by),
+                }
+            }
+        }
+        Value::Array(array) => array
+            .iter_mut()
+            .for_each(|value| replace_secrets(value, by)),
+        _ => {}
     }
 }
 
