@@ -42,6 +42,14 @@ fn duration(value: &Value) -> String {
     }
 }
 
+/// As [`duration`], below ten seconds as `1.5s`.
+fn short_duration(value: &Value) -> String {
+    match value.as_u64() {
+        Some(ms @ 1000..10_000) => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
+        _ => duration(value),
+    }
+}
+
 /// The reply to LIST.
 pub fn list(reply: &Value) -> String {
     let rows: Vec<Vec<String>> = items(&reply["connections"])
@@ -58,7 +66,7 @@ pub fn list(reply: &Value) -> String {
         })
         .collect();
     table(
-        &["CONNECTION", "STATE", "GATEWAY", "OF", "RETRIES", "NEXT"],
+        &["NAME", "STATE", "GATEWAY", "OF", "RETRIES", "NEXT"],
         &rows,
     )
 }
@@ -197,6 +205,11 @@ pub fn progress(event: &Value) -> String {
             text(&event["reason"]),
             text(&event["attempt"]),
         ),
+        "failover_established" => format!(
+            "{name}: failed over to {}, {} without a tunnel",
+            text(&event["gateway"]),
+            short_duration(&event["outage_ms"]),
+        ),
         "ike_sa_up" => format!("{name}: IKE_SA is up"),
         "tunnel_up" => format!("{name}: CHILD_SA {} is up", text(&event["child_sa_name"])),
         "failover_exhausted" => format!(
@@ -219,7 +232,7 @@ fn failovers(entries: &[Value], columns: Columns) -> String {
         .map(|entry| {
             let result = match entry["outage_ms"] {
                 Value::Null => text(&entry["result"]),
-                ref outage => format!("up after {}", duration(outage)),
+                ref outage => format!("up after {}", short_duration(outage)),
             };
             let mut row = vec![
                 time(&entry["time_ms"]),
@@ -235,7 +248,7 @@ fn failovers(entries: &[Value], columns: Columns) -> String {
             row
         })
         .collect();
-    let mut headings = vec!["TIME", "CONNECTION", "FROM", "TO", "REASON", "RESULT"];
+    let mut headings = vec!["TIME", "NAME", "FROM", "TO", "REASON", "RESULT"];
     if columns == Columns::OfOneConnection {
         headings.remove(1);
     }
@@ -355,11 +368,11 @@ mod tests {
         let mut entry = json!({
             "time_ms": 1_700_000_000_007_u64, "connection": "site-1", "from": "192.168.7.11",
             "to": "192.168.7.12", "reason": "peer_unreachable", "result": "established",
-            "outage_ms": 12_345,
+            "outage_ms": 2345,
         });
         let shown = history(&json!({"failovers": [entry]}));
         let row =
-            "11-14 22:13  site-1      192.168.7.11  192.168.7.12  peer_unreach~  up after 12s";
+            "11-14 22:13  site-1  192.168.7.11  192.168.7.12  peer_unreachable  up after 2.3s";
         assert_eq!(shown.lines().nth(1), Some(row));
         let now = SystemTime::UNIX_EPOCH
             .elapsed()

@@ -2,6 +2,8 @@
 
 //! Who may use the socket, with processes of other users and groups.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::process::Output;
 
 use extsock_lab::{net, Client, ClientOptions, Lab, PSK};
@@ -58,6 +60,11 @@ fn users_that_are_not_allowed_are_told_and_logged() {
     let host = client(&lab, "allowed_uids = 0, 2001");
     let mut control = host.0.connect();
     control.apply(&net(&[11, 12]));
+    let ours = fs::metadata(host.0.socket_path()).expect("the socket is there");
+    let vici = host.0.socket_path().with_extension("vici");
+    let vici = fs::metadata(vici).expect("vici's socket is there");
+    assert_eq!(ours.gid().to_string(), SOCKET_GROUP);
+    assert_eq!((ours.mode(), ours.gid()), (vici.mode(), vici.gid()));
 
     assert_done(&run_as(&host, 2001, SOCKET_GROUP, None, &["list"]));
     assert_done(&run_as(&host, 2001, SOCKET_GROUP, None, &["remove", "net"]));

@@ -67,7 +67,7 @@ fn status_watch_shows_a_connection_in_trouble_on_one_screen() {
     let screen = terminal.wait("it shows them in short", |screen| {
         screen.contains("... and ").then(|| screen.to_owned())
     });
-    assert!(screen.starts_with("CONNECTION"), "{screen}");
+    assert!(screen.starts_with("NAME"), "{screen}");
     assert!(screen.contains("auth_failed"), "{screen}");
     assert_eq!(terminal.scrolled(), 0);
     terminal.interrupt();
