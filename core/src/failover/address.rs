@@ -2,6 +2,7 @@
 
 //! The gateways of a connection: charon's `remote_addrs` list, parsed once.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -104,6 +105,7 @@ impl<S: AsRef<str>> FromIterator<S> for AddressList {
     /// Joins entries, each of which may be a comma separated list itself.
     fn from_iter<I: IntoIterator<Item = S>>(entries: I) -> Self {
         let mut list = Self::default();
+        let mut seen = HashSet::new();
         for entries in entries {
             for entry in entries.as_ref().split(',').map(str::trim) {
                 if entry.is_empty() {
@@ -115,7 +117,7 @@ impl<S: AsRef<str>> FromIterator<S> for AddressList {
                 list.text.push_str(entry);
 
                 let gateway = Gateway::parse(entry);
-                if gateway.is_initiable() && !list.gateways.iter().any(|g| g.is_same(&gateway)) {
+                if gateway.is_initiable() && seen.insert(gateway.key()) {
                     list.gateways.push(gateway);
                 }
             }
@@ -189,9 +191,12 @@ impl Gateway {
         matches!(self.kind, GatewayKind::Ip(_) | GatewayKind::Name)
     }
 
-    fn is_same(&self, other: &Self) -> bool {
-        self.kind == other.kind
-            && (self.ip().is_some() || self.text.eq_ignore_ascii_case(&other.text))
+    /// The same for two gateways that are the same one.
+    fn key(&self) -> String {
+        match self.kind {
+            GatewayKind::Ip(ip) => ip.to_string(),
+            _ => self.text.to_ascii_lowercase(),
+        }
     }
 }
 
