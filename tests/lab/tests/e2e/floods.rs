@@ -209,6 +209,17 @@ fn over_a_limit_a_client_is_told_and_goes_and_others_stay() {
         assert_refused(slow, "request is not complete after 1s");
         feeding.join().expect("it is cut off");
 
+        // Without another byte it is one, though not a good one.
+        let mut idle = connect(&path);
+        idle.write_all(b"APPLY_CONFIG {\"connections\": ")
+            .expect("it reads");
+        let mut line = String::new();
+        BufReader::new(&idle)
+            .read_line(&mut line)
+            .expect("it answers");
+        assert!(line.contains("PARSING_FAILED"), "{line}");
+        drop(idle);
+
         let mut long = connect(&path);
         let request = format!(
             "APPLY_CONFIG {{\"connections\": \"{}\"}}\n",
