@@ -15,7 +15,7 @@ pub struct Limits {
     pub max_clients: usize,
     /// Bytes of a request.
     pub max_request: usize,
-    /// Bytes that may wait for a client; one that lets more wait is dropped.
+    /// Bytes of events that may wait for a client; one that lets more wait is dropped.
     pub max_queue: usize,
     /// How long a client may take from the first to the last byte of a request.
     pub request_timeout: Duration,

@@ -50,10 +50,13 @@ struct Input {
 struct Output {
     stream: Option<Arc<Stream>>,
     subscription: Subscription,
-    queue: VecDeque<Arc<[u8]>>,
+    queue: VecDeque<Line>,
     /// How much of the first one is written.
     written: usize,
+    /// Bytes in the queue.
     queued: usize,
+    /// Bytes of the events in the queue.
+    queued_events: usize,
     /// Bytes written since the client connected.
     total: u64,
     /// Answering goes on when there is room.
@@ -65,6 +68,11 @@ struct Output {
     /// Nothing more is read: close when all is written.
     finishing: bool,
     closing: bool,
+}
+
+struct Line {
+    bytes: Arc<[u8]>,
+    is_event: bool,
 }
 
 impl Client {
@@ -108,12 +116,20 @@ impl Client {
         if !output.subscription.wants(event) {
             return;
         }
-        // A line that is longer by itself is let through.
-        if !output.queue.is_empty() && output.queued + line.len() > self.max_queue {
+        // A line that is longer by itself is let through. Replies do not count: how many wait is limited
+        // by answering, how long one is by what was asked for.
+        if output.queued_events > 0 && output.queued_events + line.len() > self.max_queue {
             self.drop_deaf(&mut output);
             return;
         }
-        self.send(&mut output, line);
+        output.queued_events += line.len();
+        self.send(
+            &mut output,
+            Line {
+                bytes: Arc::clone(line),
+                is_event: true,
+            },
+        );
     }
 
     /// Bytes that wait for it.
@@ -122,12 +138,12 @@ impl Client {
     }
 
     /// Queues a line, writes what there is room for. Never waits.
-    fn send(self: &Arc<Self>, output: &mut Output, line: &Arc<[u8]>) {
+    fn send(self: &Arc<Self>, output: &mut Output, line: Line) {
         if output.closing {
             return;
         }
-        output.queued += line.len();
-        output.queue.push_back(Arc::clone(line));
+        output.queued += line.bytes.len();
+        output.queue.push_back(line);
         self.flush(output);
     }
 
@@ -237,8 +253,11 @@ impl Client {
                     }
                     server.answer(request)
                 });
-            let line = reply.to_line().into_bytes().into();
-            self.send(&mut lock(&self.output), &line);
+            let line = Line {
+                bytes: reply.to_line().into_bytes().into(),
+                is_event: false,
+            };
+            self.send(&mut lock(&self.output), line);
             input = lock(&self.input);
         }
         input.answering = false;
@@ -361,12 +380,15 @@ impl Client {
 
     fn write(self: &Arc<Self>, output: &mut Output) {
         while let (Some(stream), Some(line)) = (&output.stream, output.queue.front()) {
-            match stream.write(&line[output.written..]) {
+            match stream.write(&line.bytes[output.written..]) {
                 Ok(n) => {
                     output.written += n;
                     output.queued -= n;
                     output.total += n as u64;
-                    if output.written == line.len() {
+                    if output.written == line.bytes.len() {
+                        if line.is_event {
+                            output.queued_events -= line.bytes.len();
+                        }
                         output.written = 0;
                         output.queue.pop_front();
                     }

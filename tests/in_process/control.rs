@@ -327,6 +327,40 @@ fn a_client_is_sent_what_it_subscribed_to() {
     });
 }
 
+#[test]
+fn a_long_reply_is_no_reason_to_drop_who_is_reading_it() {
+    alone(
+        "control::a_long_reply_is_no_reason_to_drop_who_is_reading_it",
+        || {
+            start();
+            let path = Path::new();
+            let server = Arc::<Server>::default();
+            let name = "x".repeat(4 << 20);
+            let long = Reply::RemoveConfig { connection: name };
+            let length = long.to_line().len();
+            let answer = Box::new(move |_| long.clone());
+            let _listening = server.listen(&format!("unix://{}", path.0), answer);
+            let mut client = connect(&path.0);
+            client.write_all(b"LIST\nLIST\n").unwrap();
+            let begin = Instant::now();
+            while server.stats().queued_bytes == 0 {
+                assert!(begin.elapsed() < PATIENCE, "the reply waits");
+                std::thread::yield_now();
+            }
+            let connection = "net".to_owned();
+            server.publish(&Published {
+                event: Event::ConfigApplied { connection },
+                time: Duration::ZERO,
+                seq: 1,
+            });
+            let mut reader = BufReader::new(client);
+            assert_eq!(line(&mut reader).len(), length);
+            assert!(line(&mut reader).contains("config_applied"));
+            assert_eq!(line(&mut reader).len(), length);
+        },
+    );
+}
+
 fn line(reader: &mut BufReader<UnixStream>) -> String {
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
