@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use extsock_lab::{wait, ClientOptions, Extsock};
+use extsock_lab::{wait, ClientOptions, Extsock, Lab, Loading};
 use serde_json::Value;
 
 use crate::{expect_failover, Tunnel};
@@ -251,4 +251,24 @@ fn over_a_limit_a_client_is_told_and_goes_and_others_stay() {
     let stats = tunnel.control.ok("STATS");
     assert_eq!(stats["clients_refused"], 10);
     assert_eq!(stats["clients_dropped"], 2);
+}
+
+#[test]
+fn charon_ends_while_a_client_does_not_read() {
+    let lab = Lab::new();
+    let mut client = lab.client_with(ClientOptions {
+        // Nothing of the plugin may be left to run when its library is closed.
+        loading: Loading::Directory,
+        ..ClientOptions::default()
+    });
+    let mut control = client.connect();
+    let mut deaf = connect(&client.socket_path());
+    deaf.set_nonblocking(true).expect("it is open");
+    wait::until("it waits for itself", || {
+        while deaf.write(b"LIST\nLIST\nLIST\nLIST\n").is_ok() {}
+        let queued = control.ok("STATS")["queued_bytes"].as_u64();
+        (queued > Some(1 << 19)).then_some(())
+    });
+    let (status, _) = client.stop();
+    assert!(status.success(), "{status}");
 }
