@@ -12,7 +12,7 @@ use xshell::cmd;
 use crate::{packages, source, Project};
 
 /// The name charon's loader looks for.
-const FILE: &str = "libstrongswan-extsock.so";
+pub(crate) const FILE: &str = "libstrongswan-extsock.so";
 /// The name cargo gives it.
 const ARTIFACT: &str = "libextsock.so";
 
