@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::exit;
 
 /// The inputs of this build.
-const VARIABLES: [&str; 5] = [
+const VARIABLES: [&str; 6] = [
     // The unpacked source.
     "STRONGSWAN_SRC",
     // Where its config.h is, if elsewhere.
@@ -17,18 +17,22 @@ const VARIABLES: [&str; 5] = [
     "STRONGSWAN_PIDDIR",
     // charon's directory of configurations, configure's --sysconfdir.
     "STRONGSWAN_SYSCONFDIR",
+    // charon's directory of swanctl's files, configure's --with-swanctldir.
+    "STRONGSWAN_SWANCTLDIR",
     // The libraries that tests and benchmarks link.
     "STRONGSWAN_LIBDIR",
 ];
 
 /// Releases whose C interface differs in what src/charon uses, as `cfg(strongswan_X_Y_Z)`: that or later.
-const STEPS: [(&str, [u32; 3]); 3] = [
+const STEPS: [(&str, [u32; 3]); 4] = [
     // controller_t takes a log level; hw_offload_t has another name for yes.
     ("strongswan_5_9_11", [5, 9, 11]),
     // ike_cfg_t and peer_cfg_t have OCSP options.
     ("strongswan_5_9_14", [5, 9, 14]),
-    // peer_cfg_t has option flags in place of bools.
+    // peer_cfg_t has option flags in place of bools; child_cfg_t tells its selectors with fewer arguments.
     ("strongswan_6_0_2", [6, 0, 2]),
+    // ike_cfg_t and child_cfg_t take whether their proposals are to be logged.
+    ("strongswan_6_0_7", [6, 0, 7]),
 ];
 
 fn main() {
@@ -116,6 +120,9 @@ impl Headers {
         println!("cargo::rustc-env=EXTSOCK_PIDDIR={piddir}");
         let sysconfdir = env::var("STRONGSWAN_SYSCONFDIR").unwrap_or_else(|_| "/etc".into());
         println!("cargo::rustc-env=EXTSOCK_SYSCONFDIR={sysconfdir}");
+        let swanctldir =
+            env::var("STRONGSWAN_SWANCTLDIR").unwrap_or_else(|_| format!("{sysconfdir}/swanctl"));
+        println!("cargo::rustc-env=EXTSOCK_SWANCTLDIR={swanctldir}");
         if self.mediation {
             println!("cargo::rustc-cfg=strongswan_me");
         }

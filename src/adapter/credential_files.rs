@@ -168,7 +168,7 @@ fn located(path: &str, directory: &str) -> PathBuf {
         .join(path)
 }
 
-const DEFAULT_SWANCTL_DIR: &str = "/etc/swanctl";
+const DEFAULT_SWANCTL_DIR: &str = env!("EXTSOCK_SWANCTLDIR");
 
 fn unusable(file: &CredentialFile, round: &str, what: &str) -> Error {
     let path = [round, &file.option]

@@ -96,9 +96,11 @@ impl IkeCfg {
     pub fn proposals(&self) -> Vec<Proposal> {
         // SAFETY: self holds the object; get_proposals returns a new list of new proposals.
         unsafe {
-            take_list(call!(self.as_ptr(), get_proposals), |raw| {
-                Proposal::adopt(raw)
-            })
+            #[cfg(not(strongswan_6_0_7))]
+            let list = call!(self.as_ptr(), get_proposals);
+            #[cfg(strongswan_6_0_7)]
+            let list = call!(self.as_ptr(), get_proposals, false);
+            take_list(list, |raw| Proposal::adopt(raw))
         }
     }
 }

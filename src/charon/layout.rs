@@ -27,7 +27,8 @@ pub struct Running {
     pub markers: [bool; MARKERS.len()],
 }
 
-/// Symbols that tell the version of the libraries, which carry none: since when each is there.
+/// Symbols that tell the version of the libraries, which carry none: since when each is there. From 6.0.3
+/// on charon's loader itself compares the exact version, with `extsock_plugin_version`.
 pub const MARKERS: [(&CStr, [u32; 3]); 5] = [
     (c"retransmission_timeout_total", [5, 9, 11]),
     (c"ocsp_responders_create", [5, 9, 12]),

@@ -195,6 +195,11 @@ fn acquire() {
         src: selector("10.1.0.1/32"),
         dst: selector("10.2.0.1/32"),
         label: null_mut(),
+        // No CPU, no sequence number.
+        #[cfg(strongswan_6_0_2)]
+        cpu: u32::MAX,
+        #[cfg(strongswan_6_0_2)]
+        seq: 0,
     };
     // SAFETY: the trap manager is there and copies what it keeps; the selectors are ours.
     unsafe {

@@ -64,7 +64,11 @@ pub fn snapshot(config: &PeerCfg) -> Snapshot {
         set("ike.fragmentation", call!(ike, fragmentation).to_string());
         set("ike.childless", call!(ike, childless).to_string());
         set("ike.dscp", call!(ike, get_dscp).to_string());
-        set("ike.proposals", proposals(call!(ike, get_proposals)));
+        #[cfg(not(strongswan_6_0_7))]
+        let list = call!(ike, get_proposals);
+        #[cfg(strongswan_6_0_7)]
+        let list = call!(ike, get_proposals, false);
+        set("ike.proposals", proposals(list));
 
         set("name", text(call!(this, get_name)).unwrap());
         set("cert_policy", call!(this, get_cert_policy).to_string());
@@ -190,13 +194,17 @@ unsafe fn child_snapshot(child: *mut sys::child_cfg_t) -> Snapshot {
         libc::free(lifetime.cast::<c_void>());
         set("rekey_time", time.rekey.to_string());
         set("life_time", time.life.to_string());
-        set(
-            "esp_proposals",
-            proposals(call!(child, get_proposals, false)),
-        );
+        #[cfg(not(strongswan_6_0_7))]
+        let list = call!(child, get_proposals, false);
+        #[cfg(strongswan_6_0_7)]
+        let list = call!(child, get_proposals, false, false);
+        set("esp_proposals", proposals(list));
         for (name, local) in [("local_ts", true), ("remote_ts", false)] {
-            let (none, log) = (std::ptr::null_mut(), false);
-            let list = call!(child, get_traffic_selectors, local, none, none, log);
+            let none = std::ptr::null_mut();
+            #[cfg(not(strongswan_6_0_2))]
+            let list = call!(child, get_traffic_selectors, local, none, none, false);
+            #[cfg(strongswan_6_0_2)]
+            let list = call!(child, get_traffic_selectors, local, none);
             set(name, take(list, |ts| selector(ts)));
         }
     }

@@ -3,6 +3,7 @@
 //! `cargo xtask`: sets up, builds, tests and demonstrates the plugin.
 
 mod fuzz;
+mod in_tree;
 mod manual;
 mod packages;
 mod plugin;
@@ -24,6 +25,8 @@ usage: cargo xtask <command>
   test <part> [filter]  one part: fmt, clippy, doc, unit, fuzz or e2e; of the last three, what has
                         the filter in its name
   demo                  builds, then shows a failover between two gateways
+  in-tree [version]     builds strongSwan with the plugin in its tree and tests that charon; version is
+                        5.9.8, 6.0.1 or 6.1.0, all of them without it
   manual                leaves extsockctl's manual pages and completions in target/extsockctl
   docs                  writes docs/schema.json and docs/configuration.md
   clean                 removes what the other commands left in target/
@@ -50,6 +53,8 @@ fn run() -> Result<()> {
         ["test", part] => test::part(&project, part, None),
         ["test", part, filter] => test::part(&project, part, Some(filter)),
         ["demo"] => demo(&project),
+        ["in-tree"] => in_tree::run(&project, None),
+        ["in-tree", version] => in_tree::run(&project, Some(version)),
         ["manual"] => manual::make(&project),
         ["docs"] => docs(&project),
         ["clean"] => clean(&project),
@@ -114,6 +119,7 @@ fn clean(project: &Project) -> Result<()> {
         "wrong",
         "extsockctl",
         "fuzz",
+        "in-tree",
     ] {
         project.shell.remove_path(project.target().join(name))?;
     }

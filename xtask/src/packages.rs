@@ -46,12 +46,35 @@ const TEST: &[&str] = &[
     "libc6-dbg",
 ];
 
+/// What strongSwan's own build needs in addition.
+const TREE: &[&str] = &[
+    "autoconf",
+    "automake",
+    "libtool",
+    "pkg-config",
+    "bison",
+    "flex",
+    "gperf",
+    "python3",
+    "libgmp-dev",
+    "libssl-dev",
+];
+
 /// Its service would be started by the installation.
 const SERVICE_PACKAGE: &str = "strongswan-starter";
 const SERVICE: &str = "strongswan-starter.service";
 
-/// Installs what is missing.
+/// Installs what is missing for builds and tests of the plugin.
 pub(crate) fn install(shell: &Shell) -> Result<()> {
+    install_missing(shell, &[BUILD, TEST].concat())
+}
+
+/// Installs what is missing for builds of strongSwan, too.
+pub(crate) fn install_for_trees(shell: &Shell) -> Result<()> {
+    install_missing(shell, &[BUILD, TEST, TREE].concat())
+}
+
+fn install_missing(shell: &Shell, wanted: &[&str]) -> Result<()> {
     let installed = installed(shell)?;
     let is_installed = |package: &str| {
         installed.contains(package)
@@ -63,9 +86,9 @@ pub(crate) fn install(shell: &Shell) -> Result<()> {
                         .is_some_and(|version| version.parse::<u32>().is_ok())
                 })
     };
-    let missing: Vec<_> = [BUILD, TEST]
-        .concat()
-        .into_iter()
+    let missing: Vec<_> = wanted
+        .iter()
+        .copied()
         .filter(|package| !is_installed(package))
         .collect();
     if missing.is_empty() {

@@ -12,7 +12,7 @@ use xshell::cmd;
 use crate::{packages, source, Project};
 
 /// The name charon's loader looks for.
-const FILE: &str = "libstrongswan-extsock.so";
+pub(crate) const FILE: &str = "libstrongswan-extsock.so";
 /// The name cargo gives it.
 const ARTIFACT: &str = "libextsock.so";
 
@@ -51,8 +51,10 @@ pub(crate) fn build_wrong(project: &Project, headers: &Path) -> Result<()> {
     write_if_changed(&without_me.join("config.h"), &config_h)?;
     build_wrong_one(project, "no-me", headers, &without_me)?;
 
-    let (version, tree) = source::prepare_other(project)?;
-    build_wrong_one(project, &version, &tree, &tree)
+    for (version, tree) in source::prepare_others(project)? {
+        build_wrong_one(project, version, &tree, &tree)?;
+    }
+    Ok(())
 }
 
 fn build_wrong_one(project: &Project, name: &str, src: &Path, build: &Path) -> Result<()> {

@@ -22,6 +22,10 @@ const CONFIGURE: &[&str] = &[
     "--enable-mediation",
 ];
 
+/// The supported versions, and the Debian release that has each.
+pub(crate) const RELEASES: [(&str, &str); 3] =
+    [("5.9.8", "bookworm"), ("6.0.1", "trixie"), ("6.1.0", "sid")];
+
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A configured source tree of the installed strongSwan: `STRONGSWAN_SRC` if the user has
@@ -46,14 +50,23 @@ pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
     Ok(current)
 }
 
-/// A configured tree of another version, as Debian's neighbouring release has it.
-pub(crate) fn prepare_other(project: &Project) -> Result<(String, PathBuf)> {
-    let (codename, version) = match installed_version(&project.shell)?.as_str() {
-        "6.0.1" => ("bookworm", "5.9.8"),
-        _ => ("trixie", "6.0.1"),
+/// Configured trees of the other supported versions.
+pub(crate) fn prepare_others(project: &Project) -> Result<Vec<(&'static str, PathBuf)>> {
+    let installed = installed_version(&project.shell)?;
+    RELEASES
+        .into_iter()
+        .filter(|(version, _)| *version != installed)
+        .map(|(version, codename)| Ok((version, fetch(project, codename, version)?)))
+        .collect()
+}
+
+/// Unpacks Debian's source of a supported version into `tree`, in place of what is there.
+pub(crate) fn unpack(project: &Project, version: &str, tree: &Path) -> Result<()> {
+    let Some((_, codename)) = RELEASES.iter().find(|(known, _)| *known == version) else {
+        let known = RELEASES.map(|(known, _)| known).join(", ");
+        bail!("strongSwan {version} is not supported; there are {known}");
     };
-    let tree = fetch(project, codename, version)?;
-    Ok((version.to_owned(), tree))
+    extract(project, codename, version, tree)
 }
 
 /// The upstream version of the package that charon's library is in.
@@ -92,19 +105,7 @@ fn fetch(project: &Project, codename: &str, version: &str) -> Result<PathBuf> {
     }
     let shell = &project.shell;
     if !tree.exists() {
-        println!("strongSwan: fetching Debian's source of {version}");
-        let description = download(shell, &directory.join("apt"), codename, version)?;
-        // Under a name of its own until it is complete.
-        let unpacking = directory.join("unpacking");
-        shell.remove_path(&unpacking)?;
-        // apt has verified the files against the archive's signature.
-        cmd!(
-            shell,
-            "dpkg-source --no-check --no-copy --extract {description} {unpacking}"
-        )
-        .ignore_stdout()
-        .run()?;
-        fs::rename(&unpacking, &tree)?;
+        extract(project, codename, version, &tree)?;
     }
     println!("strongSwan: configuring {version}");
     let _in_tree = shell.push_dir(&tree);
@@ -120,6 +121,26 @@ fn fetch(project: &Project, codename: &str, version: &str) -> Result<PathBuf> {
         bail!("./configure failed, see {}", log.display());
     }
     Ok(tree)
+}
+
+fn extract(project: &Project, codename: &str, version: &str, tree: &Path) -> Result<()> {
+    println!("strongSwan: fetching Debian's source of {version}");
+    let shell = &project.shell;
+    let apt = project.target().join("strongswan/apt");
+    let description = download(shell, &apt, codename, version)?;
+    // Under a name of its own until it is complete.
+    let unpacking = tree.with_file_name("unpacking");
+    shell.remove_path(&unpacking)?;
+    // apt has verified the files against the archive's signature.
+    cmd!(
+        shell,
+        "dpkg-source --no-check --no-copy --extract {description} {unpacking}"
+    )
+    .ignore_stdout()
+    .run()?;
+    shell.remove_path(tree)?;
+    fs::rename(&unpacking, tree)?;
+    Ok(())
 }
 
 /// Downloads the newest revision of `version` that a mirror really has, not only lists, and
@@ -260,13 +281,17 @@ fn repositories(shell: &Shell, codename: &str) -> Vec<(String, String)> {
     found.sort();
     found.dedup();
     if found.is_empty() {
-        found = [
+        let all = [
             ("http://deb.debian.org/debian", ""),
             ("http://deb.debian.org/debian", "-updates"),
             ("http://deb.debian.org/debian-security", "-security"),
-        ]
-        .map(|(uri, suffix)| (uri.to_owned(), format!("{codename}{suffix}")))
-        .into();
+        ];
+        // sid has no others beside it.
+        let there = if codename == "sid" { &all[..1] } else { &all };
+        found = there
+            .iter()
+            .map(|(uri, suffix)| ((*uri).to_owned(), format!("{codename}{suffix}")))
+            .collect();
     }
     found
 }

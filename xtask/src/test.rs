@@ -10,7 +10,7 @@ use xshell::cmd;
 use crate::{fuzz, need_root, plugin, source, Project};
 
 /// More than there are cores, because end-to-end tests mostly wait.
-const E2E_THREADS: &str = "8";
+pub(crate) const E2E_THREADS: &str = "8";
 
 const PARTS: &[(&str, Part)] = &[
     ("fmt", fmt),
@@ -45,7 +45,8 @@ pub(crate) fn part(project: &Project, wanted: &str, filter: Option<&str>) -> Res
     step(name, || part(project, filter))
 }
 
-fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
+/// Runs one step and says how long it took.
+pub(crate) fn step(name: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
     println!("=== {name}");
     let begin = Instant::now();
     run().with_context(|| format!("step {name} failed"))?;

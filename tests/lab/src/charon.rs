@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
+use crate::installation::Installation;
 use crate::namespace::Namespace;
 use crate::wait;
 
@@ -36,16 +37,6 @@ const VALGRIND: [&str; 7] = [
     "--show-leak-kinds=definite",
     "--error-limit=no",
     "--num-callers=40",
-];
-
-/// starter looks for its daemon below /usr/lib/ipsec.
-const STARTER: [&str; 6] = [
-    "/usr/lib/ipsec/starter",
-    "--nofork",
-    "--conf",
-    "/run/lab/ipsec.conf",
-    "--daemon",
-    "../../../run/lab/daemon",
 ];
 
 /// What starter starts, without the arguments: charon, which must not outlive it, and which has its
@@ -94,12 +85,13 @@ pub struct Charon {
 
 impl Charon {
     pub(crate) fn new(host: Namespace, options: CharonOptions) -> Self {
+        let Installation { libexec, sbin, .. } = Installation::find();
         for (original, copy) in [
-            ("/usr/lib/ipsec/charon", CHARON),
-            ("/usr/sbin/swanctl", SWANCTL),
-            ("/usr/lib/ipsec/stroke", STROKE),
+            (libexec.join("charon"), CHARON),
+            (sbin.join("swanctl"), SWANCTL),
+            (libexec.join("stroke"), STROKE),
         ] {
-            host.copy(original, copy);
+            host.copy(&original, copy);
         }
         fs::create_dir(host.path("/run/lab/swanctl.d")).expect("the host's /run is writable");
         Self {
@@ -129,11 +121,23 @@ impl Charon {
             arguments.extend(["env", preload]);
         }
         arguments.push(CHARON);
+        let (starter, daemon_path);
         if let Some(ipsec_conf) = &self.options.ipsec_conf {
             self.host.write("ipsec.conf", ipsec_conf);
             let daemon = format!("{DAEMON}{}\n", arguments.join(" "));
             self.host.write_executable("daemon", &daemon);
-            arguments = STARTER.to_vec();
+            let installation = Installation::find();
+            starter = installation.libexec.join("starter");
+            // starter looks for its daemon beside itself.
+            daemon_path = installation.relative_to_libexec("/run/lab/daemon");
+            arguments = vec![
+                starter.to_str().expect("the path is UTF-8"),
+                "--nofork",
+                "--conf",
+                "/run/lab/ipsec.conf",
+                "--daemon",
+                &daemon_path,
+            ];
         }
         let mut input = Stdio::null();
         if let Some(path) = self.options.socket {

@@ -2,7 +2,6 @@
 
 //! The client whose charon has the plugin.
 
-use std::env;
 use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -12,12 +11,10 @@ use std::time::Duration;
 use crate::charon::{Charon, CharonOptions, Sanitizer};
 use crate::config::PSK;
 use crate::extsock::Extsock;
+use crate::installation::Installation;
 use crate::namespace::Namespace;
 use crate::ping::Pings;
 use crate::wait;
-
-const PLUGIN_FILE: &str = "libstrongswan-extsock.so";
-const PLUGIN_DIR: &str = "/usr/lib/ipsec/plugins";
 
 /// Where vici stands in charon's load list.
 #[derive(Clone, Copy)]
@@ -33,9 +30,9 @@ pub enum Vici {
 /// How charon finds the plugin.
 #[derive(Clone, Copy)]
 pub enum Loading {
-    /// LD_PRELOAD: the library stays in the process until it ends.
+    /// LD_PRELOAD, unless it is installed: the library stays in the process until it ends.
     Preload,
-    /// In the plugin directory, as installed: charon closes the library when it unloads it.
+    /// In the plugin directory, as an installed one: charon closes the library when it unloads it.
     Directory,
     /// charon without the plugin.
     Absent,
@@ -91,22 +88,25 @@ pub struct Client {
 impl Client {
     pub(crate) fn start(host: Namespace, options: ClientOptions) -> Self {
         let mut preload = None;
+        let installation = Installation::find();
+        let installed = options.plugin.is_none() && installation.has_plugin();
         let plugin = || {
-            let path = options.plugin.clone().unwrap_or_else(default_plugin);
-            fs::canonicalize(&path)
+            let path = options.plugin.as_ref().unwrap_or(&installation.plugin);
+            fs::canonicalize(path)
                 .unwrap_or_else(|e| panic!("{}: {e}: run `cargo xtask build`", path.display()))
         };
         let extsock = match options.loading {
+            Loading::Absent => "",
+            Loading::Preload | Loading::Directory if installed => "extsock",
             Loading::Preload => {
                 let path = plugin();
                 preload = Some(path.to_str().expect("the path is UTF-8").to_owned());
                 "extsock"
             }
             Loading::Directory => {
-                add_to_plugin_dir(&host, &plugin());
+                add_to_plugin_dir(&host, &installation, &plugin());
                 "extsock"
             }
-            Loading::Absent => "",
         };
         let plugins = match options.vici {
             Vici::Before => format!("vici updown {extsock}"),
@@ -164,7 +164,7 @@ impl Client {
     #[track_caller]
     pub fn install(&self, program: &str, name: &str) -> String {
         let path = format!("/run/lab/{name}");
-        self.charon.host().copy(program, &path);
+        self.charon.host().copy(program.as_ref(), &path);
         path
     }
 
@@ -237,29 +237,26 @@ impl DerefMut for Client {
     }
 }
 
-/// The plugin that `cargo xtask build` leaves, or the one named by `EXTSOCK_PLUGIN`.
-fn default_plugin() -> PathBuf {
-    match env::var_os("EXTSOCK_PLUGIN") {
-        Some(path) => path.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../target/plugin")
-            .join(PLUGIN_FILE),
-    }
-}
-
-/// Has this host see the plugin in the system's plugin directory, and no other host.
-fn add_to_plugin_dir(host: &Namespace, plugin: &Path) {
+/// Has this host see the plugin in charon's plugin directory, and no other host.
+fn add_to_plugin_dir(host: &Namespace, installation: &Installation, plugin: &Path) {
     let directory = host.path("/run/lab/plugins");
     fs::create_dir(&directory).expect("the host's /run is writable");
-    for entry in fs::read_dir(PLUGIN_DIR).expect("strongSwan is installed") {
+    for entry in fs::read_dir(&installation.plugins).expect("strongSwan is installed") {
         let original = entry.expect("the plugin directory is readable");
         fs::copy(original.path(), directory.join(original.file_name())).expect("plugins are files");
     }
-    fs::copy(plugin, directory.join(PLUGIN_FILE)).expect("the plugin is readable");
+    let installed = installation.installed_plugin();
+    let name = installed.file_name().expect("a plugin has a name");
+    fs::copy(plugin, directory.join(name)).expect("the plugin is readable");
     let mounted = host
         .command("mount")
-        .args(["--bind", "/run/lab/plugins", PLUGIN_DIR])
+        .args(["--bind", "/run/lab/plugins"])
+        .arg(&installation.plugins)
         .status()
         .expect("nsenter of util-linux starts");
-    assert!(mounted.success(), "mount over {PLUGIN_DIR}");
+    assert!(
+        mounted.success(),
+        "mount over {}",
+        installation.plugins.display()
+    );
 }

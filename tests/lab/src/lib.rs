@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 //! A laboratory of IKE hosts on one machine: clients and gateways in network
-//! namespaces, each with the distribution's own charon and real packets between them.
+//! namespaces, each with its own charon and real packets between them. That is the distribution's, or the
+//! one that the environment names (`installation.rs`).
 //!
 //! Everything panics with what was expected: the lab is for tests, and a panic lets
 //! each host show the end of its log. Nothing outlives the process that made the lab,
@@ -14,6 +15,7 @@ mod client;
 mod config;
 mod extsock;
 mod gateway;
+mod installation;
 mod namespace;
 mod ping;
 mod pki;

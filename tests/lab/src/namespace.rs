@@ -86,15 +86,17 @@ impl Namespace {
     /// Copies a program into the host. Not in this process: another thread's child would hold the copy
     /// open for writing when it is to be executed.
     #[track_caller]
-    pub fn copy(&self, program: &str, to: &str) {
+    pub fn copy(&self, program: &Path, to: &str) {
         let status = self
             .command("cp")
-            .args([program, to])
+            .arg(program)
+            .arg(to)
             .status()
             .expect("nsenter of util-linux starts");
         assert!(
             status.success(),
-            "{program}: `cargo xtask build` installs it"
+            "{}: `cargo xtask build` installs Debian's",
+            program.display()
         );
     }
 

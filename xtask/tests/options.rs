@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The options of strongswan.conf are the same in the code, in extsock.opt and in README.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use extsock_core::failover::manager::Options;
+use extsock_core::failover::policy::FailoverPolicy;
+
+const SECTION: &str = "charon.plugins.extsock.";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Name and default of each option of extsock.opt.
+fn documented() -> BTreeMap<String, String> {
+    read("extsock.opt")
+        .lines()
+        .filter_map(|line| line.strip_prefix(SECTION)?.split_once('='))
+        .map(|(name, default)| (name.trim().to_owned(), default.trim().to_owned()))
+        .collect()
+}
+
+/// The options that the code reads: literals in calls of functions whose first parameter is `option`, which
+/// are those of `src/charon/settings.rs` and each file's own.
+fn read_by_code() -> BTreeSet<String> {
+    let settings = read("src/charon/settings.rs");
+    let mut readers = readers(&settings);
+    // An option of charon's own.
+    assert!(readers.remove("charon_number"), "{readers:?}");
+    assert!(readers.contains("setting_string"), "{readers:?}");
+
+    let mut files = Vec::new();
+    find(&root().join("src"), &mut files);
+    let mut options = BTreeSet::new();
+    for file in files {
+        let text = read(&file);
+        if text == settings {
+            continue;
+        }
+        for reader in readers.union(&self::readers(&text)) {
+            collect(&text, reader, &mut options);
+        }
+    }
+    options
+}
+
+/// The functions and closures of a file whose first parameter is `option`.
+fn readers(text: &str) -> BTreeSet<String> {
+    let mut readers = BTreeSet::new();
+    for (before, after) in [("fn ", "(option: &str"), ("let ", " = |option")] {
+        for (end, _) in text.match_indices(after) {
+            let start = text[..end].rfind(before).unwrap() + before.len();
+            readers.insert(text[start..end].to_owned());
+        }
+    }
+    readers
+}
+
+/// The literals with which `reader` is called.
+fn collect(text: &str, reader: &str, options: &mut BTreeSet<String>) {
+    for (start, call) in text.match_indices(&format!("{reader}(")) {
+        // Not the end of a longer name, or the definition.
+        let name = |c: char| c.is_alphanumeric() || c == '_';
+        if text[..start].ends_with(name) || text[..start].ends_with("fn ") {
+            continue;
+        }
+        let argument = text[start + call.len()..].trim_start();
+        if let Some(literal) = argument.strip_prefix('"') {
+            options.insert(literal.split('"').next().unwrap().to_owned());
+        } else {
+            // A reader that hands its option on.
+            assert!(
+                argument.starts_with("option"),
+                "{reader}({argument:.60}: which option is that?"
+            );
+        }
+    }
+}
+
+fn find(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            find(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn extsock_opt_has_the_options_that_the_code_reads() {
+    let documented: BTreeSet<String> = documented().into_keys().collect();
+    assert_eq!(documented, read_by_code());
+}
+
+#[test]
+fn the_readme_has_the_options_of_extsock_opt() {
+    let readme = read("README.md");
+    let (_, section) = readme.split_once("\n## Options\n").expect("a section");
+    let section = section.split("\n## ").next().unwrap();
+    let mut listed = BTreeSet::new();
+    for row in section.lines().filter(|line| line.starts_with("| `")) {
+        let cell = row.split('|').nth(1).unwrap();
+        let mut parent = String::new();
+        for name in cell.split('`').skip(1).step_by(2) {
+            // `failover.base_delay`, `.multiplier`
+            let name = match name.strip_prefix('.') {
+                Some(last) => format!("{parent}.{last}"),
+                None => name.to_owned(),
+            };
+            parent = name
+                .rsplit_once('.')
+                .map_or(String::new(), |(p, _)| p.to_owned());
+            listed.insert(name);
+        }
+    }
+    // strongSwan's own, which every plugin has.
+    assert!(listed.remove("load"));
+    let documented: BTreeSet<String> = documented().into_keys().collect();
+    assert_eq!(listed, documented);
+}
+
+#[test]
+fn the_defaults_of_failover_are_those_of_the_core() {
+    let documented = documented();
+    let policy = FailoverPolicy::default();
+    let retry = policy.retry;
+    let options = Options::default();
+    let seconds = |time: std::time::Duration| time.as_secs_f64();
+    for (name, default) in [
+        ("connect_timeout", seconds(policy.connect_timeout)),
+        ("liveness_interval", seconds(policy.liveness_interval)),
+        ("liveness_timeout", seconds(policy.liveness_timeout)),
+        ("cool_down", seconds(policy.cool_down)),
+        ("base_delay", seconds(retry.base_delay)),
+        ("max_delay", seconds(retry.max_delay)),
+        ("multiplier", retry.multiplier),
+        ("jitter", retry.jitter),
+        ("max_retries", f64::from(retry.max_retries)),
+        ("max_concurrent", options.max_concurrent as f64),
+        ("history_size", options.history_size as f64),
+    ] {
+        let text = &documented[&format!("failover.{name}")];
+        let (digits, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
+        let unit = match unit {
+            "" | "s" => 1.0,
+            "m" => 60.0,
+            other => panic!("{name}: unit {other}"),
+        };
+        let number: f64 = digits.parse().unwrap();
+        assert_eq!(number * unit, default, "{name}");
+    }
+    assert_eq!(documented["failover.on_child_failure"], "no");
+    assert!(!policy.on_child_failure);
+}
