@@ -85,6 +85,14 @@ impl Driver {
                     None => log::info!("{connection}: no DPD, the IKE_SA is gone"),
                 }
             }
+            Action::Remember {
+                connection,
+                gateway,
+            } => {
+                if let Some(file) = &self.state_file {
+                    file.remember(connection, gateway);
+                }
+            }
             Action::Publish(_) | Action::Report { .. } => {
                 debug_assert!(false, "told at once, see dispatch()");
             }

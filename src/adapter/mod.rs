@@ -15,6 +15,7 @@ mod listener;
 mod requests;
 mod resolver;
 mod selectors;
+mod state_file;
 mod steering;
 
 pub use config_dir::ConfigDir;
@@ -24,3 +25,4 @@ pub use driver::{Driver, Publisher};
 pub use failover_config::create_failover_config;
 pub use gateways::{build_gateways, GatewayCfg, GatewayCfgs};
 pub use listener::EventListener;
+pub use state_file::StateFile;
