@@ -238,6 +238,7 @@ impl Subject {
             Box::new(Nobody),
             policy,
             options,
+            None,
         );
         let addresses = remote_addrs.split(',').count();
         let suffix = if liveness.is_some() { ", liveness" } else { "" };

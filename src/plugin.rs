@@ -10,7 +10,7 @@ use extsock_core::failover::manager::Options;
 use extsock_core::failover::policy::{FailoverPolicy, Retransmission, RetryPolicy};
 use extsock_core::protocol::Reply;
 
-use crate::adapter::{ConfigDir, Connections, Driver, EventListener};
+use crate::adapter::{ConfigDir, Connections, Driver, EventListener, StateFile};
 use crate::charon::{
     charon_number, queue, setting_bool, setting_duration, setting_number, setting_string, Feature,
     Priority, Registration,
@@ -51,6 +51,7 @@ pub fn start() -> Result<Box<dyn Feature>, String> {
         Box::new(Arc::clone(&server)),
         policy,
         options(policy),
+        state_file(),
     );
     // Weak: the driver publishes to the server.
     let handler = Arc::downgrade(&driver);
@@ -70,6 +71,12 @@ pub fn start() -> Result<Box<dyn Feature>, String> {
         _socket: socket,
         driver,
     }))
+}
+
+/// `charon.plugins.extsock.state_file`: where last good gateways are kept; empty for nowhere.
+fn state_file() -> Option<StateFile> {
+    let path = setting_string("state_file", "");
+    (!path.is_empty()).then(|| StateFile::open(path.into()))
 }
 
 /// `charon.plugins.extsock.*`: what clients of the socket may do.
@@ -162,5 +169,6 @@ fn options(policy: FailoverPolicy) -> Options {
         max_concurrent: number("failover.max_concurrent", default.max_concurrent).max(1),
         history_size: number("failover.history_size", default.history_size),
         retransmission: retransmission(),
+        remembered: None,
     }
 }

@@ -35,3 +35,5 @@ mod plugin;
 mod settings;
 #[path = "in_process/snapshot.rs"]
 mod snapshot;
+#[path = "in_process/state_file.rs"]
+mod state_file;

@@ -2,7 +2,8 @@
 
 //! What the core decides, done in jobs: every call here may wait.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +85,14 @@ impl Driver {
                     None => log::info!("{connection}: no DPD, the IKE_SA is gone"),
                 }
             }
+            Action::Remember {
+                connection,
+                gateway,
+            } => {
+                if let Some(file) = &self.state_file {
+                    file.remember(connection, gateway);
+                }
+            }
             Action::Publish(_) | Action::Report { .. } => {
                 debug_assert!(false, "told at once, see dispatch()");
             }
@@ -121,7 +130,12 @@ impl Driver {
                 // charon may wait for the name itself (retry_initiate_interval).
                 terminate_unresolved(connection);
             }
-            let clone = create_failover_config(&peer_cfg, &begin.lead);
+            let gateways = self.connections.gateways.get(connection);
+            let own = gateways
+                .as_ref()
+                .and_then(|all| all.get(&begin.lead.gateway));
+            self.connections.gateways.found(connection, &begin.lead);
+            let clone = create_failover_config(&peer_cfg, &begin.lead, own);
             self.add_peer_config_and_initiate(clone, &begin.children)
         };
         if let Err(error) = &begun {
@@ -185,13 +199,34 @@ impl Driver {
         let Some(peer_cfg) = self.config_of(connection) else {
             return;
         };
+        let differs = self.connections.gateways.get(connection).is_some();
         self.find(connection, SOON, move || {
             match CheckedOutIkeSa::by_id(ike_sa) {
+                // It has the gateway's own until it is up.
+                Some(ike_sa) if differs && !ike_sa.is_up() => true,
                 Some(ike_sa) => {
                     ike_sa.set_peer_cfg(&peer_cfg);
                     true
                 }
                 None => false,
+            }
+        });
+    }
+
+    /// The connection goes and its IKE_SA stays: with the configuration of its gateway, which
+    /// reauthentication goes by from now on.
+    pub(super) fn leave_at(
+        self: &Arc<Self>,
+        connection: &str,
+        ike_sa: IkeSaId,
+        gateways: Arc<HashMap<IpAddr, PeerCfg>>,
+    ) {
+        self.defer(connection.to_owned(), move |_, _| {
+            let Some(ike_sa) = CheckedOutIkeSa::by_id(ike_sa) else {
+                return;
+            };
+            if let Some(peer_cfg) = ike_sa.remote().and_then(|at| gateways.get(&at)) {
+                ike_sa.set_peer_cfg(peer_cfg);
             }
         });
     }
@@ -240,8 +275,15 @@ impl Driver {
             self.steering.forget(ike_sa);
             return;
         };
+        let gateways = self.connections.gateways.get(connection);
+        let own = to
+            .as_ref()
+            .and_then(|to| gateways.as_ref()?.get(&to.gateway));
+        if let Some(to) = &to {
+            self.connections.gateways.found(connection, to);
+        }
         let prepared = Prepared {
-            peer_cfg: create_retry_config(&peer_cfg, to.as_ref()),
+            peer_cfg: create_retry_config(&peer_cfg, to.as_ref(), own),
             keeps_trying: peer_cfg.fields(0).keyingtries != 1,
             to,
         };

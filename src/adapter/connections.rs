@@ -16,6 +16,7 @@ use extsock_core::error::{Error, Result};
 
 use super::authentication::auth_cfg;
 use super::credential_files::Material;
+use super::gateways::Gateways;
 use super::selectors;
 use crate::charon::{
     self, Backend, ChildCfg, ChildCfgFields, Credentials, Host, Identification, IkeCfg,
@@ -25,6 +26,8 @@ use crate::charon::{
 /// The connections that were loaded through the socket, their clones and their secrets.
 pub struct Connections {
     backend: Backend,
+    /// What gateways have of their own.
+    pub(super) gateways: Gateways,
     credentials: Credentials,
     /// Which connections brought the secret that is stored under a key.
     secrets: Mutex<HashMap<String, BTreeSet<String>>>,
@@ -37,6 +40,7 @@ impl Connections {
     pub fn register() -> Self {
         Self {
             backend: Backend::register(),
+            gateways: Gateways::default(),
             credentials: Credentials::register(),
             secrets: Mutex::default(),
             material: Mutex::default(),
@@ -60,6 +64,7 @@ impl Connections {
 
     /// Removes a connection and the secrets that only it brought.
     pub fn remove(&self, name: &str) -> Option<PeerCfg> {
+        self.gateways.remove(name);
         let config = self.backend.remove(name);
         self.set_secrets(&[name.to_owned()], &[]);
         config
@@ -135,6 +140,7 @@ fn secret_key(secret: &SharedSecret) -> String {
 pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
     let path = format!("connections.{}", connection.name);
     check_version(connection, &path)?;
+    let first = connection.first_gateway();
     let proposals = proposals(
         Protocol::Ike,
         &connection.proposals,
@@ -154,7 +160,7 @@ pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
                 0 => charon::own_port(),
                 port => port,
             },
-            remote_port: connection.remote_port,
+            remote_port: first.map_or(connection.remote_port, |own| own.port),
             certreq: connection.send_certreq,
             #[cfg(strongswan_5_9_14)]
             ocsp_certreq: matches!(connection.ocsp, Some(Ocsp::Request | Ocsp::Both)),
@@ -218,7 +224,9 @@ pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
     let mut peer_cfg = PeerCfg::new(&connection.name, ike_cfg, &fields);
     let mut material = Material::default();
     for (local, rounds) in [(true, &connection.local), (false, &connection.remote)] {
-        for round in rounds {
+        for (number, round) in rounds.iter().enumerate() {
+            let own = first.filter(|_| !local && number == 0);
+            let round = own.map_or(round, |own| &own.remote);
             let auth = auth_cfg(round, local, &path, &mut material)?;
             peer_cfg.add_auth_cfg(auth, local);
         }

@@ -21,6 +21,7 @@ use super::config_dir::ConfigDir;
 use super::connections::Connections;
 use super::lanes::Lanes;
 use super::resolver::Resolver;
+use super::state_file::StateFile;
 use super::steering::{Prepared, Steering};
 use crate::charon::{self, IkeSaId, Priority};
 
@@ -46,6 +47,8 @@ pub struct Driver {
     pub(super) connections: Connections,
     pub(super) config_dir: ConfigDir,
     pub(super) steering: Steering,
+    /// Set where last good gateways are to be kept.
+    pub(super) state_file: Option<StateFile>,
     pub(super) resolver: Resolver,
     lanes: Arc<Lanes>,
     publisher: Box<dyn Publisher>,
@@ -71,8 +74,10 @@ impl Driver {
         config_dir: ConfigDir,
         publisher: Box<dyn Publisher>,
         policy: FailoverPolicy,
-        options: Options,
+        mut options: Options,
+        state_file: Option<StateFile>,
     ) -> Arc<Self> {
+        options.remembered = state_file.as_ref().map(StateFile::gateways);
         let (sender, receiver) = channel();
         Arc::new(Self {
             core: Mutex::new(Core {
@@ -88,6 +93,7 @@ impl Driver {
             connections,
             config_dir,
             steering: Steering::default(),
+            state_file,
             resolver: Resolver::default(),
             lanes: Arc::default(),
             publisher,

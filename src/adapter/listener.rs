@@ -34,6 +34,10 @@ impl Listener for EventListener {
         if is_unanswered(ike_sa) {
             UNANSWERED.set(None);
         }
+        let gateways = &self.driver.connections.gateways;
+        if to == IkeSaState::Established {
+            gateways.established(ike_sa);
+        }
         match to {
             IkeSaState::Connecting
             | IkeSaState::Established
@@ -51,6 +55,12 @@ impl Listener for EventListener {
             | IkeSaState::Passive
             | IkeSaState::Rekeying
             | IkeSaState::Rekeyed => {}
+        }
+        match to {
+            // After the name that it came with was told of.
+            IkeSaState::Connecting => gateways.connecting(ike_sa),
+            IkeSaState::Destroying => gateways.gone(ike_sa),
+            _ => {}
         }
     }
 

@@ -16,7 +16,8 @@ use extsock_core::protocol::{
 use super::connections::build;
 use super::credential_files::{secret_key, Material};
 use super::driver::Driver;
-use crate::charon::{built_for, PeerCfg};
+use super::gateways::{build_gateways, GatewayCfgs};
+use crate::charon::{built_for, IkeSaId, PeerCfg};
 
 impl Driver {
     /// Carries out a request.
@@ -84,12 +85,17 @@ impl Driver {
 
     /// All or nothing: everything that can fail comes before the first change.
     pub(super) fn apply(self: &Arc<Self>, configuration: &Configuration) -> Result<Reply> {
-        let mut loaded: Vec<(&config::Connection, PeerCfg, Material)> = Vec::new();
+        let mut loaded: Vec<(&config::Connection, (PeerCfg, GatewayCfgs), Material)> = Vec::new();
         let mut keys = Vec::new();
         let mut problems = Vec::new();
         for connection in &configuration.connections {
-            match check_start_actions(connection).and_then(|()| build(connection)) {
-                Ok((peer_cfg, material)) => loaded.push((connection, peer_cfg, material)),
+            let built = check_start_actions(connection).and_then(|()| {
+                let (peer_cfg, mut material) = build(connection)?;
+                let gateways = build_gateways(connection, &mut material)?;
+                Ok(((peer_cfg, gateways), material))
+            });
+            match built {
+                Ok((built, material)) => loaded.push((connection, built, material)),
                 Err(error) => problems.push(error.message),
             }
         }
@@ -111,9 +117,9 @@ impl Driver {
         // charon may be verifying certificates, and have both wait for that: before and after the core's lock.
         let (loaded, mut materials): (Vec<_>, Vec<_>) = loaded
             .into_iter()
-            .map(|(connection, peer_cfg, mut material)| {
+            .map(|(connection, built, mut material)| {
                 material.share(&keys);
-                ((connection, peer_cfg), material.register())
+                ((connection, built), material.register())
             })
             .unzip();
         let mut unowned = if names.is_empty() {
@@ -134,11 +140,11 @@ impl Driver {
                 unowned = self.connections.set_material("", unowned.take());
             }
             let mut actions = Vec::new();
-            for ((connection, peer_cfg), material) in loaded.into_iter().zip(&mut materials) {
+            for ((connection, built), material) in loaded.into_iter().zip(&mut materials) {
                 *material = self
                     .connections
                     .set_material(&connection.name, material.take());
-                actions.extend(self.load(manager, connection, peer_cfg, now));
+                actions.extend(self.load(manager, connection, built, now));
             }
             Ok(actions)
         })?;
@@ -149,7 +155,7 @@ impl Driver {
         self: &Arc<Self>,
         manager: &mut FailoverManager,
         connection: &config::Connection,
-        peer_cfg: PeerCfg,
+        (peer_cfg, gateways): (PeerCfg, GatewayCfgs),
         now: Now,
     ) -> Vec<Action> {
         let name = &connection.name;
@@ -168,11 +174,13 @@ impl Driver {
                 .map(|child| child.name.as_str())
         };
         let loaded = self.connections.get(name);
-        if loaded.is_some_and(|loaded| loaded.is_same(&peer_cfg)) {
+        let same_gateways = self.connections.gateways.is_same(name, &gateways);
+        if same_gateways && loaded.is_some_and(|loaded| loaded.is_same(&peer_cfg)) {
             if let Some(actions) = manager.confirm(name, &settings, now) {
                 return actions;
             }
         }
+        self.connections.gateways.set(&peer_cfg, gateways);
         if let Some(replaced) = self.connections.set(peer_cfg) {
             self.uninstall_traps(name, &replaced, |child| {
                 !with_action(config::Action::traps).any(|trapped| trapped == child)
@@ -200,8 +208,15 @@ impl Driver {
     pub(super) fn forget(self: &Arc<Self>, connection: &str) -> Result<()> {
         // Dropped after the core's lock, as in apply().
         let mut _material = None;
+        let gateways = Arc::new(self.connections.gateways.by_address(connection));
         self.try_with_core(|manager, now| {
+            let ike_sas = manager.ike_sas(connection);
             let actions = manager.remove(connection, now)?;
+            if !gateways.is_empty() {
+                for id in ike_sas {
+                    self.leave_at(connection, IkeSaId(id), Arc::clone(&gateways));
+                }
+            }
             _material = self.connections.set_material(connection, None);
             if let Some(config) = self.connections.remove(connection) {
                 self.uninstall_traps(connection, &config, |_| true);

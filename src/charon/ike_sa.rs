@@ -147,6 +147,23 @@ impl IkeSa<'_> {
         unsafe { call!(self.as_ptr(), set_peer_cfg, peer_cfg.as_ptr()) }
     }
 
+    /// Replaces its configuration and returns the one that it had, which charon may still read: the caller
+    /// keeps it until the IKE_SA changes its state again.
+    ///
+    /// In a callback only in `ike_state_change` to CONNECTING and ESTABLISHED: charon reads the rounds
+    /// of authentication after the first and not after the second, but its ike_cfg_t may be read by the
+    /// caller up the stack (sa/ikev2/tasks/ike_init.c, build_i).
+    #[must_use]
+    pub fn exchange_peer_cfg(&self, peer_cfg: &PeerCfg) -> Option<PeerCfg> {
+        // SAFETY: valid for the callback; the configuration, which may be missing, is lent and a reference
+        // taken before charon gives up its own, and it takes one of the new configuration.
+        unsafe {
+            let before = PeerCfg::borrow(call!(self.as_ptr(), get_peer_cfg));
+            call!(self.as_ptr(), set_peer_cfg, peer_cfg.as_ptr());
+            before
+        }
+    }
+
     /// Has it resolve the addresses of its configuration when it is initiated, instead of keeping the one
     /// that it has.
     ///
@@ -291,6 +308,12 @@ impl CheckedOutIkeSa {
         // SAFETY: checked out, so valid.
         let state = state(unsafe { call!(self.raw.as_ptr(), get_state) });
         matches!(state, IkeSaState::Established | IkeSaState::Rekeying)
+    }
+
+    /// The address of its peer.
+    pub fn remote(&self) -> Option<IpAddr> {
+        // SAFETY: checked out, so valid; the host belongs to it and is read at once.
+        unsafe { ip(call!(self.raw.as_ptr(), get_other_host)) }
     }
 
     /// Whether it is one of IKEv1.

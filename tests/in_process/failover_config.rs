@@ -4,11 +4,15 @@
 
 use std::collections::BTreeSet;
 
-use extsock::adapter::create_failover_config;
+use extsock::adapter::{build, build_gateways, create_failover_config};
 use extsock::charon::PeerCfg;
+use extsock_core::config::parse;
 use extsock_core::failover::action::Lead;
 
-use super::harness::{alone, raw};
+use extsock_lab::Pki;
+use serde_json::json;
+
+use super::harness::{alone, init, raw};
 use super::ledger;
 use super::original::Parts;
 use super::snapshot::{differences, snapshot, EQUALS, IKE_EQUALS};
@@ -30,7 +34,7 @@ fn the_clone_differs_in_name_and_remote_address_only() {
     let original = parts.build();
     let before = snapshot(&original);
 
-    let clone = create_failover_config(&original, &to("10.0.0.2"));
+    let clone = create_failover_config(&original, &to("10.0.0.2"), None);
 
     assert_eq!(
         differences(&original, &clone),
@@ -53,7 +57,7 @@ fn the_clone_differs_in_name_and_remote_address_only() {
 fn the_wrappers_read_back_what_the_clone_has() {
     let parts = Parts::original();
     let original = parts.build();
-    let clone = create_failover_config(&original, &to("10.0.0.2"));
+    let clone = create_failover_config(&original, &to("10.0.0.2"), None);
 
     let ike = extsock::charon::IkeCfgFields {
         remote: "10.0.0.2".into(),
@@ -85,7 +89,7 @@ fn a_clone_of_every_changed_original_is_equal_to_it() {
         let mut parts = Parts::original();
         change(&mut parts);
         let original = parts.build();
-        let clone = create_failover_config(&original, &to("10.0.0.2"));
+        let clone = create_failover_config(&original, &to("10.0.0.2"), None);
         assert_eq!(
             differences(&original, &clone),
             names(["name", "ike.remote", IKE_EQUALS]),
@@ -105,7 +109,7 @@ fn a_connection_without_mediator_stays_without() {
     ) = (None, None, false);
     let original = parts.build();
 
-    let clone = create_failover_config(&original, &to("10.0.0.2"));
+    let clone = create_failover_config(&original, &to("10.0.0.2"), None);
 
     assert_eq!(
         differences(&original, &clone),
@@ -143,7 +147,7 @@ fn every_jitter_gives_an_equal_clone() {
         parts.peer.over_time = over_time;
         parts.peer.jitter_time = jitter_time;
         let original = parts.build();
-        let clone = create_failover_config(&original, &to("10.0.0.2"));
+        let clone = create_failover_config(&original, &to("10.0.0.2"), None);
         assert!(
             clone == original,
             "rekey {rekey_time}, reauth {reauth_time}, over {over_time}, jitter {jitter_time}"
@@ -163,8 +167,8 @@ fn every_jitter_gives_an_equal_clone() {
 #[test]
 fn clones_for_one_gateway_are_equal_and_have_one_name() {
     let original = Parts::original().build();
-    let first = create_failover_config(&original, &to("10.0.0.2"));
-    let second = create_failover_config(&original, &to("10.0.0.2"));
+    let first = create_failover_config(&original, &to("10.0.0.2"), None);
+    let second = create_failover_config(&original, &to("10.0.0.2"), None);
 
     assert_eq!(differences(&first, &second), names([]));
     assert_eq!(first.name(), "site-failover-10.0.0.2");
@@ -175,7 +179,7 @@ fn clones_for_one_gateway_are_equal_and_have_one_name() {
 fn a_gateway_is_an_address_of_either_family_or_a_name() {
     let original = Parts::original().build();
     for gateway in ["10.0.0.2", "2001:db8::2", "gw2.example.org"] {
-        let clone = create_failover_config(&original, &to(gateway));
+        let clone = create_failover_config(&original, &to(gateway), None);
         assert_eq!(clone.name(), format!("site-failover-{gateway}"));
         assert_eq!(clone.ike_cfg().fields().remote, gateway);
         assert!(clone == original, "{gateway}");
@@ -189,9 +193,73 @@ fn a_name_that_was_looked_up_leads_to_its_address() {
         gateway: "gw2.example.org".into(),
         address: Some([10, 0, 0, 7].into()),
     };
-    let clone = create_failover_config(&original, &to);
+    let clone = create_failover_config(&original, &to, None);
     assert_eq!(clone.name(), "site-failover-gw2.example.org");
     assert_eq!(clone.ike_cfg().fields().remote, "10.0.0.7");
+}
+
+#[test]
+fn a_clone_has_what_its_gateway_has_of_its_own() {
+    init();
+    let pki = Pki::with_ca("one");
+    pki.add_ca("two");
+    let json = json!({"connections": {"site": {
+        "remote_addrs": [
+            {"addr": "10.0.0.1", "id": "a.example", "port": 4001},
+            "10.0.0.2",
+            {"addr": "10.0.0.3", "id": "c.example", "cacerts": [pki.path("two.pem")], "port": 4003},
+        ],
+        "remote": {"auth": "pubkey", "id": "b.example", "cacerts": [pki.path("one.pem")]},
+    }}});
+    let configuration = parse(&json.to_string()).unwrap();
+    let (own, mut material) = build(&configuration.connections[0]).unwrap();
+    let gateways = build_gateways(&configuration.connections[0], &mut material).unwrap();
+
+    let values = snapshot(&own);
+    assert!(values["remote"].contains("a.example"), "{values:?}");
+    assert_eq!(values["ike.remote_port"], "4001");
+    for (gateway, id, port, ca) in [
+        ("10.0.0.1", "a.example", 4001, "one"),
+        ("10.0.0.2", "b.example", 500, "one"),
+        ("10.0.0.3", "c.example", 4003, "two"),
+    ] {
+        let clone = create_failover_config(&own, &to(gateway), gateways.get(gateway));
+        let fields = clone.ike_cfg().fields();
+        assert_eq!((&*fields.remote, fields.remote_port), (gateway, port));
+        let remote = clone.auth_cfgs(false);
+        assert_eq!(remote.len(), 1);
+        let json = json!({"connections": {"site": {"remote":
+            {"auth": "pubkey", "id": id, "cacerts": [pki.path(&format!("{ca}.pem"))]}}}});
+        let alike = parse(&json.to_string()).unwrap();
+        let (alike, _) = build(&alike.connections[0]).unwrap();
+        assert!(remote == alike.auth_cfgs(false), "{gateway}");
+        assert!(clone.auth_cfgs(true) == own.auth_cfgs(true));
+        let differ = differences(&clone, &own);
+        let expected = [
+            "name",
+            "remote",
+            "ike.remote",
+            "ike.remote_port",
+            IKE_EQUALS,
+            EQUALS,
+        ];
+        assert!(differ.is_subset(&names(expected)), "{gateway}: {differ:?}");
+    }
+}
+
+#[test]
+fn a_file_of_a_gateway_is_named_with_its_place() {
+    init();
+    let json = json!({"connections": {"site": {
+        "remote_addrs": ["10.0.0.1", {"addr": "10.0.0.2", "cacerts": "/none.pem"}],
+    }}});
+    let configuration = parse(&json.to_string()).unwrap();
+    let (_, mut material) = build(&configuration.connections[0]).unwrap();
+    let error = build_gateways(&configuration.connections[0], &mut material)
+        .err()
+        .unwrap();
+    let path = "connections.site.remote_addrs[1].cacerts: expected ";
+    assert!(error.message.starts_with(path), "{error}");
 }
 
 #[test]
@@ -215,14 +283,14 @@ fn the_clone_holds_what_it_shares_and_gives_it_back() {
             .collect::<Vec<_>>()
     };
 
-    let clone = create_failover_config(&original, &to("10.0.0.2"));
+    let clone = create_failover_config(&original, &to("10.0.0.2"), None);
     assert_eq!((peer.balance(), ike.balance(), held()), (0, 0, vec![1, 1]));
     drop(clone);
     assert_eq!((peer.balance(), ike.balance(), held()), (0, 0, vec![0, 0]));
     assert_eq!(original.name(), "site");
 
     // The clone outlives its original.
-    let clone = create_failover_config(&original, &to("10.0.0.3"));
+    let clone = create_failover_config(&original, &to("10.0.0.3"), None);
     drop(original);
     assert_eq!(
         (peer.balance(), ike.balance(), held()),
@@ -242,7 +310,7 @@ fn building_and_cloning_leaks_nothing() {
             let parts = Parts::original();
             let round = || {
                 let original = parts.build();
-                drop(create_failover_config(&original, &to("2001:db8::2")));
+                drop(create_failover_config(&original, &to("2001:db8::2"), None));
                 drop::<PeerCfg>(original);
             };
             const ROUNDS: usize = 1000;
@@ -270,7 +338,7 @@ fn the_comparison_of_clones_can_fail() {
     let mut parts = Parts::original();
     let original = parts.build();
     parts.peer.jitter_time += 1;
-    let clone = create_failover_config(&parts.build(), &to("10.0.0.2"));
+    let clone = create_failover_config(&parts.build(), &to("10.0.0.2"), None);
 
     assert!(differences(&original, &clone).contains(EQUALS));
 }

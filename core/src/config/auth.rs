@@ -181,7 +181,7 @@ pub(super) const CA_CHAIN: &[Setting<Chain>] = settings!(Chain {
         => |c, v| add(&mut c.intermediates, "ca_chain.intermediate_cas", v);
 });
 
-fn file(option: &str, path: String) -> CredentialFile {
+pub(super) fn file(option: &str, path: String) -> CredentialFile {
     CredentialFile {
         option: option.to_owned(),
         path,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::auth::{self, Round};
 use super::child;
 use super::failover;
+use super::gateway::{Entry, GATEWAYS};
 use super::model::{
     Childless, Connection, Failover, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert,
     SharedSecret, Unique,
@@ -48,11 +49,10 @@ pub(super) fn read(
 pub(super) const IKE_CFG: &[Setting<Draft>] = settings!(Draft {
     "local_addrs": ADDRESSES, "%any", "Own addresses: addresses, names, subnets and ranges."
         => |d, v| set_list(&mut d.connection.local_addrs, v);
-    "remote_addrs": ADDRESSES, "%any",
-        "Addresses and names of the security gateways, in the order of preference."
-        => |d, v| if !v.is_empty() {
-            d.connection.remote_addrs = v.into_iter().collect::<AddressList>();
-        };
+    "remote_addrs": GATEWAYS, "%any",
+        "Addresses and names of the security gateways, in the order of preference; in an array also objects, for \
+         what a gateway has of its own."
+        => |d, v| d.gateways = v;
     "local_port": OWN_PORT, "0", "Own UDP port; 0 for that of charon's socket."
         => |d, v| d.connection.local_port = v;
     "remote_port": PORT, "500", "UDP port of the gateways."
@@ -228,6 +228,7 @@ pub(super) struct Draft {
     reauth_time: Option<Duration>,
     over_time: Option<Duration>,
     rand_time: Option<Duration>,
+    gateways: Vec<Entry>,
     local: Vec<Round>,
     remote: Vec<Round>,
 }
@@ -238,6 +239,7 @@ impl Draft {
             name,
             local_addrs: vec!["%any".to_owned()],
             remote_addrs: AddressList::parse("%any"),
+            gateways: Vec::new(),
             local_port: 0,
             remote_port: 500,
             version: IkeVersion::Any,
@@ -281,6 +283,7 @@ impl Draft {
             reauth_time: None,
             over_time: None,
             rand_time: None,
+            gateways: Vec::new(),
             local: Vec::new(),
             remote: Vec::new(),
         }
@@ -314,7 +317,9 @@ impl Draft {
         let ids: Vec<String> = [local.first(), remote.first()]
             .into_iter()
             .flatten()
-            .filter_map(|round| round.auth.id.clone())
+            .filter_map(|round| round.auth.id.as_ref())
+            .chain(self.gateways.iter().filter_map(Entry::id))
+            .cloned()
             .collect();
         let mut secrets = Vec::new();
         for (rounds, auths) in [
@@ -331,6 +336,14 @@ impl Draft {
                 });
                 secrets.extend(secret.filter(|secret| !secrets.contains(secret)));
             }
+        }
+        if !self.gateways.is_empty() {
+            connection.remote_addrs = self.gateways.iter().map(|entry| &entry.addr).collect();
+        }
+        if let Some(round) = connection.remote.first() {
+            let port = connection.remote_port;
+            let entries = self.gateways.into_iter();
+            connection.gateways = entries.filter_map(|e| e.settings(port, round)).collect();
         }
         if connection.mediation {
             connection.unique = Unique::Replace;

@@ -7,6 +7,7 @@ mod child;
 mod connection;
 mod document;
 mod failover;
+mod gateway;
 mod model;
 mod reader;
 mod report;
@@ -19,8 +20,9 @@ mod tests;
 
 pub use model::{
     Action, Auth, AuthMethod, Child, Childless, Configuration, Connection, CopyDscp,
-    CredentialFile, Failover, Fragmentation, HwOffload, IkeVersion, LabelMode, Mark, Mode, Ocsp,
-    PrivateKey, Revocation, SecretKind, SendCert, SharedSecret, Unique, Volume, UNIQUE, UNIQUE_DIR,
+    CredentialFile, Failover, Fragmentation, GatewaySettings, HwOffload, IkeVersion, LabelMode,
+    Mark, Mode, Ocsp, PrivateKey, Revocation, SecretKind, SendCert, SharedSecret, Unique, Volume,
+    UNIQUE, UNIQUE_DIR,
 };
 pub use schema::{json_schema, reference};
 pub use secret::Secret;

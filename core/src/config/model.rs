@@ -30,6 +30,8 @@ pub struct Connection {
     pub local_addrs: Vec<String>,
     /// Addresses of the security gateways, in the order of preference; default `%any`.
     pub remote_addrs: AddressList,
+    /// Those of them that have a port, an identity or certificates of their own; default none.
+    pub gateways: Vec<GatewaySettings>,
     /// Own UDP port; 0, the default, for the one of charon's socket.
     pub local_port: u16,
     /// UDP port of the gateways; default 500.
@@ -103,6 +105,25 @@ pub struct Connection {
     pub children: Vec<Child>,
     /// When and how it fails over, where that differs from strongswan.conf.
     pub failover: Failover,
+}
+
+impl Connection {
+    /// What the first of all entries has of its own: the gateway that charon tries by itself.
+    pub fn first_gateway(&self) -> Option<&GatewaySettings> {
+        let mut gateways = self.gateways.iter();
+        gateways.find(|own| self.remote_addrs.is_first_entry(&own.addr))
+    }
+}
+
+/// What a gateway has in place of what its connection says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewaySettings {
+    /// Its entry in `remote_addrs`.
+    pub addr: String,
+    /// Its UDP port.
+    pub port: u16,
+    /// Its first authentication round.
+    pub remote: Auth,
 }
 
 /// `failover`: what is None is left to the default, see [`FailoverPolicy`]; zero switches a deadline

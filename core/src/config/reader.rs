@@ -47,6 +47,12 @@ impl<'a> Node<'a> {
         matches!(self.value, Value::Object(_))
     }
 
+    /// Whether it is an array with objects among its items.
+    pub(super) fn has_objects(&self) -> bool {
+        let is_object = |value: &Value| matches!(value, Value::Object(_));
+        matches!(&self.value, Value::List(items) if items.iter().any(is_object))
+    }
+
     /// Whether it is an object or an array of them.
     fn is_section(&self) -> bool {
         let is_object = |value: &Value| matches!(value, Value::Object(_));

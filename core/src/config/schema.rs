@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde_json::{json, Map, Value};
 
 use super::setting::{Form, Setting};
-use super::{auth, child, connection, failover};
+use super::{auth, child, connection, failover, gateway};
 
 /// A table as it is told.
 struct Section {
@@ -52,6 +52,12 @@ fn sections() -> Vec<Section> {
             title: "`ike_cfg` of the existing plugin",
             options: ike_cfg().collect(),
             required: &[],
+        },
+        Section {
+            name: "gateway",
+            title: "A gateway as an object in `remote_addrs`",
+            options: told(gateway::GATEWAY).collect(),
+            required: &["addr"],
         },
         Section {
             name: "children",
@@ -185,6 +191,13 @@ impl Form {
                 {"type": "string", "minLength": 1},
                 {"type": "array", "items": {"type": "string", "minLength": 1}},
             ]}),
+            Self::Gateways(section) => json!({"anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"anyOf": [
+                    {"type": "string", "minLength": 1},
+                    {"$ref": format!("#/$defs/{section}")},
+                ]}},
+            ]}),
             Self::Time => numbers("^\\s*[0-9][0-9a-fA-FxX]*\\s*[sSmMhHdD]?\\s*$"),
             Self::PreciseTime => json!({"anyOf": [
                 {"type": "number", "minimum": 0},
@@ -233,6 +246,7 @@ impl Form {
             Self::Fraction(from, to) => format!("number from {from} to {to}"),
             Self::Text => "text".to_owned(),
             Self::List => "list".to_owned(),
+            Self::Gateways(_) => "list, also with objects".to_owned(),
             Self::Time => "time".to_owned(),
             Self::PreciseTime => "precise time".to_owned(),
             Self::Bytes => "bytes".to_owned(),

@@ -48,6 +48,8 @@ pub(super) enum Form {
     Named(&'static str),
     /// An object of that section, or an array of them, under the name and under any that begins with it.
     Rounds(&'static str),
+    /// Text items, or an array of them and objects of that section.
+    Gateways(&'static str),
     /// A file, or an object with its path; the latter also under any name that begins with this one.
     File,
     /// Objects with the path of a file, under the name and under any that begins with it.

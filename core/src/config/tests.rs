@@ -250,6 +250,7 @@ fn an_empty_connection_has_swanctls_defaults() {
         name: "test".to_owned(),
         local_addrs: vec!["%any".to_owned()],
         remote_addrs: "%any".split(',').collect(),
+        gateways: Vec::new(),
         local_port: 0,
         remote_port: 500,
         send_certreq: true,
@@ -1171,5 +1172,113 @@ fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
         json!({"local": {"ca_chain": {}}}),
     ] {
         assert!(!both(bad));
+    }
+}
+
+#[test]
+fn a_gateway_that_differs_is_an_object() {
+    let connection = connection(json!({
+        "remote_port": 501,
+        "remote_addrs": [
+            "10.0.0.1, 10.0.0.2",
+            {"addr": "segw.example", "id": "c.example", "cacerts": "c.pem"},
+            {"addr": "10.0.0.4", "port": "4500", "priority": 1},
+            {"addr": "10.0.0.5", "priority": 1, "certs": ["e.pem"]},
+            {"addr": "10.0.0.6"},
+        ],
+        "remote": {"auth": "pubkey", "id": "any.example", "certs": "any.pem", "pubkeys": "any.pub"},
+    }));
+    assert_eq!(
+        connection.remote_addrs.as_str(),
+        "10.0.0.1,10.0.0.2,segw.example,10.0.0.6,10.0.0.4,10.0.0.5"
+    );
+    let [c, d, e] = &connection.gateways[..] else {
+        panic!("{:?}", connection.gateways);
+    };
+    assert_eq!((&*c.addr, c.port), ("segw.example", 501));
+    assert_eq!(c.remote.section, "remote_addrs[1]");
+    assert_eq!(c.remote.id.as_deref(), Some("c.example"));
+    assert_eq!(c.remote.cacerts[0].path, "c.pem");
+    assert_eq!(c.remote.certs[0].path, "any.pem");
+    assert_eq!(c.remote.pubkeys.len(), 1);
+    assert_eq!((&*d.addr, d.port), ("10.0.0.4", 4500));
+    assert_eq!(d.remote, connection.remote[0]);
+    assert_eq!((&*e.addr, e.port), ("10.0.0.5", 501));
+    assert_eq!(e.remote.certs[0].path, "e.pem");
+    assert!(e.remote.pubkeys.is_empty());
+    assert_eq!(e.remote.id.as_deref(), Some("any.example"));
+    assert_eq!(connection.first_gateway(), None);
+}
+
+#[test]
+fn the_gateway_of_the_lowest_number_is_the_first() {
+    let connection = connection(json!({"remote_addrs": [
+        {"addr": "10.0.0.1", "priority": 2},
+        {"addr": "10.0.0.2", "priority": 1, "id": "b"},
+        {"addr": "10.0.0.3", "priority": 1},
+    ]}));
+    assert_eq!(
+        connection.remote_addrs.as_str(),
+        "10.0.0.2,10.0.0.3,10.0.0.1"
+    );
+    let first = connection.first_gateway().unwrap();
+    assert_eq!(first.addr, "10.0.0.2");
+}
+
+#[test]
+fn a_secret_of_the_existing_plugin_is_for_all_gateways() {
+    let configuration = parse(
+        r#"{"name": "a", "remote_addrs": [{"addr": "10.0.0.1", "id": "one"}, {"addr": "10.0.0.2", "id": "two"}],
+            "local_auth": {"id": "me", "auth": "psk", "secret": "s"}, "remote_auth": {"auth": "psk"}}"#,
+    )
+    .unwrap();
+    assert_eq!(configuration.secrets[0].ids, ["me", "one", "two"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_gateway_is_told_with_its_place() {
+    let with = |gateways: &str| {
+        message(&format!(
+            r#"{{"connections": {{"test": {{"remote_addrs": {gateways}}}}}}}"#
+        ))
+    };
+    for (gateways, expected) in [
+        (
+            r#"["10.0.0.1", {"id": "a"}]"#,
+            "[1].addr: expected an IP address or a DNS name, found nothing",
+        ),
+        (
+            r#"[{"addr": "10.0.0.1,10.0.0.2"}]"#,
+            "[0].addr: expected an IP address or a DNS name, found \"10.0.0.1,10.0.0.2\"",
+        ),
+        (
+            r#"[{"addr": "%any"}]"#,
+            "[0].addr: expected an IP address or a DNS name, found \"%any\"",
+        ),
+        (
+            r#"["10.0.0.1", {"addr": "10.0.0.2", "id": 5}]"#,
+            "[1].id: expected a string, found a number",
+        ),
+        (
+            r#"[{"addr": "10.0.0.2", "port": 0}]"#,
+            "[0].port: expected a number from 1 to 65535, found 0",
+        ),
+        (
+            r#"[{"addr": "10.0.0.2", "prio": 0}]"#,
+            "[0].prio: unknown option, expected one of addr, port, id, certs, cacerts, priority",
+        ),
+        (
+            r#"["SEGW.example", {"addr": "segw.example"}]"#,
+            "[1].addr: expected a gateway not given before, found \"segw.example\"",
+        ),
+        (
+            r#"[{"addr": "10.0.0.2"}, null]"#,
+            "[1]: expected a string or an array of strings, found null",
+        ),
+    ] {
+        assert_eq!(
+            with(gateways),
+            format!("connections.test.remote_addrs{expected}")
+        );
     }
 }

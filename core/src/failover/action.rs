@@ -130,6 +130,13 @@ pub enum Action {
         /// Unique id of the IKE_SA.
         ike_sa: u32,
     },
+    /// Note that this is the connection's last good gateway, for a time after the daemon's end.
+    Remember {
+        /// The connection.
+        connection: String,
+        /// The gateway; None to forget it.
+        gateway: Option<String>,
+    },
     /// Tell every client.
     Publish(Box<Event>),
     /// Tell the log why there is no failover.
@@ -158,6 +165,7 @@ impl Action {
             | Self::Abandon { connection, .. }
             | Self::Probe { connection, .. }
             | Self::SendDpd { connection, .. }
+            | Self::Remember { connection, .. }
             | Self::Report { connection, .. } => connection,
             Self::Publish(_) => "",
         }

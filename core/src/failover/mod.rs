@@ -11,6 +11,7 @@ mod gateways;
 pub mod history;
 pub mod manager;
 pub mod policy;
+pub mod remembered;
 pub mod verdict;
 
 use std::time::Duration;

@@ -2,6 +2,9 @@
 
 //! An operator switches by hand, and other commands in between.
 
+use extsock_core::failover::manager::FailoverManager;
+use extsock_core::failover::Now;
+
 use super::*;
 
 fn deleted(ike_sa: u32) -> Action {
@@ -181,4 +184,37 @@ fn a_trap_starts_an_exhausted_connection_afresh() {
     let status = charon.status("net");
     assert_eq!(status.state, ConnectionState::Connecting);
     assert_eq!(status.retries, 0);
+}
+
+#[test]
+fn the_last_good_gateway_is_remembered_and_comes_first() {
+    let options = Options {
+        remembered: Some([("net".to_owned(), "10.0.0.2".to_owned())].into()),
+        ..Options::default()
+    };
+    let mut manager = FailoverManager::new(options);
+    let settings = |gateways: &str| Settings {
+        gateways: AddressList::parse(gateways),
+        children: vec!["data".to_owned()],
+        policy: FailoverPolicy::default(),
+    };
+    let now = Now::default();
+    manager.configure("net", settings("10.0.0.1,10.0.0.2"), now);
+    manager.configure("other", settings("10.0.0.1,10.0.0.2"), now);
+    assert_eq!(manager.initiate("net", None, now).unwrap().0, "10.0.0.2");
+    assert_eq!(manager.initiate("other", None, now).unwrap().0, "10.0.0.1");
+    // One that is in the list no more is none.
+    manager.configure("net", settings("10.0.0.1,10.0.0.3"), now);
+    manager.terminate("net", now).unwrap();
+    assert_eq!(manager.initiate("net", None, now).unwrap().0, "10.0.0.1");
+
+    let forgotten = Action::Remember {
+        connection: "net".to_owned(),
+        gateway: None,
+    };
+    assert!(manager.remove("net", now).unwrap().contains(&forgotten));
+    let actions = manager.remove("other", now).unwrap();
+    assert!(!actions
+        .iter()
+        .any(|action| matches!(action, Action::Remember { .. })));
 }

@@ -117,6 +117,7 @@ impl World {
                 history_size: HISTORY,
                 retransmission: Retransmission::default(),
                 foreign: Some(FailoverPolicy::default()),
+                remembered: Some(BTreeMap::new()),
             }),
             charon: Charon::default(),
             gateways: Vec::new(),
@@ -402,6 +403,14 @@ impl World {
                         connection.wanted = None;
                     }
                 }
+                Action::Remember { gateway, .. } => {
+                    assert!(!connection.foreign, "{name}: charon initiates it itself");
+                    if let Some(gateway) = gateway {
+                        let status = self.manager.status(&name, now);
+                        let active = status.and_then(|status| status.active_gateway);
+                        assert_eq!(active, Some(gateway), "{name}: what is remembered is up");
+                    }
+                }
                 action => {
                     connection.lane.push_back(action);
                     let soon = self.up_to(Duration::from_millis(20));
@@ -517,6 +526,7 @@ impl World {
             }
             Action::ReleaseClone { .. }
             | Action::SendDpd { .. }
+            | Action::Remember { .. }
             | Action::Publish(_)
             | Action::Report { .. } => {}
         }

@@ -41,8 +41,11 @@ impl FailoverManager {
         let gateway = match connection.standing() {
             State::Down | State::Exhausted => {
                 connection.afresh(now);
-                self.start_attempt(name, first.clone(), &mut step);
-                first
+                let remembered = self.options.remembered.as_ref();
+                let good = remembered.and_then(|all| connection.gateways.find(all.get(name)?));
+                let gateway = good.unwrap_or(first);
+                self.start_attempt(name, gateway.clone(), &mut step);
+                gateway
             }
             State::Waiting { gateway, .. } => {
                 self.start_attempt(name, gateway.clone(), &mut step);

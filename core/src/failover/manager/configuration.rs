@@ -81,6 +81,7 @@ impl FailoverManager {
         }
         let mut step = Step::new(now);
         self.forget(name, &mut step);
+        self.remember(name, None, &mut step);
         Ok(step.into_actions())
     }
 

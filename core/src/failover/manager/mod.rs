@@ -25,6 +25,7 @@ use super::deadlines::{Deadlines, Timer};
 use super::evidence::{Evidence, IkeSa};
 use super::history::History;
 use super::policy::{FailoverPolicy, Retransmission};
+use super::remembered::Remembered;
 use super::{failover_name, Now};
 use crate::error::Result;
 use crate::protocol::{ConnectionDetails, ConnectionStatus, Counters, Event, HistoryEntry, Tunnel};
@@ -43,6 +44,8 @@ pub struct Options {
     pub history_size: usize,
     /// When charon repeats a request that is not answered.
     pub retransmission: Retransmission,
+    /// The last good gateways, with which connections are initiated; None to begin with the first.
+    pub remembered: Option<Remembered>,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             max_concurrent: 100,
             history_size: super::history::DEFAULT_SIZE,
             retransmission: Retransmission::default(),
+            remembered: None,
         }
     }
 }

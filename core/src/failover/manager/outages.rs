@@ -85,6 +85,9 @@ impl FailoverManager {
                 step.now.monotonic.saturating_sub(since)
             });
         connection.gateways.succeeded(&gateway, step.now.unix);
+        if !connection.foreign {
+            self.remember(name, Some(&gateway), step);
+        }
         if attempts > 0 {
             step.publish(Event::FailoverEstablished {
                 connection: name.to_owned(),
@@ -94,6 +97,20 @@ impl FailoverManager {
             });
             self.history
                 .conclude(name, Outcome::Established, Some(outage));
+        }
+    }
+
+    /// Remembers the gateway as the connection's last good one, or forgets it.
+    pub(super) fn remember(&mut self, name: &str, gateway: Option<&str>, step: &mut Step) {
+        let Some(remembered) = &mut self.options.remembered else {
+            return;
+        };
+        let before = match gateway {
+            Some(gateway) => remembered.insert(name.to_owned(), gateway.to_owned()),
+            None => remembered.remove(name),
+        };
+        if before.as_deref() != gateway {
+            step.remember(name, gateway);
         }
     }
 

@@ -122,6 +122,13 @@ impl Step {
         });
     }
 
+    pub fn remember(&mut self, name: &str, gateway: Option<&str>) {
+        self.actions.push(Action::Remember {
+            connection: name.to_owned(),
+            gateway: gateway.map(str::to_owned),
+        });
+    }
+
     pub fn probe(&mut self, name: &str, ike_sa: u32, question: Question) {
         self.actions.push(Action::Probe {
             connection: name.to_owned(),

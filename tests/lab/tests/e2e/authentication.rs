@@ -8,7 +8,7 @@ use serde_json::{json, Value};
 use crate::expect_failover;
 
 /// A gateway that has its certificate, `segw.pem`, and one CA.
-fn gateway(segw: &Pki, ca: &Pki) -> GatewayOptions {
+pub(crate) fn gateway(segw: &Pki, ca: &Pki) -> GatewayOptions {
     let mut options = GatewayOptions::default().edited(&[
         (
             "auth = psk\n id = segw",
@@ -25,7 +25,7 @@ fn gateway(segw: &Pki, ca: &Pki) -> GatewayOptions {
 }
 
 /// Connection `net` with the certificates of the client, whose key is in clear.
-fn config(pki: &Pki) -> Value {
+pub(crate) fn config(pki: &Pki) -> Value {
     let mut config = net(&[11, 12]);
     config.as_object_mut().unwrap().remove("secrets");
     let net = &mut config["connections"]["net"];

@@ -350,3 +350,33 @@ fn charon_answers_while_clients_do_not_read_and_failovers_run() {
     );
     drop(silent);
 }
+
+#[test]
+fn a_restarted_charon_begins_with_the_last_good_gateway() {
+    let mut tunnel = Tunnel::up_with(ClientOptions {
+        settings: "plugins {\n extsock {\n state_file = /run/lab/gateways\n }\n }".to_owned(),
+        ..ClientOptions::default()
+    });
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
+    let path = tunnel.client.socket_path().with_file_name("lab/gateways");
+    wait::until("it is written", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        (text == "net\t192.168.7.12\n").then_some(())
+    });
+
+    tunnel.client.kill();
+    tunnel.client.start();
+    let mut control = tunnel.client.connect();
+    control.apply(&net(&[11, 12]));
+    assert_eq!(control.ok("INITIATE net")["gateway"], "192.168.7.12");
+    control.wait_event("tunnel_up");
+    tunnel.client.ping("10.2.0.1");
+    assert!(control.events_named("failover_started").is_empty());
+    control.ok("REMOVE_CONFIG net");
+    wait::until("it is forgotten", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.is_empty().then_some(())
+    });
+}

@@ -10,6 +10,7 @@ mod equality;
 mod events;
 mod failover;
 mod floods;
+mod gateways;
 mod ikev1;
 mod lab;
 mod liveness;

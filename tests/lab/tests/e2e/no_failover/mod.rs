@@ -88,7 +88,7 @@ fn expect_settled(control: &Extsock, client: &Client, failovers: usize) {
 
 /// Waits until one IKE_SA is up with one CHILD_SA, and nothing else.
 #[track_caller]
-fn wait_single(client: &Client) {
+pub(crate) fn wait_single(client: &Client) {
     wait::until("one IKE_SA with one CHILD_SA", || {
         not_single(client).is_none().then_some(())
     });

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Reads `remote_addrs`, where an entry may say more of its gateway than the address.
+
+use std::collections::HashSet;
+
+use super::auth::file;
+use super::model::{Auth, CredentialFile, GatewaySettings};
+use super::reader::Node;
+use super::setting::{settings, Form, Kind, Setting};
+use super::setting::{NUMBER, PORT, TEXT, TEXTS};
+use crate::error::Result;
+use crate::failover::address::{Gateway, GatewayKind};
+
+pub(super) const GATEWAYS: Kind<Vec<Entry>> = Kind {
+    form: Form::Gateways("gateway"),
+    read,
+};
+
+/// An entry of `remote_addrs`.
+#[derive(Default)]
+pub(super) struct Entry {
+    pub addr: String,
+    /// None of a plain one.
+    differing: Option<Differing>,
+}
+
+/// What an object says.
+#[derive(Default)]
+pub(super) struct Differing {
+    section: String,
+    addr: String,
+    port: Option<u16>,
+    id: Option<String>,
+    certs: Vec<CredentialFile>,
+    cacerts: Vec<CredentialFile>,
+    priority: u32,
+}
+
+impl Entry {
+    fn plain(addr: String) -> Self {
+        Self {
+            addr,
+            differing: None,
+        }
+    }
+
+    fn priority(&self) -> u32 {
+        self.differing.as_ref().map_or(0, |own| own.priority)
+    }
+
+    /// The gateway's IKE identity, if it has one of its own.
+    pub(super) fn id(&self) -> Option<&String> {
+        self.differing.as_ref()?.id.as_ref()
+    }
+
+    /// What differs from the connection's port and first round of the gateway, if anything does.
+    pub(super) fn settings(self, port: u16, round: &Auth) -> Option<GatewaySettings> {
+        let own = self.differing?;
+        let has_round = own.id.is_some() || !own.certs.is_empty() || !own.cacerts.is_empty();
+        if !has_round && own.port.is_none() {
+            return None;
+        }
+        let mut remote = round.clone();
+        if has_round {
+            remote.section = own.section;
+            // That of the connection is told of there.
+            remote.disabled.clear();
+        }
+        remote.id = own.id.or(remote.id);
+        if !own.certs.is_empty() {
+            remote.certs = own.certs;
+            remote.pubkeys.clear();
+        }
+        if !own.cacerts.is_empty() {
+            remote.cacerts = own.cacerts;
+        }
+        Some(GatewaySettings {
+            addr: self.addr,
+            port: own.port.unwrap_or(port),
+            remote,
+        })
+    }
+}
+
+/// The entries in the order of preference.
+fn read(node: Node) -> Result<Vec<Entry>> {
+    if !node.has_objects() {
+        return Ok(node.addresses()?.into_iter().map(Entry::plain).collect());
+    }
+    let report = node.report();
+    let section = node.key().to_owned();
+    let mut known = HashSet::new();
+    let mut entries = Vec::new();
+    for (index, item) in node.into_items()?.into_iter().enumerate() {
+        if !item.is_object() {
+            let plain = report.keep(item.addresses()).unwrap_or_default();
+            known.extend(plain.iter().map(|addr| key(addr)));
+            entries.extend(plain.into_iter().map(Entry::plain));
+            continue;
+        }
+        let result = read_object(item, format!("{section}[{index}]"), &mut known);
+        entries.extend(report.keep(result).flatten());
+    }
+    entries.sort_by_key(Entry::priority);
+    Ok(entries)
+}
+
+fn read_object(node: Node, section: String, known: &mut HashSet<String>) -> Result<Option<Entry>> {
+    let fields = node.into_fields()?;
+    let place = fields.place("addr");
+    let is_missing = !fields.has("addr");
+    let mut own = Differing::default();
+    fields.read(&mut own, &[GATEWAY]);
+    if is_missing {
+        return Err(place.refused("expected an IP address or a DNS name, found nothing"));
+    }
+    if own.addr.is_empty() {
+        // Told already.
+        return Ok(None);
+    }
+    if !known.insert(key(&own.addr)) {
+        let why = format!("expected a gateway not given before, found {:?}", own.addr);
+        return Err(place.refused(&why));
+    }
+    own.section = section;
+    Ok(Some(Entry {
+        addr: own.addr.clone(),
+        differing: Some(own),
+    }))
+}
+
+/// The same for two texts of one gateway.
+fn key(addr: &str) -> String {
+    match Gateway::parse(addr).ip() {
+        Some(ip) => ip.to_string(),
+        None => addr.to_ascii_lowercase(),
+    }
+}
+
+const ADDRESS: Kind<String> = Kind {
+    form: Form::Text,
+    read: |n| {
+        n.parsed("an IP address or a DNS name", |text| {
+            let gateway = Gateway::parse(text);
+            let kind = gateway.kind();
+            matches!(kind, GatewayKind::Ip(_) | GatewayKind::Name).then(|| gateway.to_string())
+        })
+    },
+};
+
+pub(super) const GATEWAY: &[Setting<Differing>] = settings!(Differing {
+    "addr": ADDRESS, "none, it is needed", "Its IP address or DNS name."
+        => |g, v| g.addr = v;
+    "port": PORT, "remote_port", "Its UDP port."
+        => |g, v| g.port = Some(v);
+    "id": TEXT, "that of the first round of remote", "Its IKE identity."
+        => |g, v| g.id = Some(v);
+    "certs": TEXTS, "those of the first round of remote", "Files of certificates of which it has to have one."
+        => |g, v| add(&mut g.certs, "certs", v);
+    "cacerts": TEXTS, "those of the first round of remote",
+        "Files of CA certificates, of which one has to be in its trust chain."
+        => |g, v| add(&mut g.cacerts, "cacerts", v);
+    "priority": NUMBER, "0",
+        "Its place in the list: lower is preferred, as in DNS SRV records; where equal, the order of the document."
+        => |g, v| g.priority = v;
+});
+
+fn add(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) {
+    files.extend(paths.into_iter().map(|path| file(option, path)));
+}

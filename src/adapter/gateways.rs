@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What gateways of one connection have of their own: port, identity, certificates.
+//!
+//! The connection's own configuration is that of its first gateway, and IKE_SAs that are up have it,
+//! wherever they lead: charon and operators find them by it. While an IKE_SA is connecting it has the
+//! configuration of the gateway at its address instead, whoever initiated it and why, so that the identity
+//! that is demanded is always that gateway's.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use extsock_core::config::Connection;
+use extsock_core::error::Result;
+use extsock_core::failover::action::Lead;
+use extsock_core::failover::address::Gateway;
+use extsock_core::failover::failover_name;
+
+use super::authentication::auth_cfg;
+use super::credential_files::Material;
+use super::failover_config::create_gateway_config;
+use crate::charon::{AuthCfg, IkeSa, IkeSaId, PeerCfg};
+
+/// Some microseconds.
+const TRIES: usize = 1000;
+
+/// What one gateway has in place of what the connection's own configuration has.
+#[derive(PartialEq)]
+pub struct GatewayCfg {
+    /// Its UDP port.
+    pub port: u16,
+    /// Its first authentication round.
+    pub remote: AuthCfg,
+}
+
+/// All gateways of a connection, by their entry in its list; none where they do not differ.
+pub type GatewayCfgs = HashMap<String, GatewayCfg>;
+
+/// The gateways of the connection, whose files go to `material`.
+pub fn build_gateways(connection: &Connection, material: &mut Material) -> Result<GatewayCfgs> {
+    let mut gateways = GatewayCfgs::new();
+    let Some(first) = connection.remote.first() else {
+        return Ok(gateways);
+    };
+    if connection.gateways.is_empty() {
+        return Ok(gateways);
+    }
+    let path = format!("connections.{}", connection.name);
+    for own in &connection.gateways {
+        let remote = auth_cfg(&own.remote, false, &path, material)?;
+        let port = own.port;
+        gateways.insert(own.addr.clone(), GatewayCfg { port, remote });
+    }
+    let remote = auth_cfg(first, false, &path, material)?;
+    for gateway in connection.remote_addrs.gateways() {
+        let cfg = || GatewayCfg {
+            port: connection.remote_port,
+            remote: remote.clone(),
+        };
+        gateways.entry(gateway.to_string()).or_insert_with(cfg);
+    }
+    Ok(gateways)
+}
+
+/// The gateways of all connections in which they differ.
+#[derive(Default)]
+pub(super) struct Gateways {
+    /// Whether there are any.
+    some: AtomicBool,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    connections: HashMap<String, Differing>,
+    /// The connection of its own name and of those of its clones.
+    names: HashMap<String, String>,
+    /// What IKE_SAs had before: charon may still read it in the callback in which it is exchanged.
+    replaced: HashMap<IkeSaId, PeerCfg>,
+}
+
+struct Differing {
+    own: PeerCfg,
+    gateways: Arc<GatewayCfgs>,
+    by_address: HashMap<IpAddr, PeerCfg>,
+}
+
+impl Gateways {
+    /// Replaces those of a connection, whose own configuration is given.
+    pub fn set(&self, own: &PeerCfg, gateways: GatewayCfgs) {
+        let name = own.name();
+        if gateways.is_empty() {
+            return self.remove(&name);
+        }
+        let by_address = gateways.iter().filter_map(|(gateway, cfg)| {
+            let to = Lead {
+                gateway: gateway.clone(),
+                address: None,
+            };
+            let ip = Gateway::parse(gateway).ip()?;
+            Some((ip, create_gateway_config(own, &to, cfg)))
+        });
+        let differing = Differing {
+            own: own.clone(),
+            by_address: by_address.collect(),
+            gateways: Arc::new(gateways),
+        };
+        let clones: Vec<String> = (differing.gateways.keys())
+            .map(|gateway| failover_name(&name, gateway))
+            .collect();
+        let mut tables = self.lock();
+        tables.names.retain(|_, connection| *connection != name);
+        for own in clones.into_iter().chain([name.clone()]) {
+            tables.names.insert(own, name.clone());
+        }
+        let replaced = tables.connections.insert(name, differing);
+        self.some.store(true, Ordering::Relaxed);
+        drop(tables);
+        // Freed without the lock.
+        drop(replaced);
+    }
+
+    /// Forgets those of a connection.
+    pub fn remove(&self, connection: &str) {
+        let mut tables = self.lock();
+        tables.names.retain(|_, known| known != connection);
+        let removed = tables.connections.remove(connection);
+        drop(tables);
+        drop(removed);
+    }
+
+    /// Those of a connection, if they differ.
+    pub fn get(&self, connection: &str) -> Option<Arc<GatewayCfgs>> {
+        let tables = self.lock();
+        let differing = tables.connections.get(connection)?;
+        Some(Arc::clone(&differing.gateways))
+    }
+
+    /// Whether the connection has the same ones already.
+    pub fn is_same(&self, connection: &str, gateways: &GatewayCfgs) -> bool {
+        match self.get(connection) {
+            Some(known) => *known == *gateways,
+            None => gateways.is_empty(),
+        }
+    }
+
+    /// A name was looked up: its address is that gateway's from now on.
+    pub fn found(&self, connection: &str, to: &Lead) {
+        let Some(address) = to.address else { return };
+        let mut tables = self.lock();
+        if let Some(known) = tables.connections.get_mut(connection) {
+            if let Some(cfg) = known.gateways.get(&to.gateway) {
+                let config = create_gateway_config(&known.own, to, cfg);
+                known.by_address.insert(address, config);
+            }
+        }
+    }
+
+    /// The configurations of a connection's gateways, by their addresses.
+    pub fn by_address(&self, connection: &str) -> HashMap<IpAddr, PeerCfg> {
+        let tables = self.lock();
+        let differing = tables.connections.get(connection);
+        differing.map_or_else(HashMap::new, |known| known.by_address.clone())
+    }
+
+    /// The IKE_SA begins to connect: gives it the configuration of the gateway at its address. Safe in a
+    /// listener callback, see [`Self::try_lock`].
+    pub fn connecting(&self, ike_sa: &IkeSa<'_>) {
+        let (_, Some(address)) = ike_sa.addresses() else {
+            return;
+        };
+        self.exchange(ike_sa, |differing, _| {
+            differing.by_address.get(&address).cloned()
+        });
+    }
+
+    /// The IKE_SA is up: gives it the connection's own configuration back. Safe in a listener callback.
+    pub fn established(&self, ike_sa: &IkeSa<'_>) {
+        self.exchange(ike_sa, |differing, was_exchanged| {
+            was_exchanged.then(|| differing.own.clone())
+        });
+    }
+
+    /// The IKE_SA is gone. Safe in a listener callback.
+    pub fn gone(&self, ike_sa: &IkeSa<'_>) {
+        if self.some.load(Ordering::Relaxed) {
+            let replaced = self
+                .try_lock()
+                .and_then(|mut tables| tables.replaced.remove(&ike_sa.id()));
+            drop(replaced);
+        }
+    }
+
+    fn exchange(&self, ike_sa: &IkeSa<'_>, by: impl FnOnce(&Differing, bool) -> Option<PeerCfg>) {
+        if !self.some.load(Ordering::Relaxed) {
+            return;
+        }
+        let Some(mut tables) = self.try_lock() else {
+            return;
+        };
+        let id = ike_sa.id();
+        let was_exchanged = tables.replaced.contains_key(&id);
+        let differing = ike_sa
+            .with_name(|name| tables.names.get(name))
+            .and_then(|connection| tables.connections.get(connection));
+        let Some(config) = differing.and_then(|differing| by(differing, was_exchanged)) else {
+            return;
+        };
+        let earlier = ike_sa
+            .exchange_peer_cfg(&config)
+            .and_then(|before| tables.replaced.insert(id, before));
+        drop(tables);
+        drop(earlier);
+    }
+
+    /// The lock is only ever held for one step on the tables, and who meets it held for longer than that
+    /// goes on without: the IKE_SA is refused then, unless its gateway is the one it was meant for.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Tables>> {
+        let tries = (0..TRIES).inspect(|_| std::hint::spin_loop());
+        tries.flat_map(|_| self.tables.try_lock()).next()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        // Tables that no panic can leave half-changed.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
