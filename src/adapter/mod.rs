@@ -17,7 +17,7 @@ mod selectors;
 mod steering;
 
 pub use config_dir::ConfigDir;
-pub use connections::{build, Connections};
+pub use connections::{build, Connections, Owner};
 pub use credential_files::Material;
 pub use driver::{Driver, Publisher};
 pub use failover_config::create_failover_config;
