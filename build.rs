@@ -221,7 +221,7 @@ const TYPES: [&str; 32] = [
     "x509_t",
 ];
 
-const FUNCTIONS: [&str; 32] = [
+const FUNCTIONS: [&str; 33] = [
     "auth_cfg_create",
     "callback_job_create_with_prio",
     "child_cfg_create",
@@ -231,6 +231,7 @@ const FUNCTIONS: [&str; 32] = [
     "extsock_alert",
     "extsock_get_features",
     "host_create_from_string",
+    "identification_create_from_encoding",
     "identification_create_from_string",
     "ike_cfg_create",
     "ike_dpd_create",

@@ -19,7 +19,14 @@ use super::driver::Driver;
 pub struct ConfigDir {
     path: PathBuf,
     /// What each file brought. Held while they are loaded, so that this happens once at a time.
-    loaded: Mutex<BTreeMap<String, Configuration>>,
+    loaded: Mutex<BTreeMap<String, Loaded>>,
+}
+
+/// What a file brought.
+struct Loaded {
+    connections: Vec<String>,
+    /// To tell whether it has changed; not kept if it has secrets, or if other files are a part of it.
+    plain: Option<Configuration>,
 }
 
 /// What a loading led to.
@@ -52,18 +59,31 @@ impl ConfigDir {
                 return outcome.into_reply();
             }
         };
-        let before: Vec<String> = loaded.values().flat_map(names).collect();
-        loaded.retain(|file, _| files.contains(file));
+        let names = |loaded: &BTreeMap<String, Loaded>| -> Vec<String> {
+            let loaded = loaded.values();
+            loaded.flat_map(|file| file.connections.clone()).collect()
+        };
+        let before = names(&loaded);
+        loaded.retain(|file, _| {
+            let stays = files.contains(file);
+            if !stays {
+                driver.forget_source(file);
+            }
+            stays
+        });
         for file in files {
             let path = self.path.join(&file);
             match load_file(driver, &loaded, &file, &path) {
-                Ok(configuration) => {
-                    loaded.insert(file, configuration);
+                Ok(brought) => {
+                    if !brought.connections.is_empty() {
+                        driver.forget_source(&file);
+                    }
+                    loaded.insert(file, brought);
                 }
                 Err(error) => outcome.fail(&path, error),
             }
         }
-        outcome.connections = loaded.values().flat_map(names).collect();
+        outcome.connections = names(&loaded);
         for name in before {
             if !outcome.connections.contains(&name) && driver.forget(&name).is_ok() {
                 outcome.removed.push(name);
@@ -110,31 +130,30 @@ fn json_files(directory: &Path) -> io::Result<Vec<String>> {
 
 fn load_file(
     driver: &Arc<Driver>,
-    loaded: &BTreeMap<String, Configuration>,
+    loaded: &BTreeMap<String, Loaded>,
     file: &str,
     path: &Path,
-) -> Result<Configuration> {
+) -> Result<Loaded> {
     let text = fs::read_to_string(path).map_err(|error| cannot_read(&error))?;
     let configuration = config::parse(&Zeroizing::new(text))?;
+    let connections: Vec<String> = (configuration.connections.iter())
+        .map(|connection| connection.name.clone())
+        .collect();
     // Those that come after it are not yet what they will be.
     for (other, theirs) in loaded.iter().filter(|(other, _)| other.as_str() < file) {
-        if let Some(name) = names(theirs).find(|name| names(&configuration).any(|own| own == *name))
-        {
+        if let Some(name) = (theirs.connections.iter()).find(|name| connections.contains(name)) {
             return Err(Error::parsing(format!(
                 "connections.{name}: expected a name of one file only, found it in {other}, too"
             )));
         }
     }
-    let there = |name: String| driver.connections.get(&name).is_some();
-    let unchanged = loaded.get(file) == Some(&configuration);
-    if !(unchanged && names(&configuration).all(there)) {
-        driver.apply(&configuration)?;
+    let there = |name: &String| driver.connections.get(name).is_some();
+    let known = loaded.get(file).and_then(|file| file.plain.as_ref());
+    if !(known == Some(&configuration) && connections.iter().all(there)) {
+        driver.apply(&configuration, file)?;
     }
-    Ok(configuration)
-}
-
-fn names(configuration: &Configuration) -> impl Iterator<Item = String> + '_ {
-    configuration.connections.iter().map(|c| c.name.clone())
+    let plain = configuration.is_plain().then_some(configuration);
+    Ok(Loaded { connections, plain })
 }
 
 fn cannot_read(error: &io::Error) -> Error {

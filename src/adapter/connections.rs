@@ -3,7 +3,7 @@
 //! Configurations as charon's objects, and the ones that are loaded.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 #[cfg(strongswan_5_9_14)]
@@ -23,16 +23,25 @@ use crate::charon::{
     IkeCfgFields, Limit, PeerCfg, PeerCfgFields, Proposal, Protocol, SecLabel, TrafficSelector,
 };
 
+/// Who brought secrets, certificates and keys, and has them for as long as it is there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// The connection of that name.
+    Connection(String),
+    /// A document without connections: the name of its file, or nothing for that of the socket.
+    Source(String),
+}
+
 /// The connections that were loaded through the socket, their clones and their secrets.
 pub struct Connections {
     backend: Backend,
     /// What gateways have of their own.
     pub(super) gateways: Gateways,
     credentials: Credentials,
-    /// Which connections brought the secret that is stored under a key.
-    secrets: Mutex<HashMap<String, BTreeSet<String>>>,
-    /// The certificates and keys of the connections that have some.
-    material: Mutex<HashMap<String, Credentials>>,
+    /// Who brought the secret that is stored under a key.
+    secrets: Mutex<HashMap<String, BTreeSet<Owner>>>,
+    /// The certificates and keys of those that have some; a document's are shared by its connections.
+    material: Mutex<HashMap<Owner, Vec<Arc<Credentials>>>>,
 }
 
 impl Connections {
@@ -66,41 +75,36 @@ impl Connections {
     pub fn remove(&self, name: &str) -> Option<PeerCfg> {
         self.gateways.remove(name);
         let config = self.backend.remove(name);
-        self.set_secrets(&[name.to_owned()], &[]);
+        self.set_secrets(&[Owner::Connection(name.to_owned())], &[]);
         config
     }
 
-    /// Replaces the certificates and keys of a connection; returns the former ones, which charon uses
-    /// until they are dropped.
+    /// Replaces the certificates and keys of an owner; returns the former ones, which charon uses until
+    /// they are dropped.
     pub fn set_material(
         &self,
-        connection: &str,
-        material: Option<Credentials>,
-    ) -> Option<Credentials> {
+        owner: Owner,
+        material: Vec<Arc<Credentials>>,
+    ) -> Vec<Arc<Credentials>> {
         // A table of owners, in no bad state after a panic.
         let mut known = self.material.lock().unwrap_or_else(PoisonError::into_inner);
-        match material {
-            Some(material) => known.insert(connection.to_owned(), material),
-            None => known.remove(connection),
-        }
+        let former = if material.is_empty() {
+            known.remove(&owner)
+        } else {
+            known.insert(owner, material)
+        };
+        former.unwrap_or_default()
     }
 
-    /// Replaces what the connections brought before by these secrets, which belong to them; without
-    /// connections the secrets belong to the name `""`, which nothing removes.
-    pub fn set_secrets(&self, connections: &[String], secrets: &[SharedSecret]) {
+    /// Replaces what the owners brought before by these secrets, which belong to all of them.
+    pub fn set_secrets(&self, brought_by: &[Owner], secrets: &[SharedSecret]) {
         let mut known = self.lock_secrets();
-        let unowned = [String::new()];
-        let connections = if connections.is_empty() {
-            &unowned[..]
-        } else {
-            connections
-        };
         let keys: BTreeSet<String> = secrets.iter().map(secret_key).collect();
         known.retain(|key, owners| {
             if keys.contains(key) {
                 return true;
             }
-            owners.retain(|owner| !connections.contains(owner));
+            owners.retain(|owner| !brought_by.contains(owner));
             if owners.is_empty() {
                 self.credentials.remove_shared_secret(key);
             }
@@ -120,11 +124,11 @@ impl Connections {
             known
                 .entry(key)
                 .or_default()
-                .extend(connections.iter().cloned());
+                .extend(brought_by.iter().cloned());
         }
     }
 
-    fn lock_secrets(&self) -> MutexGuard<'_, HashMap<String, BTreeSet<String>>> {
+    fn lock_secrets(&self) -> MutexGuard<'_, HashMap<String, BTreeSet<Owner>>> {
         // A table of names, in no bad state after a panic.
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,20 +6,22 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use extsock_core::config::{self, Auth, CredentialFile};
+use extsock_core::config::{self, Auth, Authority, CredentialFile};
 use extsock_core::error::{Error, Result};
 use zeroize::Zeroizing;
 
 use super::connections::expected;
 use crate::charon::{
-    setting_string, AuthCfg, Certificate, Credentials, Identification, IdentityRule, PrivateKey,
+    setting_string, AuthCfg, Certificate, Credentials, Distributed, Identification, IdentityRule,
+    PrivateKey,
 };
 
-/// The certificates and keys that a connection brings.
+/// The certificates, keys and authorities that a connection or a document brings.
 #[derive(Default)]
 pub struct Material {
     certificates: Vec<(Certificate, Trust)>,
     keys: Vec<PrivateKey>,
+    points: Vec<(Distributed, Identification, String)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,13 +31,35 @@ enum Trust {
 }
 
 impl Material {
-    /// Adds keys that are not its connection's alone.
-    pub(super) fn share(&mut self, keys: &[PrivateKey]) {
-        self.keys.extend(keys.iter().cloned());
+    /// Reads a private key of `secrets`.
+    pub(super) fn add_key(&mut self, key: &config::PrivateKey) -> Result<()> {
+        self.keys.push(private_key(key, "")?);
+        Ok(())
+    }
+
+    /// Reads the certificate of an authority and takes its addresses.
+    pub fn add_authority(&mut self, authority: &Authority) -> Result<()> {
+        let path = format!("authorities.{}", authority.name);
+        let certificate = ca(&authority.file, &path)?;
+        for id in certificate.key_ids() {
+            for (of, uris) in [
+                (Distributed::Crl, &authority.crl_uris),
+                (Distributed::OcspResponses, &authority.ocsp_uris),
+            ] {
+                let points = uris.iter().map(|uri| (of, id.clone(), uri.clone()));
+                self.points.extend(points);
+            }
+        }
+        if let Some(base) = &authority.cert_uri_base {
+            let of = Distributed::Certificates;
+            self.points.push((of, certificate.subject(), base.clone()));
+        }
+        self.certificates.push((certificate, Trust::Yes));
+        Ok(())
     }
 
     /// Lets charon use it for as long as the result lives; None if there is none.
-    pub(super) fn register(self) -> Option<Credentials> {
+    pub fn register(self) -> Option<Credentials> {
         if self.certificates.is_empty() && self.keys.is_empty() {
             return None;
         }
@@ -45,6 +69,9 @@ impl Material {
         }
         for key in self.keys {
             credentials.add_private_key(key);
+        }
+        for (of, id, uri) in self.points {
+            credentials.add_distribution_point(of, &id, &uri);
         }
         Some(credentials)
     }
@@ -77,10 +104,7 @@ impl Material {
             (&round.intermediates, Trust::No),
         ] {
             for file in files {
-                let certificate = x509(file, path, "x509ca")?;
-                if !certificate.is_ca() {
-                    return Err(unusable(file, path, "a certificate of a CA"));
-                }
+                let certificate = ca(file, path)?;
                 if !local && trust == Trust::Yes {
                     auth.add_ca(certificate.clone());
                 }
@@ -108,11 +132,6 @@ impl Material {
     }
 }
 
-/// A private key of `secrets`.
-pub(super) fn secret_key(key: &config::PrivateKey) -> Result<PrivateKey> {
-    private_key(key, "")
-}
-
 fn private_key(key: &config::PrivateKey, round: &str) -> Result<PrivateKey> {
     let passphrase = key.passphrase.as_ref().map(|secret| secret.as_bytes());
     let what = match passphrase {
@@ -130,6 +149,14 @@ fn x509(file: &CredentialFile, round: &str, directory: &str) -> Result<Certifica
     if !certificate.is_valid_now() {
         let what = "a certificate that is valid now, neither expired nor of the future";
         return Err(unusable(file, round, what));
+    }
+    Ok(certificate)
+}
+
+fn ca(file: &CredentialFile, path: &str) -> Result<Certificate> {
+    let certificate = x509(file, path, "x509ca")?;
+    if !certificate.is_ca() {
+        return Err(unusable(file, path, "a certificate of a CA"));
     }
     Ok(certificate)
 }

@@ -19,7 +19,7 @@ mod state_file;
 mod steering;
 
 pub use config_dir::ConfigDir;
-pub use connections::{build, Connections};
+pub use connections::{build, Connections, Owner};
 pub use credential_files::Material;
 pub use driver::{Driver, Publisher};
 pub use failover_config::create_failover_config;

@@ -13,8 +13,8 @@ use extsock_core::protocol::{
     ConnectionDetails, ConnectionStatus, HistoryEntry, Reply, Request, Subscription,
 };
 
-use super::connections::build;
-use super::credential_files::{secret_key, Material};
+use super::connections::{build, Owner};
+use super::credential_files::Material;
 use super::driver::Driver;
 use super::gateways::{build_gateways, GatewayCfgs};
 use crate::charon::{built_for, IkeSaId, PeerCfg};
@@ -24,7 +24,7 @@ impl Driver {
     pub fn request(self: &Arc<Self>, request: Request) -> Reply {
         let verb = request.verb();
         let result = match request {
-            Request::ApplyConfig(configuration) => self.apply(&configuration),
+            Request::ApplyConfig(configuration) => self.apply(&configuration, ""),
             Request::RemoveConfig { connection } => self
                 .forget(&connection)
                 .map(|()| Reply::RemoveConfig { connection }),
@@ -83,10 +83,15 @@ impl Driver {
         })
     }
 
-    /// All or nothing: everything that can fail comes before the first change.
-    pub(super) fn apply(self: &Arc<Self>, configuration: &Configuration) -> Result<Reply> {
+    /// All or nothing: everything that can fail comes before the first change. What a document without
+    /// connections brings belongs to its source.
+    pub(super) fn apply(
+        self: &Arc<Self>,
+        configuration: &Configuration,
+        source: &str,
+    ) -> Result<Reply> {
         let mut loaded: Vec<(&config::Connection, (PeerCfg, GatewayCfgs), Material)> = Vec::new();
-        let mut keys = Vec::new();
+        let mut shared = Material::default();
         let mut problems = Vec::new();
         for connection in &configuration.connections {
             let built = check_start_actions(connection).and_then(|()| {
@@ -100,10 +105,11 @@ impl Driver {
             }
         }
         for key in &configuration.private_keys {
-            match secret_key(key) {
-                Ok(key) => keys.push(key),
-                Err(error) => problems.push(error.message),
-            }
+            problems.extend(shared.add_key(key).err().map(|error| error.message));
+        }
+        for authority in &configuration.authorities {
+            let result = shared.add_authority(authority);
+            problems.extend(result.err().map(|error| error.message));
         }
         if !problems.is_empty() {
             return Err(Error::parsing(problems.join("\n")));
@@ -114,36 +120,38 @@ impl Driver {
             .map(|connection| connection.name.clone())
             .collect();
 
+        let check_names = |manager: &FailoverManager| {
+            let connections = configuration.connections.iter();
+            manager.check_names(connections.map(|c| (c.name.as_str(), &c.remote_addrs)))
+        };
+        // What is refused is not trusted for a moment.
+        self.try_with_core(|manager, _| check_names(manager).map(|()| Vec::new()))?;
         // charon may be verifying certificates, and have both wait for that: before and after the core's lock.
-        let (loaded, mut materials): (Vec<_>, Vec<_>) = loaded
-            .into_iter()
-            .map(|(connection, built, mut material)| {
-                material.share(&keys);
-                ((connection, built), material.register())
-            })
-            .unzip();
-        let mut unowned = if names.is_empty() {
-            let mut material = Material::default();
-            material.share(&keys);
-            material.register()
+        let shared = shared.register().map(Arc::new);
+        let mut materials = Vec::new();
+        let mut configs = Vec::new();
+        for (connection, built, material) in loaded {
+            let own = material.register().map(Arc::new);
+            materials.push(own.into_iter().chain(shared.clone()).collect::<Vec<_>>());
+            configs.push((connection, built));
+        }
+        let owners = if names.is_empty() {
+            materials.push(shared.into_iter().collect());
+            vec![Owner::Source(source.to_owned())]
         } else {
-            None
+            names.iter().cloned().map(Owner::Connection).collect()
         };
         self.try_with_core(|manager, now| {
-            manager.check_names(
-                loaded
-                    .iter()
-                    .map(|(c, _)| (c.name.as_str(), &c.remote_addrs)),
-            )?;
-            self.connections.set_secrets(&names, &configuration.secrets);
-            if names.is_empty() {
-                unowned = self.connections.set_material("", unowned.take());
+            // Another request may have come between.
+            check_names(manager)?;
+            self.connections
+                .set_secrets(&owners, &configuration.secrets);
+            for (owner, material) in owners.iter().zip(&mut materials) {
+                let brought = std::mem::take(material);
+                *material = self.connections.set_material(owner.clone(), brought);
             }
             let mut actions = Vec::new();
-            for ((connection, built), material) in loaded.into_iter().zip(&mut materials) {
-                *material = self
-                    .connections
-                    .set_material(&connection.name, material.take());
+            for (connection, built) in configs {
                 actions.extend(self.load(manager, connection, built, now));
             }
             Ok(actions)
@@ -207,7 +215,7 @@ impl Driver {
     /// Removes a connection.
     pub(super) fn forget(self: &Arc<Self>, connection: &str) -> Result<()> {
         // Dropped after the core's lock, as in apply().
-        let mut _material = None;
+        let mut _material = Vec::new();
         let gateways = Arc::new(self.connections.gateways.by_address(connection));
         self.try_with_core(|manager, now| {
             let ike_sas = manager.ike_sas(connection);
@@ -217,7 +225,8 @@ impl Driver {
                     self.leave_at(connection, IkeSaId(id), Arc::clone(&gateways));
                 }
             }
-            _material = self.connections.set_material(connection, None);
+            let owner = Owner::Connection(connection.to_owned());
+            _material = self.connections.set_material(owner, Vec::new());
             if let Some(config) = self.connections.remove(connection) {
                 self.uninstall_traps(connection, &config, |_| true);
             }
@@ -225,6 +234,14 @@ impl Driver {
         })?;
         log::info!("{connection}: removed");
         Ok(())
+    }
+
+    /// Removes what a document without connections brought.
+    pub(super) fn forget_source(&self, source: &str) {
+        let owner = Owner::Source(source.to_owned());
+        self.connections
+            .set_secrets(std::slice::from_ref(&owner), &[]);
+        self.connections.set_material(owner, Vec::new());
     }
 
     fn history(

@@ -104,6 +104,28 @@ impl Certificate {
         }
     }
 
+    /// The identifiers of its public key, by which charon looks for CRLs and OCSP responders.
+    pub fn key_ids(&self) -> Vec<Identification> {
+        use sys::cred_encoding_type_t::{KEYID_PUBKEY_INFO_SHA1, KEYID_PUBKEY_SHA1};
+        // SAFETY: self holds the object; the public key is a new reference, which lends its fingerprints
+        // until it is destroyed; identities copy them.
+        unsafe {
+            let public = call!(self.as_ptr(), get_public_key);
+            if public.is_null() {
+                return Vec::new();
+            }
+            let ids = [KEYID_PUBKEY_SHA1, KEYID_PUBKEY_INFO_SHA1].into_iter();
+            let ids = ids.filter_map(|kind| {
+                let mut fingerprint = sys::chunk_t::default();
+                let known = call!(public, get_fingerprint, kind, &mut fingerprint);
+                known.then(|| Identification::key_id(fingerprint)).flatten()
+            });
+            let ids = ids.collect();
+            call!(public, destroy);
+            ids
+        }
+    }
+
     /// Whose it is.
     pub fn subject(&self) -> Identification {
         // SAFETY: self holds the object, which lends its subject for as long.

@@ -9,6 +9,17 @@ use super::enumerate::c_string;
 use super::identification::Identification;
 use super::sys;
 
+/// What is found at a distribution point.
+#[derive(Clone, Copy)]
+pub enum Distributed {
+    /// Certificates of an issuer, at this URL and their hash; charon looks for the issuer's subject.
+    Certificates,
+    /// CRLs; charon looks for the issuer's key.
+    Crl,
+    /// OCSP responses; charon looks for the issuer's key.
+    OcspResponses,
+}
+
 /// A credential set, registered with charon for as long as it lives.
 pub struct Credentials {
     raw: NonNull<sys::mem_cred_t>,
@@ -78,6 +89,26 @@ impl Credentials {
     pub fn add_certificate(&self, certificate: Certificate, trusted: bool) {
         // SAFETY: the set is ours, and adopts the reference.
         unsafe { call!(self.raw.as_ptr(), add_cert, trusted, certificate.into_raw()) }
+    }
+
+    /// Adds where something about the identity's certificates is found.
+    pub fn add_distribution_point(&self, of: Distributed, id: &Identification, uri: &str) {
+        let kind = match of {
+            Distributed::Certificates => sys::certificate_type_t::CERT_X509,
+            Distributed::Crl => sys::certificate_type_t::CERT_X509_CRL,
+            Distributed::OcspResponses => sys::certificate_type_t::CERT_X509_OCSP_RESPONSE,
+        };
+        let uri = c_string(uri);
+        // SAFETY: the set is ours, and copies the identity and the string.
+        unsafe {
+            call!(
+                self.raw.as_ptr(),
+                add_cdp,
+                kind,
+                id.as_ptr(),
+                uri.as_ptr().cast_mut()
+            )
+        }
     }
 
     /// Adds a private key.

@@ -23,6 +23,16 @@ impl Identification {
         }
         .expect("charon: every string is some identity")
     }
+
+    /// The identifier of a key.
+    ///
+    /// # Safety
+    /// The chunk must be valid for the call, which copies it.
+    pub(super) unsafe fn key_id(id: sys::chunk_t) -> Option<Self> {
+        let kind = sys::id_type_t::ID_KEY_ID;
+        // SAFETY: the chunk is valid by this function's contract; the result is ours.
+        unsafe { Self::adopt(sys::identification_create_from_encoding(kind, id)) }
+    }
 }
 
 impl PartialEq for Identification {

@@ -53,7 +53,7 @@ pub use certificate::{Certificate, PrivateKey};
 pub use child_cfg::{ChildCfg, ChildCfgFields, Limit};
 pub use child_sa::{ChildSa, ChildSaInfo};
 pub use controller::{initiate, terminate, unresolved};
-pub use credentials::Credentials;
+pub use credentials::{Credentials, Distributed};
 pub use host::Host;
 pub use identification::Identification;
 pub use ike_cfg::{own_port, IkeCfg, IkeCfgFields};

@@ -2,7 +2,11 @@
 
 //! Certificates and keys that a connection names.
 
-use extsock::adapter::build;
+use std::ffi::{c_char, CStr};
+use std::ptr;
+
+use extsock::adapter::{build, Material};
+use extsock::charon::sys;
 use extsock_core::config::parse;
 use extsock_lab::Pki;
 use serde_json::{json, Value};
@@ -233,4 +237,94 @@ fn a_raw_public_key_is_its_owners() {
     let round = json!({"auth": "pubkey", "id": "me", "pubkeys": pki.path("me.pub"),
                        "private_key": pki.path("me.key")});
     assert!(local(round).is_ok());
+}
+
+/// Where charon would look for what has to do with a certificate of this issuer.
+fn distribution_points(kind: sys::certificate_type_t::Type, issuer: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    // SAFETY: libstrongswan is initialized; the certificate is ours and lends its subject, the public key is
+    // ours and lends its fingerprint; the enumerator lends its strings until the next step.
+    unsafe {
+        let encoded = sys::chunk_t {
+            ptr: issuer.as_ptr().cast_mut(),
+            len: issuer.len(),
+        };
+        let certificate = call!(
+            (*sys::lib).creds,
+            create,
+            sys::credential_type_t::CRED_CERTIFICATE,
+            sys::certificate_type_t::CERT_X509,
+            sys::builder_part_t::BUILD_BLOB_PEM,
+            encoded,
+            sys::builder_part_t::BUILD_END,
+        )
+        .cast::<sys::certificate_t>();
+        let id = if kind == sys::certificate_type_t::CERT_X509 {
+            let subject = call!(certificate, get_subject);
+            call!(subject, clone)
+        } else {
+            let public = call!(certificate, get_public_key);
+            let mut fingerprint = sys::chunk_t::default();
+            let sha1 = sys::cred_encoding_type_t::KEYID_PUBKEY_SHA1;
+            assert!(call!(public, get_fingerprint, sha1, &mut fingerprint));
+            let key_id = sys::id_type_t::ID_KEY_ID;
+            let id = sys::identification_create_from_encoding(key_id, fingerprint);
+            call!(public, destroy);
+            id
+        };
+        let points = call!((*sys::lib).credmgr, create_cdp_enumerator, kind, id);
+        let mut uri: *mut c_char = ptr::null_mut();
+        while call!(points, enumerate, &mut uri as *mut *mut c_char) {
+            found.push(CStr::from_ptr(uri).to_str().unwrap().to_owned());
+        }
+        call!(points, destroy);
+        call!(id, destroy);
+        call!(certificate, destroy);
+    }
+    found
+}
+
+#[test]
+fn an_authority_tells_charon_where_to_ask() {
+    use sys::certificate_type_t::{CERT_X509, CERT_X509_CRL, CERT_X509_OCSP_RESPONSE};
+    init();
+    let pki = Pki::with_ca("ca");
+    pki.add_ca("stranger");
+    let points = |kind, name: &str| {
+        let certificate = std::fs::read(pki.path(&format!("{name}.pem"))).unwrap();
+        distribution_points(kind, &certificate)
+    };
+    let authorities = json!({"authorities": {"ca": {
+        "cacert": pki.path("ca.pem"), "crl_uris": "http://a/1,http://b/2", "ocsp_uris": ["http://c"],
+        "cert_uri_base": "http://d/",
+    }}});
+    let mut material = Material::default();
+    let authorities = parse(&authorities.to_string()).unwrap().authorities;
+    material.add_authority(&authorities[0]).unwrap();
+    assert_eq!(points(CERT_X509_CRL, "ca"), [""; 0], "not registered yet");
+    let credentials = material.register();
+    assert_eq!(points(CERT_X509_CRL, "ca"), ["http://a/1", "http://b/2"]);
+    assert_eq!(points(CERT_X509_OCSP_RESPONSE, "ca"), ["http://c"]);
+    assert_eq!(points(CERT_X509, "ca"), ["http://d/"]);
+    for kind in [CERT_X509_CRL, CERT_X509_OCSP_RESPONSE, CERT_X509] {
+        assert_eq!(points(kind, "stranger"), [""; 0]);
+    }
+    drop(credentials);
+    for kind in [CERT_X509_CRL, CERT_X509_OCSP_RESPONSE, CERT_X509] {
+        assert_eq!(points(kind, "ca"), [""; 0]);
+    }
+}
+
+#[test]
+fn an_authority_is_a_ca() {
+    init();
+    let pki = Pki::with_ca("ca");
+    pki.add_host("me", "ca");
+    let file = pki.path("me.pem");
+    let authorities = json!({"authorities": {"mine": {"file": &file}}}).to_string();
+    let error = Material::default().add_authority(&parse(&authorities).unwrap().authorities[0]);
+    assert_eq!(
+        error.unwrap_err().message,
+        format!("authorities.mine.file: expected a certificate of a CA, found {file:?}")
+    );
 }

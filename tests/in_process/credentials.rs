@@ -5,7 +5,7 @@
 use std::ffi::CString;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use extsock::adapter::Connections;
+use extsock::adapter::{Connections, Owner};
 use extsock::charon::{sys, Credentials};
 use extsock_core::config::{parse, SharedSecret};
 
@@ -118,6 +118,10 @@ fn a_dropped_set_leaves_nothing_behind() {
     assert_eq!(found("client", "gateway"), None);
 }
 
+fn connection(name: &str) -> Owner {
+    Owner::Connection(name.to_owned())
+}
+
 fn secrets(json: &str) -> Vec<SharedSecret> {
     parse(&format!(r#"{{"secrets": {{"ike": {json}}}}}"#))
         .unwrap()
@@ -134,7 +138,7 @@ fn each_use_has_its_own_secret() {
         r#"{{"secrets": {{"ike": {{"id": "a", "secret": "i"}}, "eap": {{"id": "a", "secret": "e"}},
             "ntlm": {{"id": "a", "secret": "{hash}"}}, "ppk": {{"id": "a", "secret": "p"}}}}}}"#
     );
-    connections.set_secrets(&["site".into()], &parse(&json).unwrap().secrets);
+    connections.set_secrets(&[connection("site")], &parse(&json).unwrap().secrets);
     let length = |kind| found_for(kind, "a", "a").map(|secret| secret.len());
     assert_eq!(found_for(kind::SHARED_IKE, "a", "a").unwrap(), b"i");
     assert_eq!(found_for(kind::SHARED_EAP, "a", "a").unwrap(), b"e");
@@ -149,7 +153,7 @@ fn each_use_has_its_own_secret() {
 fn secrets_come_and_go_with_the_connections_that_brought_them() {
     let (_alone, _backends) = (alone(), backends());
     let connections = Connections::register();
-    let (one, two) = ([String::from("one")], [String::from("two")]);
+    let (one, two) = ([connection("one")], [connection("two")]);
     let gateway = secrets(r#"[{"id": "gateway", "secret": "first"}]"#);
 
     connections.set_secrets(&one, &gateway);
@@ -170,4 +174,20 @@ fn secrets_come_and_go_with_the_connections_that_brought_them() {
 
     connections.set_secrets(&one, &secrets(r#"[{"id": "other", "secret": "third"}]"#));
     assert_eq!(found("client", "other").unwrap(), b"third");
+}
+
+#[test]
+fn documents_without_connections_leave_each_others_secrets_alone() {
+    let (_alone, _backends) = (alone(), backends());
+    let connections = Connections::register();
+    let [one, two] = ["1.json", "2.json"].map(|file| [Owner::Source(file.to_owned())]);
+    connections.set_secrets(&one, &secrets(r#"[{"id": "a", "secret": "first"}]"#));
+    connections.set_secrets(&two, &secrets(r#"[{"id": "b", "secret": "second"}]"#));
+    // A connection may be called like a file.
+    connections.remove("1.json");
+    assert_eq!(found("client", "a").unwrap(), b"first");
+    assert_eq!(found("client", "b").unwrap(), b"second");
+    connections.set_secrets(&one, &[]);
+    assert_eq!(found("client", "a"), None);
+    assert_eq!(found("client", "b").unwrap(), b"second");
 }

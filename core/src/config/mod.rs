@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The JSON configuration: connections and their secrets, with the options of swanctl.conf.
+//! The JSON configuration: connections, their secrets and authorities, with the options of swanctl.conf.
 
 mod auth;
+mod authorities;
 mod child;
 mod connection;
 mod document;
@@ -19,7 +20,7 @@ mod setting;
 mod tests;
 
 pub use model::{
-    Action, Auth, AuthMethod, Child, Childless, Configuration, Connection, CopyDscp,
+    Action, Auth, AuthMethod, Authority, Child, Childless, Configuration, Connection, CopyDscp,
     CredentialFile, Failover, Fragmentation, GatewaySettings, HwOffload, IkeVersion, LabelMode,
     Mark, Mode, Ocsp, PrivateKey, Revocation, SecretKind, SendCert, SharedSecret, Unique, Volume,
     UNIQUE, UNIQUE_DIR,
@@ -33,8 +34,9 @@ use report::Report;
 
 use crate::error::Result;
 
-/// Reads a configuration in any of its shapes: `{"connections": {NAME: {...}}, "secrets": {...}}`, or, as
-/// the existing plugin has it, `{"connections": [{"name": NAME, ...}]}` or `{"name": NAME, ...}`.
+/// Reads a configuration in any of its shapes: `{"connections": {NAME: {...}}, "secrets": {...},
+/// "authorities": {NAME: {...}}}`, or, as the existing plugin has it,
+/// `{"connections": [{"name": NAME, ...}]}` or `{"name": NAME, ...}`.
 ///
 /// # Errors
 ///
@@ -62,29 +64,33 @@ fn read(document: Value, report: &Report) -> Result<Configuration> {
     let mut root = Node::root(document, report).into_fields()?;
     let mut configuration = Configuration::default();
     let secrets = root.take("secrets");
+    let authorities = root.take("authorities");
     if let Some(node) = root.take("connections") {
         // swanctl's meaning of some options, but the existing plugin has its own.
         let existing = !node.is_object();
         for (name, fields) in report.keep(node.into_named()).unwrap_or_default() {
             configuration.add(name, fields, existing)?;
         }
-        root.finish(&ROOT[..2])?;
+        root.finish(&ROOT[..3])?;
     } else if root.has("name") || root.has("ike_cfg") {
         let (name, fields) = root.into_named()?;
         configuration.add(name, fields, true)?;
-    } else if !root.is_empty() || secrets.is_none() {
+    } else if !root.is_empty() || secrets.is_none() && authorities.is_none() {
         if root.is_empty() {
-            return Err(report.refused_document("expected connections or secrets"));
+            return Err(report.refused_document("expected connections, secrets or authorities"));
         }
         root.finish(&ROOT)?;
     }
     if let Some(node) = secrets {
-        secrets::read(node, &mut configuration)?;
+        report.keep(secrets::read(node, &mut configuration));
+    }
+    if let Some(node) = authorities {
+        configuration.authorities = authorities::read(node)?;
     }
     Ok(configuration)
 }
 
-const ROOT: [&str; 4] = ["connections", "secrets", "name", "ike_cfg"];
+const ROOT: [&str; 5] = ["connections", "secrets", "authorities", "name", "ike_cfg"];
 
 impl Configuration {
     fn add(&mut self, name: String, fields: Fields, existing: bool) -> Result<()> {

@@ -19,6 +19,19 @@ pub struct Configuration {
     pub secrets: Vec<SharedSecret>,
     /// Private keys from `secrets`; their `option` is its whole path.
     pub private_keys: Vec<PrivateKey>,
+    /// Certification authorities, from `authorities`.
+    pub authorities: Vec<Authority>,
+}
+
+impl Configuration {
+    /// Whether it has no secrets, and nothing of it is in other files.
+    pub fn is_plain(&self) -> bool {
+        let rounds = (self.connections.iter()).flat_map(|c| c.local.iter().chain(&c.remote));
+        self.secrets.is_empty()
+            && self.private_keys.is_empty()
+            && self.authorities.is_empty()
+            && rounds.into_iter().all(|round| !round.has_files())
+    }
 }
 
 /// A connection: charon's peer_cfg and ike_cfg.
@@ -236,6 +249,18 @@ pub struct Auth {
     pub disabled: Vec<String>,
 }
 
+impl Auth {
+    fn has_files(&self) -> bool {
+        let files = [
+            &self.certs,
+            &self.cacerts,
+            &self.intermediates,
+            &self.pubkeys,
+        ];
+        self.private_key.is_some() || files.iter().any(|files| !files.is_empty())
+    }
+}
+
 /// A file of a certificate or key, in PEM or DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialFile {
@@ -243,6 +268,21 @@ pub struct CredentialFile {
     pub option: String,
     /// Absolute, or relative to swanctl's directory of its kind.
     pub path: String,
+}
+
+/// A certification authority: its certificate is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// Its name in the document.
+    pub name: String,
+    /// Its certificate.
+    pub file: CredentialFile,
+    /// Where its CRLs are.
+    pub crl_uris: Vec<String>,
+    /// Its OCSP responders.
+    pub ocsp_uris: Vec<String>,
+    /// The beginning of URLs for Hash and URL (RFC 7296, section 3.6).
+    pub cert_uri_base: Option<String>,
 }
 
 /// A private key.

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde_json::{json, Map, Value};
 
 use super::setting::{Form, Setting};
-use super::{auth, child, connection, failover, gateway};
+use super::{auth, authorities, child, connection, failover, gateway};
 
 /// A table as it is told.
 struct Section {
@@ -89,6 +89,12 @@ fn sections() -> Vec<Section> {
             options: told(auth::CA_CHAIN).collect(),
             required: &["root_ca"],
         },
+        Section {
+            name: "authorities",
+            title: "A certification authority",
+            options: told(authorities::AUTHORITY).collect(),
+            required: &[],
+        },
     ]
 }
 
@@ -97,7 +103,7 @@ pub fn json_schema() -> String {
     let mut definitions = Map::new();
     for section in sections() {
         definitions.insert(section.name.to_owned(), object(&section, false));
-        if ["connection", "children"].contains(&section.name) {
+        if ["connection", "children", "authorities"].contains(&section.name) {
             let named = format!("named_{}", section.name);
             definitions.insert(named, object(&section, true));
         }
@@ -111,6 +117,7 @@ pub fn json_schema() -> String {
                 "properties": {
                     "connections": named("connection"),
                     "secrets": {"type": "object"},
+                    "authorities": named("authorities"),
                 },
                 "additionalProperties": false,
                 "minProperties": 1,
@@ -127,7 +134,11 @@ fn object(section: &Section, named: bool) -> Value {
     let mut properties = Map::new();
     if named {
         properties.insert("name".to_owned(), json!({"type": "string"}));
+    }
+    // A document may be a single connection.
+    if named && section.name == "connection" {
         properties.insert("secrets".to_owned(), json!({"type": "object"}));
+        properties.insert("authorities".to_owned(), self::named("authorities"));
     }
     for option in options {
         let mut schema = option.form.schema();

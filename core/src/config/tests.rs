@@ -819,14 +819,14 @@ fn inline_secrets_belong_to_both_identities() {
 fn errors_name_the_path_what_was_expected_and_what_was_found() {
     let cases = [
         ("[]", "configuration: expected an object, found an array"),
-        ("{}", "configuration: expected connections or secrets"),
+        ("{}", "configuration: expected connections, secrets or authorities"),
         (
             r#"{"conections": {}}"#,
             "conections: unknown option, did you mean connections?",
         ),
         (
             r#"{"connections": {}, "name": "a"}"#,
-            "name: unknown option, expected one of connections, secrets",
+            "name: unknown option, expected one of connections, secrets, authorities",
         ),
         (
             r#"{"connections": "a"}"#,
