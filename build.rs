@@ -23,13 +23,16 @@ const VARIABLES: [&str; 6] = [
     "STRONGSWAN_LIBDIR",
 ];
 
-/// Releases whose C interface differs in what src/charon uses, as `cfg(strongswan_X_Y_Z)`: that or later.
-const STEPS: [(&str, [u32; 3]); 4] = [
+/// Releases that differ in what src/charon uses or has to do alike, as `cfg(strongswan_X_Y_Z)`: that or later.
+const STEPS: [(&str, [u32; 3]); 5] = [
     // controller_t takes a log level; hw_offload_t has another name for yes.
     ("strongswan_5_9_11", [5, 9, 11]),
     // ike_cfg_t and peer_cfg_t have OCSP options.
     ("strongswan_5_9_14", [5, 9, 14]),
-    // peer_cfg_t has option flags in place of bools; child_cfg_t tells its selectors with fewer arguments.
+    // vici puts AEAD algorithms first in the default ESP proposals, and so do we.
+    ("strongswan_6_0_0", [6, 0, 0]),
+    // peer_cfg_t has option flags in place of bools; child_cfg_t tells its selectors with fewer arguments;
+    // there is another IPsec mode.
     ("strongswan_6_0_2", [6, 0, 2]),
     // ike_cfg_t and child_cfg_t take whether their proposals are to be logged.
     ("strongswan_6_0_7", [6, 0, 7]),

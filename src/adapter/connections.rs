@@ -405,7 +405,8 @@ fn proposals(protocol: Protocol, list: &[String], path: &str) -> Result<Vec<Prop
     let mut proposals = Vec::new();
     for text in list {
         if text.eq_ignore_ascii_case("default") {
-            proposals.extend(Proposal::defaults(protocol, false));
+            let aead_first = cfg!(strongswan_6_0_0) && protocol != Protocol::Ike;
+            proposals.extend(Proposal::defaults(protocol, aead_first));
         } else {
             let proposal = Proposal::from_string(protocol, text).ok_or_else(|| {
                 expected(

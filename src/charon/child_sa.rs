@@ -35,7 +35,7 @@ pub struct ChildSaInfo {
     pub outbound: Direction,
     /// "esp" or "ah".
     pub protocol: &'static str,
-    /// "tunnel", "transport" or "beet".
+    /// "tunnel", "transport", "beet", or "iptfs" (RFC 9347).
     pub mode: &'static str,
     /// charon's name of the encryption algorithm, "NONE" without one.
     pub enc_alg: String,
@@ -99,6 +99,8 @@ impl ChildSa<'_> {
                 mode: match call!(this, get_mode) {
                     sys::ipsec_mode_t::MODE_TRANSPORT => "transport",
                     sys::ipsec_mode_t::MODE_BEET => "beet",
+                    #[cfg(strongswan_6_0_2)]
+                    sys::ipsec_mode_t::MODE_IPTFS => "iptfs",
                     _ => "tunnel",
                 },
                 enc_alg: self.algorithm(

@@ -44,6 +44,7 @@ pub(crate) fn run(project: &Project, wanted: Option<&str>) -> Result<()> {
             step("autogen and configure", || tree.configure())?;
             step("make", || tree.make())?;
             step("make install", || tree.install())?;
+            step("in process", || tree.in_process())?;
             step("lab", || tree.lab())
         })?;
     }
@@ -163,6 +164,20 @@ impl<'a> Tree<'a> {
             self.prefix.join("sbin/extsockctl").exists(),
             "no extsockctl"
         );
+        Ok(())
+    }
+
+    /// The tests that link libcharon, with the libraries that were made.
+    fn in_process(&self) -> Result<()> {
+        // Apart from the builds for Debian's, which would else be redone.
+        let target = self.directory.join("in-process");
+        cmd!(
+            self.project.shell,
+            "cargo test --quiet --package extsock --tests --target-dir {target}"
+        )
+        .env("STRONGSWAN_SRC", &self.source)
+        .env("STRONGSWAN_LIBDIR", self.prefix.join("lib/ipsec"))
+        .run()?;
         Ok(())
     }
 

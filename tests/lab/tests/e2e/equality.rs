@@ -11,7 +11,8 @@ const AUTHENTICATION: &str = "local {\n auth = psk\n id = client\n }
 
 /// The options of a connection `net`, in both languages.
 const CONNECTIONS: &[(&str, &str)] = &[
-    ("", "{}"),
+    // swanctl's default of the version changed with strongSwan 6.1.0.
+    ("version = 0", r#"{"version": 0}"#),
     (
         "version = 2
          local_addrs = 192.168.7.1, fec0::1

@@ -204,7 +204,10 @@ fn systemd_can_hold_the_socket() {
 #[test]
 fn status_and_stats_tell_of_a_failover() {
     let mut tunnel = Tunnel::up();
-    assert_eq!(tunnel.control.ok("VERSION")["strongswan"], "5.9.8");
+    let version = tunnel.client.swanctl(&["--version", "--daemon"]);
+    let charon = tunnel.control.ok("VERSION")["strongswan"].clone();
+    let charon = charon.as_str().expect("a string");
+    assert!(version.contains(&format!(" {charon} ")), "{version}");
     let idle = &tunnel.control.ok("STATUS net")["connections"][0];
     assert_eq!(idle["child_sas"], json!(["net2"]));
     assert_eq!(idle["last_failovers"], json!([]));

@@ -177,7 +177,8 @@ fn gateway_dies_before_it_answers_the_deletion_of_the_rekeyed_ike_sa() {
 
 #[test]
 fn dead_gateway_is_noticed_by_a_reauthentication() {
-    let mut tunnel = Tunnel::loaded(&net_without_dpd()).initiate();
+    let hosts = Hosts::with_client("make_before_break = no");
+    let mut tunnel = Tunnel::loaded_at(hosts, &net_without_dpd()).initiate();
     tunnel.gateway_1.kill();
     let reauthenticate = ["--rekey", "--ike", "net", "--reauth"];
     tunnel.client.swanctl(&reauthenticate);

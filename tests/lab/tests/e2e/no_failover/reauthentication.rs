@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Reauthentication, break-before-make (charon's default) and make-before-break.
+//! Reauthentication, break-before-make (charon's default before strongSwan 6) and make-before-break.
 
 use extsock_lab::{ClientOptions, GatewayOptions};
 use serde_json::json;
@@ -10,8 +10,16 @@ use crate::policy::net_with;
 use crate::{expect_failover, ike_sa, wait_state, Tunnel};
 
 fn make_before_break() -> ClientOptions {
+    with_settings("make_before_break = yes")
+}
+
+fn break_before_make() -> ClientOptions {
+    with_settings("make_before_break = no")
+}
+
+fn with_settings(settings: &str) -> ClientOptions {
     ClientOptions {
-        settings: "make_before_break = yes".to_owned(),
+        settings: settings.to_owned(),
         ..ClientOptions::default()
     }
 }
@@ -39,13 +47,13 @@ fn succeeds(client: ClientOptions) {
 }
 
 #[test]
-fn break_before_make() {
-    succeeds(ClientOptions::default());
+fn break_before_make_in_time() {
+    succeeds(break_before_make());
 }
 
 #[test]
 fn break_before_make_on_the_second_gateway() {
-    on_the_second_gateway(ClientOptions::default());
+    on_the_second_gateway(break_before_make());
 }
 
 #[test]
@@ -93,7 +101,7 @@ fn by_time(client: ClientOptions) {
 
 #[test]
 fn break_before_make_by_time() {
-    by_time(ClientOptions::default());
+    by_time(break_before_make());
 }
 
 #[test]
@@ -103,7 +111,7 @@ fn make_before_break_by_time() {
 
 #[test]
 fn break_before_make_and_the_deletion_is_not_answered() {
-    let mut tunnel = silent(ClientOptions::default());
+    let mut tunnel = silent(break_before_make());
     tunnel.gateway_1.kill();
     reauthenticate(&tunnel);
     let started = tunnel.control.wait_event("failover_started");
