@@ -37,24 +37,6 @@ fn troubleshooting_has_every_line_of_the_log() {
 }
 
 #[test]
-fn options_are_those_that_are_read() {
-    let page = read("docs/options.md");
-    let shown: BTreeSet<String> = regex(r"(?m)^\| `([a-z_.]+)` \|")
-        .captures_iter(&page)
-        .map(|found| found[1].to_owned())
-        .collect();
-    let option =
-        regex(r#"\b(?:setting_(?:string|number|duration|bool)|number|ids)\(\s*"([a-z_.]+)""#);
-    // The first is for charon's plugin loader.
-    let mut read = BTreeSet::from(["load".to_owned()]);
-    for file in rust_files("src") {
-        let text = text_of(&file);
-        read.extend(option.captures_iter(&text).map(|found| found[1].to_owned()));
-    }
-    assert_eq!(shown, read, "left: docs/options.md, right: the sources");
-}
-
-#[test]
 fn links_lead_somewhere() {
     let link = regex(r"\]\(([^)\s]+)\)");
     let mut pages = files(&root().join("docs"), "md");
