@@ -42,6 +42,10 @@ const TEST: &[&str] = &[
     "libcharon-extauth-plugins",
     // certificates
     "openssl",
+    // the guide's examples
+    "jq",
+    "python3",
+    "socat",
     "valgrind",
     "libc6-dbg",
 ];

@@ -1,6 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The protocol of the control socket: requests and replies of one client, events to all.
+//!
+//! ```
+//! use extsock_core::protocol::{parse, Framer, Request, MAX_REQUEST};
+//!
+//! let mut framer = Framer::new(MAX_REQUEST);
+//! // Bytes come in as many pieces as they like.
+//! framer.push(b"STATUS n");
+//! assert!(framer.next_request().is_none());
+//! framer.push(b"et\nFAILOVER");
+//! let text = framer.next_request().expect("one is complete").expect("it is acceptable");
+//! let request = parse(&text).expect("it is a request");
+//! assert_eq!(request, Request::Status { name: Some("net".to_owned()) });
+//!
+//! // The rest may be a request: the end of the stream, or a pause, tells.
+//! assert!(framer.next_request().is_none());
+//! framer.end();
+//! let text = framer.next_request().expect("it is complete").expect("it is acceptable");
+//! assert_eq!(parse(&text).unwrap_err().error.message, "FAILOVER: expected the name of a connection");
+//! ```
 
 mod event;
 mod framer;

@@ -10,34 +10,53 @@ use serde_json::{json, Value};
 
 /// charon's own defaults in place of the lab's.
 const DEFAULTS: &str = "retransmit_tries = 5\n retransmit_timeout = 4\n retransmit_base = 1.8\n";
+/// A charon that gives up sooner.
+const SHORT: &str = "retransmit_tries = 3\n retransmit_timeout = 2\n retransmit_base = 1.5\n";
 /// More labs at a time would measure each other.
 const AT_A_TIME: usize = 4;
 /// More than dpd_delay and charon's retransmission, 165 s.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub fn measure(runs: usize) {
-    let liveness = json!({"liveness_interval": "1s", "liveness_timeout": "1s"});
-    let mut outages = Vec::new();
-    while outages.len() < runs {
-        let count = AT_A_TIME.min(runs - outages.len());
-        outages.extend(together(count, "0s", &liveness));
+    for (interval, timeout) in [(1, 1), (5, 3)] {
+        let policy = json!({
+            "liveness_interval": format!("{interval}s"),
+            "liveness_timeout": format!("{timeout}s"),
+        });
+        let mut outages = Vec::new();
+        while outages.len() < runs {
+            let count = AT_A_TIME.min(runs - outages.len());
+            outages.extend(together(count, DEFAULTS, "0s", &policy));
+        }
+        super::report(
+            &format!(
+                "outage, liveness_interval {interval} s, liveness_timeout {timeout} s, no DPD"
+            ),
+            outages,
+        );
     }
-    super::report(
-        "outage, liveness_interval 1 s, liveness_timeout 1 s, no DPD",
-        outages,
-    );
     // All at a time: they do nothing for minutes.
-    super::report(
-        "outage, dpd_delay 10 s and charon's retransmission only",
-        together(runs, "10s", &json!({})),
-    );
+    for (what, settings) in [
+        ("charon's default retransmission", DEFAULTS),
+        ("retransmission of 2 s, base 1.5, 3 tries", SHORT),
+    ] {
+        super::report(
+            &format!("outage, dpd_delay 10 s and {what}"),
+            together(runs, settings, "10s", &json!({})),
+        );
+    }
 }
 
-fn together(count: usize, dpd_delay: &'static str, policy: &Value) -> Vec<Duration> {
+fn together(
+    count: usize,
+    settings: &'static str,
+    dpd_delay: &'static str,
+    policy: &Value,
+) -> Vec<Duration> {
     let labs: Vec<_> = (0..count)
         .map(|_| {
             let policy = policy.clone();
-            thread::spawn(move || outage(dpd_delay, policy))
+            thread::spawn(move || outage(settings, dpd_delay, policy))
         })
         .collect();
     labs.into_iter()
@@ -45,12 +64,12 @@ fn together(count: usize, dpd_delay: &'static str, policy: &Value) -> Vec<Durati
         .collect()
 }
 
-fn outage(dpd_delay: &str, policy: Value) -> Duration {
+fn outage(settings: &str, dpd_delay: &str, policy: Value) -> Duration {
     let lab = Lab::new();
     let mut gateway_1 = lab.gateway(11);
     let _gateway_2 = lab.gateway(12);
     let client = lab.client_with(ClientOptions {
-        settings: DEFAULTS.to_owned(),
+        settings: settings.to_owned(),
         ..ClientOptions::default()
     });
     let mut control = client.connect();

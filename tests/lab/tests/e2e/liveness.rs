@@ -52,7 +52,7 @@ fn a_lost_packet_is_not_the_gateways_death() {
     });
 }
 
-/// docs/failover.md: liveness_interval + liveness_timeout + dead gateways before a live one *
+/// docs/timing.md: liveness_interval + liveness_timeout + dead gateways before a live one *
 /// connect_timeout + one IKE set-up, and a second for charon's accounting of traffic.
 #[test]
 fn the_outage_has_the_bound_that_the_guide_gives() {
