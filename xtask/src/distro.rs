@@ -81,11 +81,11 @@ pub(crate) fn run(project: &Project, codename: &str) -> Result<()> {
     step("root", &|| root.prepare(project, codename))?;
     step("tools", &|| tools(&root, release))?;
     step("sources", &|| sources(project, &root, codename))?;
-    step("core and extsockctl", &|| core(&root))?;
     step("packages", &|| packages(&root, &directory))?;
     step("installation", &|| install(&root, &directory))?;
     step("wrong plugins", &|| wrong(&root, &directory, codename))?;
     step("laboratory", &|| laboratory(&root))?;
+    step("core and extsockctl", &|| core(&root))?;
     root::remove(&root.path(BUILD))?;
     println!("{codename}: all done in {:.0?}", begin.elapsed());
     Ok(())
