@@ -110,8 +110,11 @@ fn tools(root: &Root, release: &Release) -> Result<String> {
 fn sources(project: &Project, root: &Root, codename: &str) -> Result<String> {
     root::remove(&root.path(BUILD))?;
     fs::create_dir(root.path(BUILD))?;
-    let tree = root.path(BUILD).join("strongswan");
-    source::unpack(project, codename, None, &tree)?;
+    let (version, _) = source::RELEASES
+        .iter()
+        .find(|(_, name)| *name == codename)
+        .context("each release has its version")?;
+    source::unpack(project, version, &root.path(BUILD).join("strongswan"))?;
     let checkout = root.path(CHECKOUT);
     copy_checkout(project, &checkout)?;
     vendor(project, &checkout)?;
