@@ -12,7 +12,7 @@ use xshell::cmd;
 
 use crate::deb::{copy_checkout, debs};
 use crate::root::{self, Network, Root};
-use crate::{source, Project};
+use crate::{packages, source, Project};
 
 /// A release that the plugin is packaged for.
 struct Release {
@@ -68,6 +68,7 @@ pub(crate) fn run(project: &Project, codename: &str) -> Result<()> {
         let names: Vec<_> = RELEASES.iter().map(|release| release.codename).collect();
         bail!("no release {codename}; there are {}", names.join(", "));
     };
+    packages::install_for_roots(&project.shell)?;
     let begin = Instant::now();
     let step = |name: &str, run: &dyn Fn() -> Result<String>| {
         let begin = Instant::now();
@@ -81,7 +82,7 @@ pub(crate) fn run(project: &Project, codename: &str) -> Result<()> {
     step("root", &|| root.prepare(project, codename))?;
     step("tools", &|| tools(&root, release))?;
     step("sources", &|| sources(project, &root, codename))?;
-    step("packages", &|| packages(&root, &directory))?;
+    step("packages", &|| build(&root, &directory))?;
     step("installation", &|| install(&root, &directory))?;
     step("wrong plugins", &|| wrong(&root, &directory, codename))?;
     step("laboratory", &|| laboratory(&root))?;
@@ -178,7 +179,7 @@ fn core(root: &Root) -> Result<String> {
     Ok("pass".into())
 }
 
-fn packages(root: &Root, directory: &Path) -> Result<String> {
+fn build(root: &Root, directory: &Path) -> Result<String> {
     root.run(
         "packages",
         Network::Off,
@@ -254,8 +255,7 @@ fn laboratory(root: &Root) -> Result<String> {
         Network::Off,
         &format!(
             "cd {CHECKOUT}\n\
-             mkdir -p target/plugin\n\
-             ln -sf {PLUGIN} target/plugin/\n\
+             export EXTSOCK_PLUGIN={PLUGIN}\n\
              cargo test --locked --package extsock-lab --target-dir {BUILD}/cargo -- --test-threads 8 {TESTS}\n"
         ),
     )?;
