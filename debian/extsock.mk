@@ -41,3 +41,7 @@ extsock-install-extras:
 # Files there may hold secrets.
 extsock-permissions:
 	chmod 700 $(package)/etc/extsock.d
+
+# Crates beside the sources have files that it would take for leftovers of patches.
+override_dh_clean:
+	dh_clean --exclude=.orig

@@ -159,8 +159,8 @@ fn vendor(project: &Project, checkout: &Path) -> Result<()> {
     let text = fs::read_to_string(&config)?;
     fs::write(
         config,
-        text + "\n[source.crates-io]\nreplace-with = \"vendored\"\n\n\
-                [source.vendored]\ndirectory = \"vendor\"\n\n[net]\noffline = true\n",
+        text + "\n[source.crates-io]\nreplace-with = \"vendored-sources\"\n\n\
+                [source.vendored-sources]\ndirectory = \"vendor\"\n\n[net]\noffline = true\n",
     )?;
     Ok(())
 }
