@@ -21,8 +21,8 @@ options := python3 $(STRONGSWAN_SRC)/conf/format-options.py
 
 # Manual pages, completions and the licences of crates.
 extsock-extras:
-	cd $(extsock) && cargo run --release --locked --package xtask -- manual
-	cd $(extsock) && cargo run --release --locked --package xtask -- notices
+	cd $(extsock) && cargo run --locked --package xtask -- manual
+	cd $(extsock) && cargo run --locked --package xtask -- notices
 	$(options) -f man $(extsock)/extsock.opt | cat $(extsock)/debian/extsock.conf.5.head - \
 		> $(extsock)/target/extsock.conf.5
 
