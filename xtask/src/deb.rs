@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The Debian package for the installed strongSwan, and copies of the checkout to build packages of.
+//! The Debian package for the installed strongSwan.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{bail, Context, Result};
+use anyhow::Result;
 use xshell::cmd;
 
-use crate::{packages, root, source, Project};
+use crate::{checkout, packages, root, source, Project};
 
 /// What lintian has to say is an error.
 const LINTIAN: &[&str] = &["--fail-on", "error,warning", "--allow-root"];
@@ -24,7 +24,7 @@ pub(crate) fn build(project: &Project) -> Result<()> {
     }
     let source = directory.join("source");
     root::remove(&source)?;
-    copy_checkout(project, &source)?;
+    checkout::copy(project, &source)?;
     println!("package: building");
     {
         let _there = shell.push_dir(&source);
@@ -59,29 +59,4 @@ pub(crate) fn debs(directory: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// Copies what belongs to the sources, changed or not, to a new directory.
-pub(crate) fn copy_checkout(project: &Project, to: &Path) -> Result<()> {
-    let listing = cmd!(
-        project.shell,
-        "git ls-files -z --cached --others --exclude-standard"
-    )
-    .quiet()
-    .read()
-    .context("the sources are what git knows of")?;
-    if to.exists() {
-        bail!("{} exists", to.display());
-    }
-    for name in listing.split_terminator('\0') {
-        let file = project.root.join(name);
-        // One that is deleted is still listed.
-        if !file.exists() {
-            continue;
-        }
-        let copy = to.join(name);
-        fs::create_dir_all(copy.parent().context("a file has a directory")?)?;
-        fs::copy(&file, &copy).with_context(|| format!("copy {name}"))?;
-    }
-    Ok(())
 }

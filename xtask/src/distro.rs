@@ -10,9 +10,9 @@ use std::time::Instant;
 use anyhow::{bail, ensure, Context, Result};
 use xshell::cmd;
 
-use crate::deb::{copy_checkout, debs};
+use crate::deb::debs;
 use crate::root::{self, Network, Root};
-use crate::{packages, source, Project};
+use crate::{checkout, packages, source, Project};
 
 /// A release that the plugin is packaged for.
 struct Release {
@@ -123,9 +123,9 @@ fn sources(project: &Project, root: &Root, codename: &str) -> Result<String> {
         .find(|(_, name)| *name == codename)
         .context("each release has its version")?;
     source::unpack(project, version, &root.path(BUILD).join("strongswan"))?;
-    let checkout = root.path(CHECKOUT);
-    copy_checkout(project, &checkout)?;
-    vendor(project, &checkout)?;
+    let place = root.path(CHECKOUT);
+    checkout::copy(project, &place)?;
+    vendor(project, &place)?;
     root.run(
         "insertion",
         Network::Off,

@@ -2,6 +2,7 @@
 
 //! `cargo xtask`: sets up, builds, tests and demonstrates the plugin.
 
+mod checkout;
 mod deb;
 mod distro;
 mod fuzz;
