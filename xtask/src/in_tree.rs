@@ -10,7 +10,7 @@ use anyhow::{ensure, Context, Result};
 use xshell::cmd;
 
 use crate::test::{step, E2E_THREADS};
-use crate::{need_root, packages, plugin, source, Project};
+use crate::{checkout, need_root, packages, plugin, source, Project};
 
 /// Where the plugin is in a strongSwan tree.
 const PLACE: &str = "src/libcharon/plugins/extsock";
@@ -79,24 +79,7 @@ impl<'a> Tree<'a> {
         let shell = &self.project.shell;
         fs::create_dir_all(&self.directory)?;
         source::unpack(self.project, self.version, &self.source)?;
-        let files = cmd!(
-            shell,
-            "git ls-files --cached --others --exclude-standard -z"
-        )
-        .quiet()
-        .read()?;
-        for file in files.split_terminator('\0') {
-            let (from, to) = (
-                self.project.root.join(file),
-                self.source.join(PLACE).join(file),
-            );
-            // Deleted, but not yet for git.
-            if !from.exists() {
-                continue;
-            }
-            fs::create_dir_all(to.parent().context("a file has a directory")?)?;
-            fs::copy(&from, &to).with_context(|| format!("copy {}", from.display()))?;
-        }
+        checkout::copy(self.project, &self.source.join(PLACE))?;
         let _in_tree = shell.push_dir(&self.source);
         let script = Path::new(PLACE).join("add-to-strongswan.sh");
         cmd!(shell, "{script}").run()?;

@@ -2,11 +2,16 @@
 
 //! `cargo xtask`: sets up, builds, tests and demonstrates the plugin.
 
+mod checkout;
+mod deb;
+mod distro;
 mod fuzz;
 mod in_tree;
 mod manual;
+mod notices;
 mod packages;
 mod plugin;
+mod root;
 mod source;
 mod test;
 
@@ -28,6 +33,10 @@ usage: cargo xtask <command>
   in-tree [version]     builds strongSwan with the plugin in its tree and tests that charon; version is
                         5.9.8, 6.0.1 or 6.1.0, all of them without it
   manual                leaves extsockctl's manual pages and completions in target/extsockctl
+  deb                   leaves the Debian package in target/deb
+  distro <codename>     builds the packages of strongSwan of bookworm, trixie or sid with the plugin in
+                        the tree, in a root directory of that release, and tests failovers on them
+  notices               leaves the licences of the crates that are linked in in target/crates
   docs                  writes docs/schema.json and docs/configuration.md
   clean                 removes what the other commands left in target/
 
@@ -56,6 +65,9 @@ fn run() -> Result<()> {
         ["in-tree"] => in_tree::run(&project, None),
         ["in-tree", version] => in_tree::run(&project, Some(version)),
         ["manual"] => manual::make(&project),
+        ["deb"] => deb::build(&project),
+        ["notices"] => notices::make(&project),
+        ["distro", codename] => distro::run(&project, codename),
         ["docs"] => docs(&project),
         ["clean"] => clean(&project),
         [] | ["help" | "--help" | "-h"] => {

@@ -64,6 +64,17 @@ const TREE: &[&str] = &[
     "libssl-dev",
 ];
 
+/// What the Debian package needs in addition.
+const DEB: &[&str] = &[
+    "debhelper",
+    "lintian",
+    // strongSwan's formatter of options
+    "python3",
+];
+
+/// What root directories of releases, with strongSwan's source in them, are made with.
+const ROOT: &[&str] = &["debootstrap", "dpkg-dev", "bzip2", "xz-utils"];
+
 /// Its service would be started by the installation.
 const SERVICE_PACKAGE: &str = "strongswan-starter";
 const SERVICE: &str = "strongswan-starter.service";
@@ -76,6 +87,16 @@ pub(crate) fn install(shell: &Shell) -> Result<()> {
 /// Installs what is missing for builds of strongSwan, too.
 pub(crate) fn install_for_trees(shell: &Shell) -> Result<()> {
     install_missing(shell, &[BUILD, TEST, TREE].concat())
+}
+
+/// Installs what is missing for the Debian package.
+pub(crate) fn install_for_deb(shell: &Shell) -> Result<()> {
+    install_missing(shell, &[BUILD, DEB].concat())
+}
+
+/// Installs what is missing for root directories of releases.
+pub(crate) fn install_for_roots(shell: &Shell) -> Result<()> {
+    install_missing(shell, ROOT)
 }
 
 fn install_missing(shell: &Shell, wanted: &[&str]) -> Result<()> {

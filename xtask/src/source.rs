@@ -26,7 +26,7 @@ const CONFIGURE: &[&str] = &[
 pub(crate) const RELEASES: [(&str, &str); 3] =
     [("5.9.8", "bookworm"), ("6.0.1", "trixie"), ("6.1.0", "sid")];
 
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A configured source tree of the installed strongSwan: `STRONGSWAN_SRC` if the user has
 /// set it, else one fetched into target/strongswan.
@@ -195,7 +195,8 @@ impl<'a> PrivateApt<'a> {
             format!("deb-src {options}{uri} {suite} main\n"),
         )?;
         let path = directory.display();
-        // The user is root because _apt may not be able to reach the checkout.
+        // The user is root because _apt may not be able to reach the checkout. A mirror of sid may be older
+        // than its lists promise to be good for.
         fs::write(
             directory.join("apt.conf"),
             format!(
@@ -203,7 +204,8 @@ impl<'a> PrivateApt<'a> {
                  Dir::Etc::sourceparts \"/dev/null\";\n\
                  Dir::State::lists \"{path}/lists\";\n\
                  Dir::Cache \"{path}/cache\";\n\
-                 APT::Sandbox::User \"root\";\n"
+                 APT::Sandbox::User \"root\";\n\
+                 Acquire::Check-Valid-Until \"false\";\n"
             ),
         )?;
         let apt = Self {
@@ -264,7 +266,7 @@ impl<'a> PrivateApt<'a> {
 }
 
 /// Where Debian's `codename` is: the system's own mirrors if it has them, else the canonical ones.
-fn repositories(shell: &Shell, codename: &str) -> Vec<(String, String)> {
+pub(crate) fn repositories(shell: &Shell, codename: &str) -> Vec<(String, String)> {
     let targets = cmd!(
         shell,
         "apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' 'Component: main'"
