@@ -9,7 +9,8 @@ use serde_json::{json, Value};
 const AUTHENTICATION: &str = "local {\n auth = psk\n id = client\n }
     remote {\n auth = psk\n id = segw\n }";
 
-/// The options of a connection `net`, in both languages.
+/// The options of a connection `net`, in both languages. With a life_time a child has a rekey_time, too: without
+/// one, swanctl derives it from strongSwan 6 on, where ours stays the default.
 const CONNECTIONS: &[(&str, &str)] = &[
     // swanctl's default of the version changed with strongSwan 6.1.0.
     ("version = 0", r#"{"version": 0}"#),
@@ -101,10 +102,13 @@ const CONNECTIONS: &[(&str, &str)] = &[
              mode = pass
              local_ts = 10.9.0.0/24
              remote_ts = 10.9.1.0/24
+             rekey_time = 1h
              life_time = 2h
              rand_time = 0
+             rekey_bytes = 900M
              life_bytes = 1G
              rand_bytes = 64K
+             rekey_packets = 9
              life_packets = 10
              rand_packets = 1
            }
@@ -126,8 +130,9 @@ const CONNECTIONS: &[(&str, &str)] = &[
                 "replay_window": 64, "hw_offload": "auto", "copy_df": false, "copy_ecn": false,
                 "copy_dscp": "yes", "label": "none", "label_mode": "simple"},
               "b": {"mode": "pass", "local_ts": "10.9.0.0/24", "remote_ts": "10.9.1.0/24",
-                "life_time": "2h", "rand_time": 0, "life_bytes": "1G", "rand_bytes": "64K",
-                "life_packets": 10, "rand_packets": 1}}}"#,
+                "rekey_time": "1h", "life_time": "2h", "rand_time": 0, "rekey_bytes": "900M",
+                "life_bytes": "1G", "rand_bytes": "64K", "rekey_packets": 9, "life_packets": 10,
+                "rand_packets": 1}}}"#,
     ),
 ];
 
