@@ -36,7 +36,7 @@ extsock-install-extras:
 		install -D -m 644 _extsockctl $(share)/zsh/vendor-completions/_extsockctl && \
 		install -D -m 644 extsockctl.fish $(share)/fish/vendor_completions.d/extsockctl.fish
 	install -d $(doc)
-	cp -r $(extsock)/README.md $(extsock)/docs/* $(extsock)/target/crates $(doc)
+	cp -r $(extsock)/docs/* $(extsock)/target/crates $(doc)
 
 # Files there may hold secrets.
 extsock-permissions:
