@@ -60,7 +60,7 @@ fn a_build_for_another_charon_is_refused_in_one_line() {
         .unwrap_or_else(|e| panic!("{}: {e}: run `cargo xtask test e2e`", builds.display()))
         .map(|entry| entry.expect("the directory is readable").path())
         .collect();
-    assert!(builds.len() >= 2, "{builds:?}");
+    assert!(!builds.is_empty(), "no plugin to refuse");
     for build in builds {
         let lab = Lab::new();
         let client = lab.client_with(ClientOptions {
