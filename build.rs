@@ -221,7 +221,7 @@ const TYPES: [&str; 32] = [
     "x509_t",
 ];
 
-const FUNCTIONS: [&str; 32] = [
+const FUNCTIONS: [&str; 33] = [
     "auth_cfg_create",
     "callback_job_create_with_prio",
     "child_cfg_create",
@@ -245,6 +245,7 @@ const FUNCTIONS: [&str; 32] = [
     "proposal_create_default_aead",
     "proposal_create_from_string",
     "sec_label_from_string",
+    "sec_label_mode_default",
     "shared_key_create",
     "stream_create_from_fd",
     "time_monotonic",

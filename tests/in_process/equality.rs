@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use extsock::adapter::build;
-use extsock::charon::{peer_cfg_by_name, sys, PeerCfg};
+use extsock::charon::{has_selinux, peer_cfg_by_name, sys, PeerCfg};
 use extsock_core::config::parse;
+use extsock_core::error::Error;
 use extsock_lab::pairs::{json, pairs, swanctl_conf, Pair, Values};
 use extsock_lab::Pki;
 
@@ -83,27 +84,28 @@ impl Vici {
         configs
     }
 
+    #[track_caller]
     fn swanctl(&self, swanctl_conf: &str) {
+        let output = self.try_swanctl(swanctl_conf);
+        let problem = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "swanctl: {problem}");
+    }
+
+    fn try_swanctl(&self, swanctl_conf: &str) -> Output {
         self.pki.write("swanctl.conf", swanctl_conf);
-        let output = Command::new(self.pki.path("swanctl"))
+        Command::new(self.pki.path("swanctl"))
             .args(["--load-conns", "--uri", &self.uri()])
             .args(["--file", &self.pki.path("swanctl.conf")])
             .env("STRONGSWAN_CONF", self.pki.path("strongswan.conf"))
             .output()
-            .unwrap();
-        let problem = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "swanctl: {problem}");
+            .unwrap()
     }
 }
 
 /// What we make of the connections, in their order.
-fn ours(pairs: &[Pair], values: Values) -> Vec<PeerCfg> {
-    let configuration = parse(&json(pairs, values)).unwrap_or_else(|error| panic!("{error}"));
-    let build = |connection| {
-        build(connection)
-            .unwrap_or_else(|error| panic!("{error}"))
-            .0
-    };
+fn ours(pairs: &[Pair], values: Values) -> Result<Vec<PeerCfg>, Error> {
+    let configuration = parse(&json(pairs, values))?;
+    let build = |connection| Ok(build(connection)?.0);
     configuration.connections.iter().map(build).collect()
 }
 
@@ -138,11 +140,16 @@ fn all_differences(one: &PeerCfg, other: &PeerCfg) -> BTreeSet<String> {
 fn vici_and_extsock_make_equal_objects() {
     alone("equality::vici_and_extsock_make_equal_objects", || {
         let vici = Vici::start();
-        let pairs = pairs(vici.pki.path("").trim_end_matches('/'));
+        let mut pairs = pairs(vici.pki.path("").trim_end_matches('/'));
+        if cfg!(strongswan_me) {
+            let mediated = "mediated_by = mediator\nmediation_peer = peer@example.org";
+            pairs.push(Pair::new("mediator", "mediation = yes"));
+            pairs.push(Pair::new("mediated", mediated));
+        }
         let expected = vici.load(&pairs);
         let mut wrong = Vec::new();
         for values in [Values::Text, Values::Native] {
-            let found = ours(&pairs, values);
+            let found = ours(&pairs, values).unwrap();
             assert_eq!(found.len(), expected.len());
             for ((pair, expected), found) in pairs.iter().zip(&expected).zip(&found) {
                 let differences = all_differences(expected, found);
@@ -201,9 +208,98 @@ fn a_difference_in_each_kind_of_object_is_found() {
             ] {
                 let expected: BTreeSet<String> = expected.iter().map(|&name| name.into()).collect();
                 let vicis = vici.load(&[Pair::new("pair", one)]);
-                let ours = ours(&[Pair::new("pair", other)], Values::Text);
+                let ours = ours(&[Pair::new("pair", other)], Values::Text).unwrap();
                 assert_eq!(all_differences(&vicis[0], &ours[0]), expected, "{one}");
             }
         },
     );
+}
+
+/// What neither takes: of a connection, of its own authentication, and of a CHILD_SA.
+const REFUSED: [(&[&str], &str, &str); 3] = [
+    (
+        &[
+            "proposals = aes128-nonsense",
+            "proposals = aes128-sha256",
+            "version = two",
+            "dscp = 000002",
+            "encap = maybe",
+            "mobike = maybe",
+            "dpd_delay = 1w",
+            "fragmentation = maybe",
+            "childless = maybe",
+            "send_cert = maybe",
+            "keyingtries = many",
+            "unique = maybe",
+            "vips = 10.7.0",
+            "if_id_in = %same",
+            "if_id_out = one",
+            "nonsense = 1",
+        ],
+        "",
+        "",
+    ),
+    (
+        &["auth = nonsense", "revocation = maybe", "nonsense = 1"],
+        "local {",
+        "}",
+    ),
+    (
+        &[
+            "esp_proposals = aes128-nonsense",
+            "ah_proposals = aes128gcm16",
+            "local_ts = 10.1.0.0/24[",
+            "local_ts = 10.1.0/24",
+            "local_ts = dynamic[nonsense]",
+            "remote_ts = dynamic[tcp/70000]",
+            "remote_ts = 10.2.0.9-10.2.0",
+            "mode = maybe",
+            "start_action = maybe",
+            "dpd_action = maybe",
+            "life_time = 1w",
+            "rekey_bytes = 1T",
+            "rekey_packets = many",
+            "reqid = one",
+            "mark_in = one",
+            "mark_in = %same",
+            "set_mark_in = %unique",
+            "label_mode = maybe",
+            "tfc_padding = maybe",
+            "replay_window = maybe",
+            "hw_offload = maybe",
+            "copy_df = maybe",
+            "copy_dscp = maybe",
+            "nonsense = 1",
+        ],
+        "children {\nnet {",
+        "}\n}",
+    ),
+];
+
+#[test]
+fn what_vici_refuses_is_refused() {
+    alone("equality::what_vici_refuses_is_refused", || {
+        let vici = Vici::start();
+        let mut rows: Vec<String> = Vec::new();
+        for (options, before, after) in REFUSED {
+            let within = |option: &&str| format!("{before}\n{option}\n{after}");
+            rows.extend(options.iter().map(within));
+        }
+        if !has_selinux() {
+            rows.push("children {\nnet {\nlabel_mode = selinux\n}\n}".into());
+        }
+        let pair = |(index, row): (usize, &String)| Pair::new(&format!("pair-{index}"), row);
+        let pairs: Vec<Pair> = rows.iter().enumerate().map(pair).collect();
+        vici.try_swanctl(&swanctl_conf(&pairs));
+        let mut taken = Vec::new();
+        for pair in &pairs {
+            if peer_cfg_by_name(&pair.name).is_some() {
+                taken.push(format!("by vici: {}", pair.options));
+            }
+            if ours(std::slice::from_ref(pair), Values::Text).is_ok() {
+                taken.push(format!("by us: {}", pair.options));
+            }
+        }
+        assert!(taken.is_empty(), "{}", taken.join("\n"));
+    });
 }

@@ -31,6 +31,12 @@ impl Pair {
         }
     }
 
+    /// The value of the first option of that name, in whichever section.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        let mut options = self.options.lines().filter_map(|line| line.split_once('='));
+        options.find_map(|(found, value)| (found.trim() == name).then_some(value.trim()))
+    }
+
     /// The member of `connections` in JSON.
     pub fn json(&self, values: Values) -> String {
         let mut lines = self.options.lines().map(str::trim);
@@ -213,14 +219,15 @@ const CONNECTION: &str = r#"
     if_id_out = %unique-dir
 "#;
 
-/// Options of the own authentication a row.
+/// Options of the own authentication a row. Several are in the order of our documentation: swanctl lists
+/// them in that of the text, which means nothing.
 const LOCAL: &str = r#"
     auth = psk
     auth = PSK; id = client
     auth = pubkey; id = client@example.org
     auth = pubkey; id = client.example.org; certs = DIR/client.pem
     auth = pubkey; certs = DIR/client.pem
-    auth = eap; id = client; eap_id = user; aaa_id = "C=CH, CN=aaa"
+    auth = eap; id = client; aaa_id = "C=CH, CN=aaa"; eap_id = user
     auth = eap-mschapv2; eap_id = user@example.org
     auth = eap-md5
     auth = EAP; eap_id = user
@@ -250,7 +257,7 @@ const REMOTE: &str = r#"
     auth = pubkey; ca_id = "C=CH, O=example, CN=ca"
     auth = pubkey; cacerts = DIR/ca.pem
     auth = pubkey; certs = DIR/gateway.pem
-    auth = pubkey; certs = DIR/gateway.pem,DIR/client.pem; id = gateway
+    auth = pubkey; id = gateway; certs = DIR/gateway.pem,DIR/client.pem
     auth = pubkey; id = gateway; pubkeys = DIR/gateway.pub
     auth = pubkey; cert_policy = 1.3.6.1.4.1.36906.1
     auth = pubkey; cert_policy = 1.2.3, 1.2.4
