@@ -249,6 +249,7 @@ const FUNCTIONS: [&str; 33] = [
     "proposal_create_default_aead",
     "proposal_create_from_string",
     "sec_label_from_string",
+    "sec_label_mode_default",
     "shared_key_create",
     "stream_create_from_fd",
     "time_monotonic",

@@ -19,6 +19,8 @@ mod control;
 mod credential_files;
 #[path = "in_process/credentials.rs"]
 mod credentials;
+#[path = "in_process/equality.rs"]
+mod equality;
 #[path = "in_process/failover_config.rs"]
 mod failover_config;
 #[path = "in_process/jobs.rs"]

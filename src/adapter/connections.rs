@@ -287,6 +287,10 @@ fn child_cfg(child: &Child, path: &str) -> Result<ChildCfg> {
         })?),
         None => None,
     };
+    if child.label_mode == LabelMode::Selinux && !charon::has_selinux() {
+        let what = "system or simple, as there is no SELinux";
+        return Err(expected(&format!("{path}.label_mode"), what, "selinux"));
+    }
     let options = [
         (child.mode == Mode::TransportProxy, option::OPT_PROXY_MODE),
         (child.ipcomp, option::OPT_IPCOMP),

@@ -65,7 +65,7 @@ pub use log::install as install_log;
 pub use peer_cfg::{PeerCfg, PeerCfgFields};
 pub use plugin::{create as create_plugin, Feature};
 pub use proposal::{Proposal, Protocol};
-pub use sec_label::SecLabel;
+pub use sec_label::{has_selinux, SecLabel};
 pub use settings::{charon_number, setting_bool, setting_duration, setting_number, setting_string};
 pub use stream::{Handler, Peer, Reader, Stream, StreamService};
 #[cfg(strongswan_5_9_14)]

@@ -19,3 +19,9 @@ impl SecLabel {
         unsafe { Self::adopt(sys::sec_label_from_string(label.as_ptr())) }
     }
 }
+
+/// Whether labels can be those of SELinux here.
+pub fn has_selinux() -> bool {
+    // SAFETY: only asks how charon was built and the system is set up.
+    unsafe { sys::sec_label_mode_default() == sys::sec_label_mode_t::SEC_LABEL_MODE_SELINUX }
+}

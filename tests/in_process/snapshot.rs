@@ -342,6 +342,10 @@ unsafe fn round(auth: *mut sys::auth_cfg_t) -> String {
                 rule::AUTH_RULE_XAUTH_BACKEND | rule::AUTH_RULE_CERT_POLICY => {
                     text(value.cast()).unwrap()
                 }
+                rule::AUTH_RULE_SUBJECT_CERT | rule::AUTH_RULE_CA_CERT => {
+                    let certificate: *mut sys::certificate_t = value.cast();
+                    identity(call!(certificate, get_subject))
+                }
                 // charon makes signature_params_t of them.
                 rule::AUTH_RULE_SIGNATURE_SCHEME | rule::AUTH_RULE_IKE_SIGNATURE_SCHEME => {
                     (*value.cast::<c_int>()).to_string()

@@ -17,6 +17,7 @@ mod extsock;
 mod gateway;
 mod installation;
 mod namespace;
+pub mod pairs;
 mod ping;
 mod pki;
 mod responder;
