@@ -224,7 +224,7 @@ const TYPES: [&str; 32] = [
     "x509_t",
 ];
 
-const FUNCTIONS: [&str; 33] = [
+const FUNCTIONS: [&str; 34] = [
     "auth_cfg_create",
     "callback_job_create_with_prio",
     "child_cfg_create",
