@@ -2,10 +2,8 @@
 
 //! Authentication rounds as charon's objects.
 
-use extsock_core::config::{Auth, AuthMethod, Revocation};
-use extsock_core::error::Result;
+use extsock_core::config::{Auth, AuthMethod, Problem, Problems, Revocation};
 
-use super::connections::expected;
 use super::credential_files::Material;
 use crate::charon::{AuthCfg, AuthClass, Identification, IdentityRule};
 
@@ -15,10 +13,11 @@ pub(super) fn auth_cfg(
     local: bool,
     connection: &str,
     material: &mut Material,
-) -> Result<AuthCfg> {
+    problems: &mut Problems,
+) -> AuthCfg {
     let path = format!("{connection}.{}", round.section);
     let mut auth = AuthCfg::default();
-    set_method(&mut auth, round, &path)?;
+    problems.keep(set_method(&mut auth, round, &path));
     for (rule, id) in [
         (IdentityRule::Ike, &round.id),
         (IdentityRule::Ca, &round.ca_id),
@@ -41,14 +40,14 @@ pub(super) fn auth_cfg(
         Revocation::IfUri => auth.set_revocation(false),
         Revocation::Strict => auth.set_revocation(true),
     }
-    material.read(round, local, &path, &mut auth)?;
+    material.read(round, local, &path, &mut auth, problems);
     for option in &round.disabled {
         log::warn!("{path}.{option}: charon has that for all connections only, as charon.plugins.revocation.{option}");
     }
-    Ok(auth)
+    auth
 }
 
-fn set_method(auth: &mut AuthCfg, round: &Auth, path: &str) -> Result<()> {
+fn set_method(auth: &mut AuthCfg, round: &Auth, path: &str) -> Result<(), Problem> {
     match &round.method {
         AuthMethod::Any => {}
         AuthMethod::Psk => auth.set_class(AuthClass::Psk),
@@ -68,7 +67,7 @@ fn set_method(auth: &mut AuthCfg, round: &Auth, path: &str) -> Result<()> {
                 if !auth.set_eap_method(method) {
                     let path = format!("{path}.auth");
                     let what = "\"eap-\" and a method that charon knows (md5, mschapv2, tls)";
-                    return Err(expected(&path, what, &format!("eap-{method}")));
+                    return Err(Problem::expected(path, what, &format!("eap-{method}")));
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use extsock_core::config::{self, Configuration};
+use extsock_core::config::{self, Configuration, Places, Problem, Problems};
 use extsock_core::error::{Error, ErrorCode, Result};
 use extsock_core::protocol::{FileError, Reply};
 use zeroize::Zeroizing;
@@ -135,23 +135,27 @@ fn load_file(
     path: &Path,
 ) -> Result<Loaded> {
     let text = fs::read_to_string(path).map_err(|error| cannot_read(&error))?;
-    let configuration = config::parse(&Zeroizing::new(text))?;
+    let mut configuration = config::parse(&Zeroizing::new(text))?;
     let connections: Vec<String> = (configuration.connections.iter())
         .map(|connection| connection.name.clone())
         .collect();
+    let mut problems = Problems::default();
     // Those that come after it are not yet what they will be.
     for (other, theirs) in loaded.iter().filter(|(other, _)| other.as_str() < file) {
-        if let Some(name) = (theirs.connections.iter()).find(|name| connections.contains(name)) {
-            return Err(Error::parsing(format!(
-                "connections.{name}: expected a name of one file only, found it in {other}, too"
-            )));
+        for name in (theirs.connections.iter()).filter(|name| connections.contains(name)) {
+            problems.push(Problem {
+                path: format!("connections.{name}"),
+                why: format!("expected a name of one file only, found it in {other}, too"),
+            });
         }
     }
+    problems.located(&configuration.places)?;
     let there = |name: &String| driver.connections.get(name).is_some();
     let known = loaded.get(file).and_then(|file| file.plain.as_ref());
     if !(known == Some(&configuration) && connections.iter().all(there)) {
         driver.apply(&configuration, file)?;
     }
+    configuration.places = Places::default();
     let plain = configuration.is_plain().then_some(configuration);
     Ok(Loaded { connections, plain })
 }

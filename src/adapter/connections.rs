@@ -10,9 +10,8 @@ use std::time::Duration;
 use extsock_core::config::Ocsp;
 use extsock_core::config::{
     Action, Child, Childless, Connection, CopyDscp, Fragmentation, HwOffload, IkeVersion,
-    LabelMode, Mark, Mode, SecretKind, SendCert, SharedSecret, Unique, Volume,
+    LabelMode, Mark, Mode, Problem, Problems, SecretKind, SendCert, SharedSecret, Unique, Volume,
 };
-use extsock_core::error::{Error, Result};
 
 use super::authentication::auth_cfg;
 use super::credential_files::Material;
@@ -141,15 +140,17 @@ fn secret_key(secret: &SharedSecret) -> String {
 
 /// The peer_cfg of a connection, and its certificates and keys; an error names what charon cannot read or
 /// does not have.
-pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
+pub fn build(connection: &Connection) -> Result<(PeerCfg, Material), Problems> {
+    let mut problems = Problems::default();
     let path = format!("connections.{}", connection.name);
-    check_version(connection, &path)?;
+    check_version(connection, &path, &mut problems);
     let first = connection.first_gateway();
     let proposals = proposals(
         Protocol::Ike,
         &connection.proposals,
         &format!("{path}.proposals"),
-    )?;
+        &mut problems,
+    );
     let ike_cfg = IkeCfg::new(
         &IkeCfgFields {
             version: match connection.version {
@@ -231,32 +232,39 @@ pub fn build(connection: &Connection) -> Result<(PeerCfg, Material)> {
         for (number, round) in rounds.iter().enumerate() {
             let own = first.filter(|_| !local && number == 0);
             let round = own.map_or(round, |own| &own.remote);
-            let auth = auth_cfg(round, local, &path, &mut material)?;
+            let auth = auth_cfg(round, local, &path, &mut material, &mut problems);
             peer_cfg.add_auth_cfg(auth, local);
         }
     }
-    for vip in &connection.vips {
-        let host = Host::from_string(vip, 0)
-            .ok_or_else(|| expected(&format!("{path}.vips"), "an IP address", vip))?;
-        peer_cfg.add_virtual_ip(host);
+    for (index, vip) in connection.vips.iter().enumerate() {
+        match Host::from_string(vip, 0) {
+            Some(host) => peer_cfg.add_virtual_ip(host),
+            None => {
+                let path = format!("{path}.vips[{index}]");
+                problems.push(Problem::expected(path, "an IP address", vip));
+            }
+        }
     }
     for pool in &connection.pools {
         peer_cfg.add_pool(pool);
     }
     for child in &connection.children {
-        peer_cfg.add_child_cfg(child_cfg(
-            child,
-            &format!("{path}.children.{}", child.name),
-        )?);
+        let path = format!("{path}.children.{}", child.name);
+        peer_cfg.add_child_cfg(child_cfg(child, &path, &mut problems));
     }
-    Ok((peer_cfg, material))
+    problems.conclude((peer_cfg, material))
 }
 
 /// What this charon does not have is refused rather than ignored.
-fn check_version(connection: &Connection, path: &str) -> Result<()> {
+fn check_version(connection: &Connection, path: &str, problems: &mut Problems) {
+    let mut refuse = |option: &str, why: &str| {
+        problems.push(Problem {
+            path: format!("{path}.{option}"),
+            why: format!("expected no such option, {why}"),
+        });
+    };
     if cfg!(not(strongswan_5_9_14)) && connection.ocsp.is_some() {
-        let why = "expected no such option, which needs charon 5.9.14 or later";
-        return Err(Error::parsing(format!("{path}.ocsp: {why}")));
+        refuse("ocsp", "which needs charon 5.9.14 or later");
     }
     if cfg!(not(strongswan_me)) {
         for (name, given) in [
@@ -265,31 +273,30 @@ fn check_version(connection: &Connection, path: &str) -> Result<()> {
             ("mediation_peer", connection.mediation_peer.is_some()),
         ] {
             if given {
-                let why = "expected no such option, as charon is built without mediation";
-                return Err(Error::parsing(format!("{path}.{name}: {why}")));
+                refuse(name, "as charon is built without mediation");
             }
         }
     }
-    Ok(())
 }
 
 fn identity(id: &Option<String>) -> Option<Identification> {
     id.as_deref().map(Identification::from_string)
 }
 
-fn child_cfg(child: &Child, path: &str) -> Result<ChildCfg> {
+fn child_cfg(child: &Child, path: &str, problems: &mut Problems) -> ChildCfg {
     use charon::child_cfg_option_t as option;
 
-    let label = match &child.label {
-        Some(text) => Some(SecLabel::from_string(text).ok_or_else(|| {
+    let label = child.label.as_ref().and_then(|text| {
+        let label = SecLabel::from_string(text).ok_or_else(|| {
             let path = format!("{path}.label");
-            expected(&path, "a label that this system supports", text)
-        })?),
-        None => None,
-    };
+            Problem::expected(path, "a label that this system supports", text)
+        });
+        problems.keep(label)
+    });
     if child.label_mode == LabelMode::Selinux && !charon::has_selinux() {
         let what = "system or simple, as there is no SELinux";
-        return Err(expected(&format!("{path}.label_mode"), what, "selinux"));
+        let path = format!("{path}.label_mode");
+        problems.push(Problem::expected(path, what, "selinux"));
     }
     let options = [
         (child.mode == Mode::TransportProxy, option::OPT_PROXY_MODE),
@@ -362,19 +369,27 @@ fn child_cfg(child: &Child, path: &str) -> Result<ChildCfg> {
     let mut algorithms = Vec::new();
     if !child.esp_proposals.is_empty() || child.ah_proposals.is_empty() {
         let path = format!("{path}.esp_proposals");
-        algorithms.extend(proposals(Protocol::Esp, &child.esp_proposals, &path)?);
+        algorithms.extend(proposals(
+            Protocol::Esp,
+            &child.esp_proposals,
+            &path,
+            problems,
+        ));
     }
     if !child.ah_proposals.is_empty() {
         let path = format!("{path}.ah_proposals");
-        algorithms.extend(proposals(Protocol::Ah, &child.ah_proposals, &path)?);
+        algorithms.extend(proposals(
+            Protocol::Ah,
+            &child.ah_proposals,
+            &path,
+            problems,
+        ));
     }
-    Ok(ChildCfg::new(
-        &child.name,
-        &fields,
-        algorithms,
-        traffic_selectors(&child.local_ts, &format!("{path}.local_ts"))?,
-        traffic_selectors(&child.remote_ts, &format!("{path}.remote_ts"))?,
-    ))
+    let mut selectors =
+        |list, option| traffic_selectors(list, &format!("{path}.{option}"), problems);
+    let local_ts = selectors(&child.local_ts, "local_ts");
+    let remote_ts = selectors(&child.remote_ts, "remote_ts");
+    ChildCfg::new(&child.name, &fields, algorithms, local_ts, remote_ts)
 }
 
 fn limit(volume: &Volume) -> Limit {
@@ -402,46 +417,42 @@ fn action(action: Action) -> charon::action_t::Type {
 }
 
 /// charon's defaults for an empty list and for the word `default`.
-fn proposals(protocol: Protocol, list: &[String], path: &str) -> Result<Vec<Proposal>> {
+fn proposals(
+    protocol: Protocol,
+    list: &[String],
+    path: &str,
+    problems: &mut Problems,
+) -> Vec<Proposal> {
     if list.is_empty() {
-        return Ok(Proposal::defaults(protocol, protocol != Protocol::Ike));
+        return Proposal::defaults(protocol, protocol != Protocol::Ike);
     }
     let mut proposals = Vec::new();
-    for text in list {
+    for (index, text) in list.iter().enumerate() {
         if text.eq_ignore_ascii_case("default") {
-            let aead_first = cfg!(strongswan_6_0_0) && protocol != Protocol::Ike;
-            proposals.extend(Proposal::defaults(protocol, aead_first));
-        } else {
-            let proposal = Proposal::from_string(protocol, text).ok_or_else(|| {
-                expected(
-                    path,
-                    "a complete proposal of known algorithms (aes128-sha256-modp2048)",
-                    text,
-                )
-            })?;
-            proposals.push(proposal);
+            proposals.extend(Proposal::defaults(protocol, false));
+            continue;
         }
+        let proposal = Proposal::from_string(protocol, text).ok_or_else(|| {
+            let what = "a complete proposal of known algorithms (aes128-sha256-modp2048)";
+            Problem::expected(format!("{path}[{index}]"), what, text)
+        });
+        proposals.extend(problems.keep(proposal));
     }
-    Ok(proposals)
+    proposals
 }
 
-fn traffic_selectors(list: &[String], path: &str) -> Result<Vec<TrafficSelector>> {
-    list.iter()
-        .map(|text| {
-            selectors::parse(text).ok_or_else(|| {
-                expected(
-                    path,
-                    "a subnet (10.1.0.0/24), an address, a range of them or \"dynamic\", as needed \
-                     with [protocol/port]",
-                    text,
-                )
-            })
-        })
-        .collect()
-}
-
-pub(super) fn expected(path: &str, what: &str, found: &str) -> Error {
-    Error::parsing(format!("{path}: expected {what}, found {found:?}"))
+fn traffic_selectors(list: &[String], path: &str, problems: &mut Problems) -> Vec<TrafficSelector> {
+    let mut selectors = Vec::new();
+    for (index, text) in list.iter().enumerate() {
+        let selector = selectors::parse(text).ok_or_else(|| {
+            let what =
+                "a subnet (10.1.0.0/24), an address, a range of them or \"dynamic\", as needed \
+                        with [protocol/port]";
+            Problem::expected(format!("{path}[{index}]"), what, text)
+        });
+        selectors.extend(problems.keep(selector));
+    }
+    selectors
 }
 
 fn seconds(time: Duration) -> u32 {

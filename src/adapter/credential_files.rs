@@ -6,11 +6,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use extsock_core::config::{self, Auth, Authority, CredentialFile};
-use extsock_core::error::{Error, Result};
+use extsock_core::config::{self, Auth, Authority, CredentialFile, Problem, Problems};
 use zeroize::Zeroizing;
 
-use super::connections::expected;
 use crate::charon::{
     setting_string, AuthCfg, Certificate, Credentials, Distributed, Identification, IdentityRule,
     PrivateKey,
@@ -32,13 +30,13 @@ enum Trust {
 
 impl Material {
     /// Reads a private key of `secrets`.
-    pub(super) fn add_key(&mut self, key: &config::PrivateKey) -> Result<()> {
+    pub(super) fn add_key(&mut self, key: &config::PrivateKey) -> Result<(), Problem> {
         self.keys.push(private_key(key, "")?);
         Ok(())
     }
 
     /// Reads the certificate of an authority and takes its addresses.
-    pub fn add_authority(&mut self, authority: &Authority) -> Result<()> {
+    pub fn add_authority(&mut self, authority: &Authority) -> Result<(), Problem> {
         let path = format!("authorities.{}", authority.name);
         let certificate = ca(&authority.file, &path)?;
         for id in certificate.key_ids() {
@@ -83,19 +81,22 @@ impl Material {
         local: bool,
         path: &str,
         auth: &mut AuthCfg,
-    ) -> Result<()> {
+        problems: &mut Problems,
+    ) {
         let mut own = Vec::new();
         for file in &round.certs {
-            let certificate = x509(file, path, "x509")?;
+            let Some(certificate) = problems.keep(x509(file, path, "x509")) else {
+                continue;
+            };
             own.push((file, certificate.clone()));
             self.certificates.push((certificate, Trust::Yes));
         }
         let owner = round.id.as_deref().map(Identification::from_string);
         for file in &round.pubkeys {
-            let what = "a public key in PEM or DER";
-            let encoded = read(file, path, "pubkey", what)?;
-            let certificate = Certificate::raw_public_key(&encoded, owner.as_ref())
-                .ok_or_else(|| unusable(file, path, what))?;
+            let result = raw_public_key(file, path, owner.as_ref());
+            let Some(certificate) = problems.keep(result) else {
+                continue;
+            };
             own.push((file, certificate.clone()));
             self.certificates.push((certificate, Trust::Yes));
         }
@@ -104,7 +105,9 @@ impl Material {
             (&round.intermediates, Trust::No),
         ] {
             for file in files {
-                let certificate = ca(file, path)?;
+                let Some(certificate) = problems.keep(ca(file, path)) else {
+                    continue;
+                };
                 if !local && trust == Trust::Yes {
                     auth.add_ca(certificate.clone());
                 }
@@ -112,15 +115,10 @@ impl Material {
             }
         }
         if let Some(key) = &round.private_key {
-            let private = private_key(key, path)?;
             // Further ones may be of CAs on the way.
-            if let Some((file, certificate)) = own.first() {
-                if !private.is_key_of(certificate) {
-                    let what = format!("the key of {} {:?}", file.option, file.path);
-                    return Err(unusable(&key.file, path, &what));
-                }
-            }
-            self.keys.push(private);
+            let own = own.first();
+            self.keys
+                .extend(problems.keep(private_key_of(own, key, path)));
         }
         if let (None, Some((_, certificate))) = (&round.id, own.first()) {
             auth.add_identity(IdentityRule::Ike, certificate.subject());
@@ -128,11 +126,36 @@ impl Material {
         for (_, certificate) in own {
             auth.add_certificate(certificate);
         }
-        Ok(())
     }
 }
 
-fn private_key(key: &config::PrivateKey, round: &str) -> Result<PrivateKey> {
+/// The key of a round, which has to be that of its certificate.
+fn private_key_of(
+    own: Option<&(&CredentialFile, Certificate)>,
+    key: &config::PrivateKey,
+    path: &str,
+) -> Result<PrivateKey, Problem> {
+    let private = private_key(key, path)?;
+    match own {
+        Some((file, certificate)) if !private.is_key_of(certificate) => {
+            let what = format!("the key of {} {:?}", file.option, file.path);
+            Err(unusable(&key.file, path, &what))
+        }
+        _ => Ok(private),
+    }
+}
+
+fn raw_public_key(
+    file: &CredentialFile,
+    round: &str,
+    owner: Option<&Identification>,
+) -> Result<Certificate, Problem> {
+    let what = "a public key in PEM or DER";
+    let encoded = read(file, round, "pubkey", what)?;
+    Certificate::raw_public_key(&encoded, owner).ok_or_else(|| unusable(file, round, what))
+}
+
+fn private_key(key: &config::PrivateKey, round: &str) -> Result<PrivateKey, Problem> {
     let passphrase = key.passphrase.as_ref().map(|secret| secret.as_bytes());
     let what = match passphrase {
         Some(_) => "a private key in PEM or DER that the passphrase decrypts",
@@ -142,7 +165,7 @@ fn private_key(key: &config::PrivateKey, round: &str) -> Result<PrivateKey> {
     PrivateKey::new(&encoded, passphrase).ok_or_else(|| unusable(&key.file, round, what))
 }
 
-fn x509(file: &CredentialFile, round: &str, directory: &str) -> Result<Certificate> {
+fn x509(file: &CredentialFile, round: &str, directory: &str) -> Result<Certificate, Problem> {
     let what = "an X.509 certificate in PEM or DER";
     let encoded = read(file, round, directory, what)?;
     let certificate = Certificate::x509(&encoded).ok_or_else(|| unusable(file, round, what))?;
@@ -153,7 +176,7 @@ fn x509(file: &CredentialFile, round: &str, directory: &str) -> Result<Certifica
     Ok(certificate)
 }
 
-fn ca(file: &CredentialFile, path: &str) -> Result<Certificate> {
+fn ca(file: &CredentialFile, path: &str) -> Result<Certificate, Problem> {
     let certificate = x509(file, path, "x509ca")?;
     if !certificate.is_ca() {
         return Err(unusable(file, path, "a certificate of a CA"));
@@ -169,7 +192,7 @@ fn read(
     round: &str,
     directory: &str,
     what: &str,
-) -> Result<Zeroizing<Vec<u8>>> {
+) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let path = located(&file.path, directory);
     read_file(&path).map_err(|problem| {
         let what = format!("{what} ({}: {problem})", path.display());
@@ -197,9 +220,13 @@ fn located(path: &str, directory: &str) -> PathBuf {
 
 const DEFAULT_SWANCTL_DIR: &str = env!("EXTSOCK_SWANCTLDIR");
 
-fn unusable(file: &CredentialFile, round: &str, what: &str) -> Error {
+fn unusable(file: &CredentialFile, round: &str, what: &str) -> Problem {
     let path = [round, &file.option]
         .into_iter()
         .filter(|part| !part.is_empty());
-    expected(&path.collect::<Vec<_>>().join("."), what, &file.path)
+    Problem {
+        path: path.collect::<Vec<_>>().join("."),
+        // The whole of it, however long.
+        why: format!("expected {what}, found {:?}", file.path),
+    }
 }

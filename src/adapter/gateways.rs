@@ -12,8 +12,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use extsock_core::config::Connection;
-use extsock_core::error::Result;
+use extsock_core::config::{Connection, Problems};
 use extsock_core::failover::action::Lead;
 use extsock_core::failover::address::Gateway;
 use extsock_core::failover::failover_name;
@@ -39,7 +38,10 @@ pub struct GatewayCfg {
 pub type GatewayCfgs = HashMap<String, GatewayCfg>;
 
 /// The gateways of the connection, whose files go to `material`.
-pub fn build_gateways(connection: &Connection, material: &mut Material) -> Result<GatewayCfgs> {
+pub fn build_gateways(
+    connection: &Connection,
+    material: &mut Material,
+) -> Result<GatewayCfgs, Problems> {
     let mut gateways = GatewayCfgs::new();
     let Some(first) = connection.remote.first() else {
         return Ok(gateways);
@@ -47,13 +49,14 @@ pub fn build_gateways(connection: &Connection, material: &mut Material) -> Resul
     if connection.gateways.is_empty() {
         return Ok(gateways);
     }
+    let mut problems = Problems::default();
     let path = format!("connections.{}", connection.name);
     for own in &connection.gateways {
-        let remote = auth_cfg(&own.remote, false, &path, material)?;
+        let remote = auth_cfg(&own.remote, false, &path, material, &mut problems);
         let port = own.port;
         gateways.insert(own.addr.clone(), GatewayCfg { port, remote });
     }
-    let remote = auth_cfg(first, false, &path, material)?;
+    let remote = auth_cfg(first, false, &path, material, &mut problems);
     for gateway in connection.remote_addrs.gateways() {
         let cfg = || GatewayCfg {
             port: connection.remote_port,
@@ -61,7 +64,7 @@ pub fn build_gateways(connection: &Connection, material: &mut Material) -> Resul
         };
         gateways.entry(gateway.to_string()).or_insert_with(cfg);
     }
-    Ok(gateways)
+    problems.conclude(gateways)
 }
 
 /// The gateways of all connections in which they differ.

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use extsock_core::config::{self, Configuration};
-use extsock_core::error::{Error, Result};
+use extsock_core::config::{self, Configuration, Problem, Problems};
+use extsock_core::error::Result;
 use extsock_core::failover::action::{Action, Settings};
 use extsock_core::failover::manager::FailoverManager;
 use extsock_core::failover::Now;
@@ -92,28 +92,28 @@ impl Driver {
     ) -> Result<Reply> {
         let mut loaded: Vec<(&config::Connection, (PeerCfg, GatewayCfgs), Material)> = Vec::new();
         let mut shared = Material::default();
-        let mut problems = Vec::new();
+        let mut problems = Problems::default();
         for connection in &configuration.connections {
-            let built = check_start_actions(connection).and_then(|()| {
-                let (peer_cfg, mut material) = build(connection)?;
-                let gateways = build_gateways(connection, &mut material)?;
-                Ok(((peer_cfg, gateways), material))
-            });
-            match built {
-                Ok((built, material)) => loaded.push((connection, built, material)),
-                Err(error) => problems.push(error.message),
+            check_start_actions(connection, &mut problems);
+            match build(connection) {
+                Ok((peer_cfg, mut material)) => match build_gateways(connection, &mut material) {
+                    Ok(gateways) => loaded.push((connection, (peer_cfg, gateways), material)),
+                    Err(found) => problems.extend(found),
+                },
+                Err(found) => {
+                    problems.extend(found);
+                    let gateways = build_gateways(connection, &mut Material::default());
+                    problems.extend(gateways.err().unwrap_or_default());
+                }
             }
         }
         for key in &configuration.private_keys {
-            problems.extend(shared.add_key(key).err().map(|error| error.message));
+            problems.keep(shared.add_key(key));
         }
         for authority in &configuration.authorities {
-            let result = shared.add_authority(authority);
-            problems.extend(result.err().map(|error| error.message));
+            problems.keep(shared.add_authority(authority));
         }
-        if !problems.is_empty() {
-            return Err(Error::parsing(problems.join("\n")));
-        }
+        problems.located(&configuration.places)?;
         let names: Vec<String> = configuration
             .connections
             .iter()
@@ -297,7 +297,7 @@ impl Driver {
 }
 
 /// Only a connection with a gateway, and only what has an SA, can be started when it is loaded.
-fn check_start_actions(connection: &config::Connection) -> Result<()> {
+fn check_start_actions(connection: &config::Connection, problems: &mut Problems) {
     for child in &connection.children {
         if !child.start_action.starts() {
             continue;
@@ -309,10 +309,12 @@ fn check_start_actions(connection: &config::Connection) -> Result<()> {
         } else {
             continue;
         };
-        return Err(Error::parsing(format!(
-            "connections.{}.children.{}.start_action: expected none or trap, as {why}, found start",
-            connection.name, child.name
-        )));
+        problems.push(Problem {
+            path: format!(
+                "connections.{}.children.{}.start_action",
+                connection.name, child.name
+            ),
+            why: format!("expected none or trap, as {why}, found start"),
+        });
     }
-    Ok(())
 }

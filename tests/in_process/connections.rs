@@ -6,9 +6,9 @@ use std::path::Path;
 
 use extsock::adapter::build;
 use extsock::charon::{
-    action_t, dscp_copy_t, ipsec_mode_t, own_port, unique_policy_t, Proposal, Protocol,
+    action_t, dscp_copy_t, has_selinux, ipsec_mode_t, own_port, unique_policy_t, Proposal, Protocol,
 };
-use extsock_core::config::{parse, Configuration};
+use extsock_core::config::{parse, Configuration, Places, Problems};
 use extsock_core::error::ErrorCode;
 
 use super::harness::init;
@@ -417,9 +417,10 @@ fn refused(what: &str, change: impl FnOnce(&mut extsock_core::config::Connection
     init();
     let mut connection = example("seed.json").connections.remove(0);
     change(&mut connection);
-    let Err(error) = build(&connection) else {
+    let Err(problems) = build(&connection) else {
         panic!("{what:?} is taken")
     };
+    let error = problems.located(&Places::default()).unwrap_err();
     assert_eq!(error.code, ErrorCode::ParsingFailed);
     assert_eq!(error.message.lines().count(), 1);
     error.message
@@ -430,7 +431,7 @@ fn what_charon_cannot_read_is_named() {
     type Change = fn(&mut extsock_core::config::Connection, String);
     let cases: &[(&str, Change, &[&str])] = &[
         (
-            "connections.site.proposals: expected",
+            "connections.site.proposals[1]: expected",
             |c, text| c.proposals = vec!["aes128-sha256-modp2048".into(), text],
             &[
                 "",
@@ -442,22 +443,22 @@ fn what_charon_cannot_read_is_named() {
             ],
         ),
         (
-            "connections.site.children.net.esp_proposals: expected",
+            "connections.site.children.net.esp_proposals[0]: expected",
             |c, text| c.children[0].esp_proposals = vec![text],
             &["", "nonsense", "sha256"],
         ),
         (
-            "connections.site.children.net.local_ts: expected",
+            "connections.site.children.net.local_ts[1]: expected",
             |c, text| c.children[0].local_ts = vec!["10.1.0.0/24".into(), text],
             &["", "nonsense", "10.1.0/24"],
         ),
         (
-            "connections.site.children.net.remote_ts: expected",
+            "connections.site.children.net.remote_ts[0]: expected",
             |c, text| c.children[0].remote_ts = vec![text],
             &["nonsense", "10.1.0.300"],
         ),
         (
-            "connections.site.vips: expected",
+            "connections.site.vips[1]: expected",
             |c, text| c.vips = vec!["10.7.0.1".into(), text],
             &[
                 "",
@@ -478,6 +479,53 @@ fn what_charon_cannot_read_is_named() {
             );
         }
     }
+}
+
+#[test]
+fn all_that_charon_cannot_read_is_told_where_it_stands() {
+    init();
+    let document = r#"{"connections": [
+  {"name": "one", "ike_cfg": {"proposals": ["aes128-sha256-modp2048", "aes128-nonsense"]},
+   "remote_auth": [{"auth": "eap-nonsense"}, {"auth": "any", "cacerts": "/none/a.pem, /none/b.pem"}],
+   "children": [
+     {"name": "net", "remote_ts": "10.1.0.0/24, dynamic[nonsense]", "label": "x:y",
+      "esp_proposals": ["nonsense", "aes128"]}
+   ]},
+  {"name": "two", "local_auth": {"cert": "/none/c.pem", "private_key": "/none/c.key"}}
+]}"#;
+    let configuration = parse(document).unwrap();
+    let mut problems = Problems::default();
+    // In any order.
+    for connection in configuration.connections.iter().rev() {
+        problems.extend(build(connection).err().unwrap());
+    }
+
+    let error = problems.located(&configuration.places).unwrap_err();
+
+    let told: Vec<(&str, &str)> = (error.message.lines())
+        .map(|line| {
+            let path = line.split_once(": expected ").unwrap().0;
+            (path, line.rsplit_once(" at ").unwrap().1)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("connections[0].ike_cfg.proposals[1]", "line 2 column 71"),
+            ("connections[0].remote_auth[0].auth", "line 3 column 21"),
+            ("connections[0].remote_auth[1].cacerts", "line 3 column 62"),
+            ("connections[0].remote_auth[1].cacerts", "line 3 column 62"),
+            ("connections[0].children[0].remote_ts", "line 5 column 22"),
+            (
+                "connections[0].children[0].esp_proposals[0]",
+                "line 6 column 25"
+            ),
+            ("connections[1].local_auth.cert", "line 8 column 34"),
+            ("connections[1].local_auth.private_key", "line 8 column 57"),
+        ],
+        "{}",
+        error.message
+    );
 }
 
 #[test]
@@ -530,7 +578,7 @@ fn every_option_makes_another_configuration_and_none_the_same() {
             {"policies": false}, {"policies_fwd_out": true}, {"ipcomp": true}, {"reqid": 1},
             {"priority": 1}, {"interface": "a"}, {"mark_in": 1}, {"mark_in_sa": true},
             {"mark_out": 1}, {"set_mark_in": 1}, {"set_mark_out": "%same"}, {"if_id_in": 1},
-            {"if_id_out": 1}, {"label": "a"}, {"label_mode": "selinux"}, {"tfc_padding": "mtu"},
+            {"if_id_out": 1}, {"label": "a"}, {"tfc_padding": "mtu"},
             {"replay_window": 64}, {"hw_offload": "auto"}, {"copy_df": false}, {"copy_ecn": false},
             {"copy_dscp": "no"}]"#,
     )
@@ -540,6 +588,9 @@ fn every_option_makes_another_configuration_and_none_the_same() {
             .into_iter()
             .map(|option| serde_json::json!({"children": {"a": option}})),
     );
+    if has_selinux() {
+        options.push(serde_json::json!({"children": {"a": {"label_mode": "selinux"}}}));
+    }
     for option in options {
         let mut connection = serde_json::json!({"children": {"a": {}}});
         for (name, value) in option.as_object().unwrap() {

@@ -7,7 +7,7 @@ use std::ptr;
 
 use extsock::adapter::{build, Material};
 use extsock::charon::sys;
-use extsock_core::config::parse;
+use extsock_core::config::{parse, Places};
 use extsock_lab::Pki;
 use serde_json::{json, Value};
 
@@ -20,7 +20,7 @@ fn local(round: Value) -> Result<String, String> {
     let json = json!({"name": "site", "local_auth": round}).to_string();
     match build(&parse(&json).unwrap().connections[0]) {
         Ok((config, _)) => Ok(snapshot(&config)["local"].clone()),
-        Err(error) => Err(error.message),
+        Err(problems) => Err(problems.located(&Places::default()).unwrap_err().message),
     }
 }
 
@@ -323,8 +323,8 @@ fn an_authority_is_a_ca() {
     let file = pki.path("me.pem");
     let authorities = json!({"authorities": {"mine": {"file": &file}}}).to_string();
     let error = Material::default().add_authority(&parse(&authorities).unwrap().authorities[0]);
-    assert_eq!(
-        error.unwrap_err().message,
-        format!("authorities.mine.file: expected a certificate of a CA, found {file:?}")
-    );
+    let problem = error.unwrap_err();
+    assert_eq!(problem.path, "authorities.mine.file");
+    let why = format!("expected a certificate of a CA, found {file:?}");
+    assert_eq!(problem.why, why);
 }

@@ -105,7 +105,10 @@ impl Vici {
 /// What we make of the connections, in their order.
 fn ours(pairs: &[Pair], values: Values) -> Result<Vec<PeerCfg>, Error> {
     let configuration = parse(&json(pairs, values))?;
-    let build = |connection| Ok(build(connection)?.0);
+    let build = |connection| match build(connection) {
+        Ok((config, _)) => Ok(config),
+        Err(problems) => Err(problems.located(&configuration.places).unwrap_err()),
+    };
     configuration.connections.iter().map(build).collect()
 }
 

@@ -255,9 +255,8 @@ fn a_file_of_a_gateway_is_named_with_its_place() {
     }}});
     let configuration = parse(&json.to_string()).unwrap();
     let (_, mut material) = build(&configuration.connections[0]).unwrap();
-    let error = build_gateways(&configuration.connections[0], &mut material)
-        .err()
-        .unwrap();
+    let problems = build_gateways(&configuration.connections[0], &mut material).err();
+    let error = (problems.unwrap().located(&configuration.places)).unwrap_err();
     let path = "connections.site.remote_addrs[1].cacerts: expected ";
     assert!(error.message.starts_with(path), "{error}");
 }

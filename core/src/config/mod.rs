@@ -10,6 +10,7 @@ mod document;
 mod failover;
 mod gateway;
 mod model;
+mod places;
 mod reader;
 mod report;
 mod schema;
@@ -25,6 +26,7 @@ pub use model::{
     Mark, Mode, Ocsp, PrivateKey, Revocation, SecretKind, SendCert, SharedSecret, Unique, Volume,
     UNIQUE, UNIQUE_DIR,
 };
+pub use places::{Places, Problem, Problems};
 pub use schema::{json_schema, reference};
 pub use secret::Secret;
 
@@ -57,7 +59,9 @@ use crate::error::Result;
 pub fn parse(json: &str) -> Result<Configuration> {
     let report = Report::new(json);
     let configuration = read(Value::parse(json)?, &report);
-    report.conclude(configuration)
+    let mut configuration = report.conclude(configuration)?;
+    configuration.places = Places::of(json);
+    Ok(configuration)
 }
 
 fn read(document: Value, report: &Report) -> Result<Configuration> {

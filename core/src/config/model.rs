@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::places::Places;
 use super::secret::Secret;
 use crate::failover::address::AddressList;
 use crate::failover::policy::{FailoverPolicy, RetryPolicy};
@@ -21,6 +22,8 @@ pub struct Configuration {
     pub private_keys: Vec<PrivateKey>,
     /// Certification authorities, from `authorities`.
     pub authorities: Vec<Authority>,
+    /// Where all of it stands in the document.
+    pub places: Places,
 }
 
 impl Configuration {

@@ -187,9 +187,8 @@ impl<'a> Node<'a> {
         for node in self.into_texts()? {
             let (report, path) = (node.report, node.path.clone());
             let text = node.text()?;
-            let parts = text.split(',').map(str::trim).filter(|p| !p.is_empty());
             let before = texts.len();
-            texts.extend(parts.map(str::to_owned));
+            texts.extend(parts(&text).map(str::to_owned));
             if texts.len() == before {
                 return Err(report.failed(&path, "a string", &shown(&text)));
             }
@@ -607,6 +606,11 @@ impl Place<'_> {
     pub(super) fn refused(&self, why: &str) -> Error {
         self.report.refused(&self.path, why)
     }
+}
+
+/// What is between commas.
+pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|p| !p.is_empty())
 }
 
 fn check_name(node: &Node, name: &str) -> Result<()> {

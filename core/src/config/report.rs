@@ -68,15 +68,22 @@ impl<'a> Report<'a> {
     /// The outcome: what was read, or all errors.
     pub(super) fn conclude<T>(self, result: Result<T>) -> Result<T> {
         let value = self.keep(result);
-        let mut lines = self.lines.into_inner();
-        if self.untold.get() > 0 {
-            lines.push(format!("and {} more errors", self.untold.get()));
-        }
+        let told = self.lines.into_inner();
         match value {
-            Some(value) if lines.is_empty() => Ok(value),
-            _ => Err(Error::parsing(lines.join("\n"))),
+            Some(value) if told.is_empty() => Ok(value),
+            _ => Err(Error::parsing(lines(told, self.untold.get()))),
         }
     }
+}
+
+/// The message of errors, of which some may be left out already.
+pub(super) fn lines(mut told: Vec<String>, untold: usize) -> String {
+    let untold = untold + told.len().saturating_sub(TOLD);
+    told.truncate(TOLD);
+    if untold > 0 {
+        told.push(format!("and {untold} more errors"));
+    }
+    told.join("\n")
 }
 
 /// Where a value stands in the document.
@@ -122,7 +129,9 @@ impl Path {
         let start = json.len() - json.trim_start().len();
         let (mut offset, mut value) = (start, json);
         for step in &self.0 {
-            let entry = step.index.and_then(|index| Entries::of(value, index));
+            let entry = step
+                .index
+                .and_then(|index| Entries::of(value).get(index).copied());
             let Some((key, entry)) = entry else {
                 break;
             };
@@ -154,12 +163,12 @@ impl fmt::Display for Path {
 }
 
 /// The parts of an object or an array in the text: key, or item, and value.
-struct Entries<'a>(Vec<(&'a str, &'a str)>);
+pub(super) struct Entries<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Entries<'a> {
-    fn of(json: &'a str, index: usize) -> Option<(&'a str, &'a str)> {
-        let entries: Self = serde_json::from_str(json).ok()?;
-        entries.0.get(index).copied()
+    /// None of any other value.
+    pub(super) fn of(json: &'a str) -> Vec<(&'a str, &'a str)> {
+        serde_json::from_str(json).map_or_else(|_| Vec::new(), |Self(entries)| entries)
     }
 }
 
@@ -201,7 +210,7 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 }
 
-fn key_shown(key: &str) -> String {
+pub(super) fn key_shown(key: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     if !key.is_empty() && key.chars().all(is_plain) && key.chars().count() <= SHOWN {
         key.to_owned()

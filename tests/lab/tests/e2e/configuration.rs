@@ -30,6 +30,28 @@ fn an_error_names_its_field_and_nothing_is_applied() {
         assert!(message.contains(&path), "{error}");
         assert_eq!(control.ok("LIST")["connections"], json!([]));
     }
+    // What only charon can tell, of both connections at once.
+    config["connections"]["bad"]["proposals"] = json!(["aes128-no-such-algorithm"]);
+    config["connections"]["net"]["remote"]["cacerts"] = json!("/none.pem");
+    let document = config.to_string();
+    let error = control.error(&format!("APPLY_CONFIG {document}"));
+    let message = error["message"].as_str().unwrap_or_default();
+    let mut lines = message.lines();
+    for (path, found) in [
+        (
+            "connections.bad.proposals[0]",
+            r#""aes128-no-such-algorithm""#,
+        ),
+        ("connections.net.remote.cacerts", r#""cacerts""#),
+    ] {
+        let line = lines.next().unwrap_or_default();
+        let column = document.find(found).unwrap() + 1;
+        assert!(line.starts_with(&format!("{path}: expected ")), "{message}");
+        let place = format!(" at line 1 column {column}");
+        assert!(line.ends_with(&place), "{message}");
+    }
+    assert_eq!(lines.next(), None);
+    assert_eq!(control.ok("LIST")["connections"], json!([]));
     assert_eq!(client.swanctl(&["--list-conns"]), "");
     control.error("INITIATE net");
     assert!(control.events_named("config_applied").is_empty());

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Where the values of a document stand, for errors that are found only after it is read.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::reader::parts;
+use super::report::{key_shown, lines, shown, Entries};
+use crate::error::{Error, Result};
+
+/// The places of a configuration's values; it has no values.
+///
+/// They are found by a path that is the same for all shapes of the document: with names in place of
+/// the numbers of connections, CHILD_SAs and authorities, and options of `ike_cfg` in the connection.
+#[derive(Clone, Default)]
+pub struct Places(HashMap<String, Place>);
+
+#[derive(Clone)]
+struct Place {
+    /// The path in the document.
+    path: String,
+    /// Line and column, from 1.
+    position: (usize, usize),
+}
+
+/// Where it was written does not belong to what a configuration says.
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Places").field(&self.0.len()).finish()
+    }
+}
+
+/// What is wrong with a value of a configuration that could be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Path of the value, as in `connections.NAME.children.NAME.esp_proposals[0]`, where a list counts
+    /// what is between commas, too.
+    pub path: String,
+    /// What was expected and what was found; never a secret.
+    pub why: String,
+}
+
+impl Problem {
+    /// The value is not what was expected.
+    pub fn expected(path: impl Into<String>, what: &str, found: &str) -> Self {
+        Self {
+            path: path.into(),
+            why: format!("expected {what}, found {}", shown(found)),
+        }
+    }
+}
+
+/// All that is wrong with a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Adds one.
+    pub fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    /// Adds all of those.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Keeps a problem, so that others are found as well.
+    pub fn keep<T>(&mut self, result: std::result::Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.push(problem)).ok()
+    }
+
+    /// The outcome: what was made, unless there are problems.
+    pub fn conclude<T>(self, value: T) -> std::result::Result<T, Self> {
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(self)
+        }
+    }
+
+    /// An error as of [`parse`](super::parse): a line for each in the order of the document, with the
+    /// path there, line and column.
+    ///
+    /// # Errors
+    ///
+    /// [`ParsingFailed`](crate::error::ErrorCode::ParsingFailed) if there is a problem.
+    pub fn located(self, places: &Places) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let problems = self.0.iter();
+        let mut told: Vec<_> = problems.map(|problem| places.locate(problem)).collect();
+        told.sort_unstable();
+        // Two gateways may have a file from one place.
+        told.dedup();
+        let told = told.into_iter().map(|(_, line)| line).collect();
+        Err(Error::parsing(lines(told, 0)))
+    }
+}
+
+impl Places {
+    /// Of a document that could be read.
+    pub(super) fn of(json: &str) -> Self {
+        let mut index = Index {
+            cursor: Cursor::new(json),
+            places: Self::default(),
+        };
+        let json = json.trim();
+        // A document may be a single connection.
+        let is_single = !(Entries::of(json).iter()).any(|(key, _)| *key == "\"connections\"");
+        match name_of(json).filter(|_| is_single) {
+            Some(name) => index.add(&joined("connections", &name), "", json, json),
+            None => index.add("", "", json, json),
+        }
+        index.places
+    }
+
+    /// Line and column of the value or of the nearest one that it is in, and the line that tells it.
+    fn locate(&self, Problem { path, why }: &Problem) -> ((usize, usize), String) {
+        let mut known = path.as_str();
+        let place = loop {
+            match (self.0.get(known), known.rfind(['.', '['])) {
+                (Some(place), _) => break place,
+                (None, Some(end)) => known = &known[..end],
+                // It was not made of a document.
+                (None, None) => return ((0, 0), format!("{path}: {why}")),
+            }
+        };
+        // What is between commas has no path of its own.
+        let rest = path[known.len()..]
+            .trim_start_matches(|c: char| "[]".contains(c) || c.is_ascii_digit());
+        let path = match place.path.as_str() {
+            "" => rest.trim_start_matches('.').to_owned(),
+            shown => format!("{shown}{rest}"),
+        };
+        let (line, column) = place.position;
+        (
+            (line, column),
+            format!("{path}: {why} at line {line} column {column}"),
+        )
+    }
+}
+
+/// Fills places in the order of the document.
+struct Index<'a> {
+    cursor: Cursor<'a>,
+    places: Places,
+}
+
+impl<'a> Index<'a> {
+    /// A value and what is in it: the path by which it is found, the one in the document, where it
+    /// begins, and its text.
+    fn add(&mut self, path: &str, shown: &str, begin: &'a str, json: &'a str) {
+        let place = Place {
+            path: shown.to_owned(),
+            position: self.cursor.advance(begin),
+        };
+        // The connection comes before its ike_cfg.
+        self.places.0.entry(path.to_owned()).or_insert(place);
+        let entries = Entries::of(json);
+        if json.starts_with('{') {
+            for (key, value) in entries {
+                let Some(name) = text(key) else { continue };
+                let path = match name.as_str() {
+                    "ike_cfg" => path.to_owned(),
+                    // They are beside a single connection, too.
+                    "secrets" | "authorities" if shown.is_empty() => name.to_string(),
+                    name => joined(path, name),
+                };
+                self.add(&path, &joined(shown, &key_shown(&name)), key, value);
+            }
+            return;
+        }
+        let is_named =
+            ["connections", "authorities"].contains(&path) || path.ends_with(".children");
+        let is_text = entries.iter().all(|(_, value)| value.starts_with('"'));
+        let mut count = 0;
+        for (index, (_, value)) in entries.into_iter().enumerate() {
+            let shown = format!("{shown}[{index}]");
+            if let Some(name) = name_of(value).filter(|_| is_named) {
+                self.add(&joined(path, &name), &shown, value, value);
+                continue;
+            }
+            let items = match text(value) {
+                Some(text) if is_text => parts(&text).count(),
+                _ => 1,
+            };
+            for item in count..count + items {
+                self.add(&format!("{path}[{item}]"), &shown, value, value);
+            }
+            count += items;
+        }
+    }
+}
+
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// A string, without its quotes and escapes.
+fn text(json: &str) -> Option<Zeroizing<String>> {
+    serde_json::from_str(json).ok().map(Zeroizing::new)
+}
+
+/// The `name` of an object.
+fn name_of(json: &str) -> Option<Zeroizing<String>> {
+    let mut entries = Entries::of(json).into_iter();
+    let (_, name) = entries.find(|(key, _)| json.starts_with('{') && *key == "\"name\"")?;
+    text(name)
+}
+
+/// Counts lines and columns on the way through the document.
+struct Cursor<'a> {
+    json: &'a str,
+    offset: usize,
+    position: (usize, usize),
+}
+
+impl<'a> Cursor<'a> {
+    fn new(json: &'a str) -> Self {
+        Self {
+            json,
+            offset: 0,
+            position: (1, 1),
+        }
+    }
+
+    /// The position of a part of the document that is not before the last one.
+    fn advance(&mut self, part: &str) -> (usize, usize) {
+        let offset = part.as_ptr() as usize - self.json.as_ptr() as usize;
+        for c in self.json[self.offset..offset].chars() {
+            self.position = match (c, self.position) {
+                ('\n', (line, _)) => (line + 1, 1),
+                (_, (line, column)) => (line, column + 1),
+            };
+        }
+        self.offset = offset;
+        self.position
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    /// The line that is told of a problem at that path.
+    fn told(document: &str, path: &str) -> String {
+        let mut problems = Problems::default();
+        problems.push(Problem::expected(path, "this", "that"));
+        let places = parse(document).unwrap().places;
+        problems.located(&places).unwrap_err().message
+    }
+
+    #[test]
+    fn a_path_leads_to_the_place_in_every_shape() {
+        let options =
+            r#""proposals": "a,b", "local": [{"certs": ["c"]}], "vips": ["::, ::", "::"]"#;
+        for (document, shown, column) in [
+            (
+                format!(r#"{{"connections": {{"site": {{{options}}}}}}}"#),
+                "connections.site.",
+                27,
+            ),
+            (
+                format!(r#"{{"connections": [{{"name": "site", {options}}}]}}"#),
+                "connections[0].",
+                35,
+            ),
+            (format!(r#"{{"name": "site", {options}}}"#), "", 18),
+        ] {
+            for (path, shown_path, begin) in [
+                ("proposals[1]", "proposals", 0),
+                ("local[0].certs", "local[0].certs", 31),
+                ("vips[1]", "vips[0]", 58),
+                ("vips[2]", "vips[1]", 68),
+                // Beside what is missing.
+                ("local[0].auth", "local[0].auth", 30),
+            ] {
+                let column = column + begin;
+                assert_eq!(
+                    told(&document, &format!("connections.site.{path}")),
+                    format!(
+                        "{shown}{shown_path}: expected this, found \"that\" at line 1 column {column}"
+                    ),
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn keys_authorities_and_children_have_places() {
+        let document =
+            "\n\t{\"name\": \"site\", \"ike_cfg\": {\n \"proposals\": [\"\u{e9}\", \"b\"]},\n\
+             \"children\": [{\"name\": \"net\", \"label\": \"x\"}],\n\
+             \"authorities\": [{\"name\": \"ca\", \"file\": \"a\"}],\n\
+             \"secrets\": {\"private-1\": [{\"file\": \"k\"}]}}";
+        for (path, shown, place) in [
+            (
+                "connections.site.proposals[1]",
+                "ike_cfg.proposals[1]",
+                "line 3 column 21",
+            ),
+            ("connections.site.version", "version", "line 2 column 2"),
+            (
+                "connections.site.children.net.label",
+                "children[0].label",
+                "line 4 column 30",
+            ),
+            (
+                "authorities.ca.file",
+                "authorities[0].file",
+                "line 5 column 32",
+            ),
+            (
+                "secrets.private-1[0].file",
+                "secrets.private-1[0].file",
+                "line 6 column 28",
+            ),
+        ] {
+            let expected = format!("{shown}: expected this, found \"that\" at {place}");
+            assert_eq!(told(document, path), expected);
+        }
+    }
+
+    #[test]
+    fn problems_are_told_in_the_order_of_the_document_and_once() {
+        let configuration = parse(r#"{"name": "a", "version": 1, "vips": ["::"]}"#).unwrap();
+        let mut problems = Problems::default();
+        for path in ["vips[0]", "version", "vips[0]"] {
+            let path = format!("connections.a.{path}");
+            problems.push(Problem::expected(path, "this", "that"));
+        }
+        let error = problems.located(&configuration.places).unwrap_err();
+        assert_eq!(
+            error.message,
+            "version: expected this, found \"that\" at line 1 column 15\n\
+             vips[0]: expected this, found \"that\" at line 1 column 38"
+        );
+    }
+
+    #[test]
+    fn not_more_are_told_than_by_the_reader() {
+        let mut problems = Problems::default();
+        for index in 0..23 {
+            problems.push(Problem::expected(format!("a{index}"), "this", "that"));
+        }
+        let error = problems.located(&Places::default()).unwrap_err();
+        assert_eq!(error.message.lines().count(), 21);
+        assert!(error.message.ends_with("\nand 3 more errors"), "{error}");
+    }
+
+    #[test]
+    fn places_have_no_values() {
+        let document = r#"{"name": "a", "local": {"auth": "psk", "secret": "hunter2"},
+            "secrets": {"ike": {"id": ["hunter2"], "secret": "hunter2"}}}"#;
+        let places = parse(document).unwrap().places;
+        assert!(places.0.len() > 5);
+        for (known, place) in &places.0 {
+            assert!(!format!("{known} {}", place.path).contains("hunter"));
+        }
+    }
+}
