@@ -34,6 +34,8 @@ mod ledger;
 mod original;
 #[path = "in_process/plugin.rs"]
 mod plugin;
+#[path = "in_process/requests.rs"]
+mod requests;
 #[path = "in_process/settings.rs"]
 mod settings;
 #[path = "in_process/snapshot.rs"]

@@ -2,18 +2,22 @@
 
 //! The directory of configurations that are loaded at start and again on reload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use extsock_core::config::{self, Configuration, Places, Problem, Problems};
+use extsock_core::config::{self, Problem, Problems};
 use extsock_core::error::{Error, ErrorCode, Result};
 use extsock_core::protocol::{FileError, Reply};
 use zeroize::Zeroizing;
 
+use super::connections::secret_key;
+use super::credential_files::ReadFile;
+use super::digest::Digest;
 use super::driver::Driver;
+use super::requests::names;
 
 /// `*.json` of one directory, in the order of their names.
 pub struct ConfigDir {
@@ -22,11 +26,23 @@ pub struct ConfigDir {
     loaded: Mutex<BTreeMap<String, Loaded>>,
 }
 
-/// What a file brought.
+/// What a file brought, and what tells whether it has changed.
 struct Loaded {
     connections: Vec<String>,
-    /// To tell whether it has changed; not kept if it has secrets, or if other files are a part of it.
-    plain: Option<Configuration>,
+    /// Under which its secrets are known; of one that several files have, that of the last file holds.
+    secrets: BTreeSet<String>,
+    text: Digest,
+    files: Vec<ReadFile>,
+}
+
+impl Loaded {
+    /// Whether loading that text would bring nothing new. Reads its files.
+    fn is_current(&self, text: &str, driver: &Driver) -> bool {
+        let there = |name: &String| driver.connections.get(name).is_some();
+        self.text == Digest::of(text.as_bytes())
+            && self.connections.iter().all(there)
+            && self.files.iter().all(ReadFile::is_unchanged)
+    }
 }
 
 /// What a loading led to.
@@ -59,38 +75,100 @@ impl ConfigDir {
                 return outcome.into_reply();
             }
         };
-        let names = |loaded: &BTreeMap<String, Loaded>| -> Vec<String> {
+        let connections = |loaded: &BTreeMap<String, Loaded>| -> Vec<String> {
             let loaded = loaded.values();
             loaded.flat_map(|file| file.connections.clone()).collect()
         };
-        let before = names(&loaded);
-        loaded.retain(|file, _| {
+        let before = connections(&loaded);
+        let mut changed_secrets = BTreeSet::new();
+        loaded.retain(|file, known| {
             let stays = files.contains(file);
             if !stays {
                 driver.forget_source(file);
+                changed_secrets.append(&mut known.secrets);
             }
             stays
         });
+        let (mut good, mut left_alone) = (Vec::new(), Vec::new());
         for file in files {
-            let path = self.path.join(&file);
-            match load_file(driver, &loaded, &file, &path) {
-                Ok(brought) => {
-                    if !brought.connections.is_empty() {
-                        driver.forget_source(&file);
-                    }
-                    loaded.insert(file, brought);
+            match self.load_file(driver, &mut loaded, &file, When::Changed) {
+                Ok(Some(mut secrets)) => changed_secrets.append(&mut secrets),
+                Ok(None) => left_alone.push(file.clone()),
+                Err(error) => {
+                    outcome.fail(&self.path.join(&file), error);
+                    continue;
                 }
-                Err(error) => outcome.fail(&path, error),
             }
+            good.push(file);
         }
-        outcome.connections = names(&loaded);
+        outcome.connections = connections(&loaded);
         for name in before {
             if !outcome.connections.contains(&name) && driver.forget(&name).is_ok() {
                 outcome.removed.push(name);
             }
         }
+        let secrets = |file: &String| &loaded[file].secrets;
+        if (left_alone.iter()).any(|file| !secrets(file).is_disjoint(&changed_secrets)) {
+            // Which file is the last one that has it may be another now.
+            good.retain(|file| !secrets(file).is_empty());
+            for file in good {
+                if let Err(error) = self.load_file(driver, &mut loaded, &file, When::Always) {
+                    outcome.fail(&self.path.join(&file), error);
+                }
+            }
+        }
         outcome.into_reply()
     }
+
+    /// Returns the secrets that the file had and has; None if it is left alone.
+    fn load_file(
+        &self,
+        driver: &Arc<Driver>,
+        loaded: &mut BTreeMap<String, Loaded>,
+        file: &str,
+        when: When,
+    ) -> Result<Option<BTreeSet<String>>> {
+        let text = fs::read_to_string(self.path.join(file));
+        let text = Zeroizing::new(text.map_err(|error| cannot_read(&error))?);
+        let configuration = config::parse(&text)?;
+        let connections = names(&configuration);
+        let mut problems = Problems::default();
+        // Those that come after it are not yet what they will be.
+        for (other, theirs) in loaded.iter().filter(|(other, _)| other.as_str() < file) {
+            for name in (theirs.connections.iter()).filter(|name| connections.contains(name)) {
+                problems.push(Problem {
+                    path: format!("connections.{name}"),
+                    why: format!("expected a name of one file only, found it in {other}, too"),
+                });
+            }
+        }
+        problems.located(&configuration.places)?;
+        let known = loaded.get(file);
+        if when == When::Changed && known.is_some_and(|known| known.is_current(&text, driver)) {
+            return Ok(None);
+        }
+        let files = driver.apply(&configuration, file)?;
+        if !connections.is_empty() {
+            driver.forget_source(file);
+        }
+        let secrets: BTreeSet<String> = configuration.secrets.iter().map(secret_key).collect();
+        let brought = Loaded {
+            connections,
+            secrets: secrets.clone(),
+            text: Digest::of(text.as_bytes()),
+            files,
+        };
+        let before = loaded.insert(file.to_owned(), brought);
+        let before = before.map(|before| before.secrets).unwrap_or_default();
+        Ok(Some(&before | &secrets))
+    }
+}
+
+/// When to load a file.
+#[derive(PartialEq)]
+enum When {
+    Changed,
+    Always,
 }
 
 impl Outcome {
@@ -126,38 +204,6 @@ fn json_files(directory: &Path) -> io::Result<Vec<String>> {
     }
     files.sort_unstable();
     Ok(files)
-}
-
-fn load_file(
-    driver: &Arc<Driver>,
-    loaded: &BTreeMap<String, Loaded>,
-    file: &str,
-    path: &Path,
-) -> Result<Loaded> {
-    let text = fs::read_to_string(path).map_err(|error| cannot_read(&error))?;
-    let mut configuration = config::parse(&Zeroizing::new(text))?;
-    let connections: Vec<String> = (configuration.connections.iter())
-        .map(|connection| connection.name.clone())
-        .collect();
-    let mut problems = Problems::default();
-    // Those that come after it are not yet what they will be.
-    for (other, theirs) in loaded.iter().filter(|(other, _)| other.as_str() < file) {
-        for name in (theirs.connections.iter()).filter(|name| connections.contains(name)) {
-            problems.push(Problem {
-                path: format!("connections.{name}"),
-                why: format!("expected a name of one file only, found it in {other}, too"),
-            });
-        }
-    }
-    problems.located(&configuration.places)?;
-    let there = |name: &String| driver.connections.get(name).is_some();
-    let known = loaded.get(file).and_then(|file| file.plain.as_ref());
-    if !(known == Some(&configuration) && connections.iter().all(there)) {
-        driver.apply(&configuration, file)?;
-    }
-    configuration.places = Places::default();
-    let plain = configuration.is_plain().then_some(configuration);
-    Ok(Loaded { connections, plain })
 }
 
 fn cannot_read(error: &io::Error) -> Error {

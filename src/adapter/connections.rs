@@ -134,7 +134,7 @@ impl Connections {
 }
 
 /// Under which charon keeps it: one secret for each use by the same owners.
-fn secret_key(secret: &SharedSecret) -> String {
+pub(super) fn secret_key(secret: &SharedSecret) -> String {
     format!("{:?}\n{}", secret.kind, secret.ids.join("\n"))
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use extsock_core::config::{self, Auth, Authority, CredentialFile, Problem, Problems};
 use zeroize::Zeroizing;
 
+use super::digest::Digest;
 use crate::charon::{
     setting_string, AuthCfg, Certificate, Credentials, Distributed, Identification, IdentityRule,
     PrivateKey,
@@ -20,6 +21,20 @@ pub struct Material {
     certificates: Vec<(Certificate, Trust)>,
     keys: Vec<PrivateKey>,
     points: Vec<(Distributed, Identification, String)>,
+    files: Vec<ReadFile>,
+}
+
+/// A file that was read, and what tells whether it has changed since.
+pub(super) struct ReadFile {
+    path: PathBuf,
+    digest: Digest,
+}
+
+impl ReadFile {
+    /// Whether it has the same content now. Reads the file.
+    pub(super) fn is_unchanged(&self) -> bool {
+        read_file(&self.path).is_ok_and(|content| Digest::of(&content) == self.digest)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,14 +46,15 @@ enum Trust {
 impl Material {
     /// Reads a private key of `secrets`.
     pub(super) fn add_key(&mut self, key: &config::PrivateKey) -> Result<(), Problem> {
-        self.keys.push(private_key(key, "")?);
+        let key = self.private_key(key, "")?;
+        self.keys.push(key);
         Ok(())
     }
 
     /// Reads the certificate of an authority and takes its addresses.
     pub fn add_authority(&mut self, authority: &Authority) -> Result<(), Problem> {
         let path = format!("authorities.{}", authority.name);
-        let certificate = ca(&authority.file, &path)?;
+        let certificate = self.ca(&authority.file, &path)?;
         for id in certificate.key_ids() {
             for (of, uris) in [
                 (Distributed::Crl, &authority.crl_uris),
@@ -54,6 +70,11 @@ impl Material {
         }
         self.certificates.push((certificate, Trust::Yes));
         Ok(())
+    }
+
+    /// The files that were read so far.
+    pub(super) fn take_files(&mut self) -> Vec<ReadFile> {
+        std::mem::take(&mut self.files)
     }
 
     /// Lets charon use it for as long as the result lives; None if there is none.
@@ -85,7 +106,7 @@ impl Material {
     ) {
         let mut own = Vec::new();
         for file in &round.certs {
-            let Some(certificate) = problems.keep(x509(file, path, "x509")) else {
+            let Some(certificate) = problems.keep(self.x509(file, path, "x509")) else {
                 continue;
             };
             own.push((file, certificate.clone()));
@@ -93,7 +114,7 @@ impl Material {
         }
         let owner = round.id.as_deref().map(Identification::from_string);
         for file in &round.pubkeys {
-            let result = raw_public_key(file, path, owner.as_ref());
+            let result = self.raw_public_key(file, path, owner.as_ref());
             let Some(certificate) = problems.keep(result) else {
                 continue;
             };
@@ -105,7 +126,7 @@ impl Material {
             (&round.intermediates, Trust::No),
         ] {
             for file in files {
-                let Some(certificate) = problems.keep(ca(file, path)) else {
+                let Some(certificate) = problems.keep(self.ca(file, path)) else {
                     continue;
                 };
                 if !local && trust == Trust::Yes {
@@ -117,8 +138,8 @@ impl Material {
         if let Some(key) = &round.private_key {
             // Further ones may be of CAs on the way.
             let own = own.first();
-            self.keys
-                .extend(problems.keep(private_key_of(own, key, path)));
+            let private = self.private_key_of(own, key, path);
+            self.keys.extend(problems.keep(private));
         }
         if let (None, Some((_, certificate))) = (&round.id, own.first()) {
             auth.add_identity(IdentityRule::Ike, certificate.subject());
@@ -127,78 +148,97 @@ impl Material {
             auth.add_certificate(certificate);
         }
     }
-}
 
-/// The key of a round, which has to be that of its certificate.
-fn private_key_of(
-    own: Option<&(&CredentialFile, Certificate)>,
-    key: &config::PrivateKey,
-    path: &str,
-) -> Result<PrivateKey, Problem> {
-    let private = private_key(key, path)?;
-    match own {
-        Some((file, certificate)) if !private.is_key_of(certificate) => {
-            let what = format!("the key of {} {:?}", file.option, file.path);
-            Err(unusable(&key.file, path, &what))
+    /// The key of a round, which has to be that of its certificate.
+    fn private_key_of(
+        &mut self,
+        own: Option<&(&CredentialFile, Certificate)>,
+        key: &config::PrivateKey,
+        path: &str,
+    ) -> Result<PrivateKey, Problem> {
+        let private = self.private_key(key, path)?;
+        match own {
+            Some((file, certificate)) if !private.is_key_of(certificate) => {
+                let what = format!("the key of {} {:?}", file.option, file.path);
+                Err(unusable(&key.file, path, &what))
+            }
+            _ => Ok(private),
         }
-        _ => Ok(private),
     }
-}
 
-fn raw_public_key(
-    file: &CredentialFile,
-    round: &str,
-    owner: Option<&Identification>,
-) -> Result<Certificate, Problem> {
-    let what = "a public key in PEM or DER";
-    let encoded = read(file, round, "pubkey", what)?;
-    Certificate::raw_public_key(&encoded, owner).ok_or_else(|| unusable(file, round, what))
-}
-
-fn private_key(key: &config::PrivateKey, round: &str) -> Result<PrivateKey, Problem> {
-    let passphrase = key.passphrase.as_ref().map(|secret| secret.as_bytes());
-    let what = match passphrase {
-        Some(_) => "a private key in PEM or DER that the passphrase decrypts",
-        None => "a private key in PEM or DER that needs no passphrase",
-    };
-    let encoded = read(&key.file, round, key.directory, what)?;
-    PrivateKey::new(&encoded, passphrase).ok_or_else(|| unusable(&key.file, round, what))
-}
-
-fn x509(file: &CredentialFile, round: &str, directory: &str) -> Result<Certificate, Problem> {
-    let what = "an X.509 certificate in PEM or DER";
-    let encoded = read(file, round, directory, what)?;
-    let certificate = Certificate::x509(&encoded).ok_or_else(|| unusable(file, round, what))?;
-    if !certificate.is_valid_now() {
-        let what = "a certificate that is valid now, neither expired nor of the future";
-        return Err(unusable(file, round, what));
+    fn raw_public_key(
+        &mut self,
+        file: &CredentialFile,
+        round: &str,
+        owner: Option<&Identification>,
+    ) -> Result<Certificate, Problem> {
+        let what = "a public key in PEM or DER";
+        let encoded = self.read_file(file, round, "pubkey", what)?;
+        Certificate::raw_public_key(&encoded, owner).ok_or_else(|| unusable(file, round, what))
     }
-    Ok(certificate)
-}
 
-fn ca(file: &CredentialFile, path: &str) -> Result<Certificate, Problem> {
-    let certificate = x509(file, path, "x509ca")?;
-    if !certificate.is_ca() {
-        return Err(unusable(file, path, "a certificate of a CA"));
+    fn private_key(
+        &mut self,
+        key: &config::PrivateKey,
+        round: &str,
+    ) -> Result<PrivateKey, Problem> {
+        let passphrase = key.passphrase.as_ref().map(|secret| secret.as_bytes());
+        let what = match passphrase {
+            Some(_) => "a private key in PEM or DER that the passphrase decrypts",
+            None => "a private key in PEM or DER that needs no passphrase",
+        };
+        let encoded = self.read_file(&key.file, round, key.directory, what)?;
+        PrivateKey::new(&encoded, passphrase).ok_or_else(|| unusable(&key.file, round, what))
     }
-    Ok(certificate)
+
+    fn x509(
+        &mut self,
+        file: &CredentialFile,
+        round: &str,
+        directory: &str,
+    ) -> Result<Certificate, Problem> {
+        let what = "an X.509 certificate in PEM or DER";
+        let encoded = self.read_file(file, round, directory, what)?;
+        let certificate = Certificate::x509(&encoded).ok_or_else(|| unusable(file, round, what))?;
+        if !certificate.is_valid_now() {
+            let what = "a certificate that is valid now, neither expired nor of the future";
+            return Err(unusable(file, round, what));
+        }
+        Ok(certificate)
+    }
+
+    fn ca(&mut self, file: &CredentialFile, path: &str) -> Result<Certificate, Problem> {
+        let certificate = self.x509(file, path, "x509ca")?;
+        if !certificate.is_ca() {
+            return Err(unusable(file, path, "a certificate of a CA"));
+        }
+        Ok(certificate)
+    }
+
+    fn read_file(
+        &mut self,
+        file: &CredentialFile,
+        round: &str,
+        directory: &str,
+        what: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, Problem> {
+        let path = located(&file.path, directory);
+        match read_file(&path) {
+            Ok(content) => {
+                let digest = Digest::of(&content);
+                self.files.push(ReadFile { path, digest });
+                Ok(content)
+            }
+            Err(problem) => {
+                let what = format!("{what} ({}: {problem})", path.display());
+                Err(unusable(file, round, &what))
+            }
+        }
+    }
 }
 
 /// More than any certificate or key has.
 const LIMIT: u64 = 1 << 20;
-
-fn read(
-    file: &CredentialFile,
-    round: &str,
-    directory: &str,
-    what: &str,
-) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let path = located(&file.path, directory);
-    read_file(&path).map_err(|problem| {
-        let what = format!("{what} ({}: {problem})", path.display());
-        unusable(file, round, &what)
-    })
-}
 
 fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     // Before it is opened, for that would wait for the other end of a pipe.

@@ -7,6 +7,7 @@ mod carry_out;
 mod config_dir;
 mod connections;
 mod credential_files;
+mod digest;
 mod driver;
 mod failover_config;
 mod gateways;

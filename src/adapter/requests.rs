@@ -14,7 +14,7 @@ use extsock_core::protocol::{
 };
 
 use super::connections::{build, Owner};
-use super::credential_files::Material;
+use super::credential_files::{Material, ReadFile};
 use super::driver::Driver;
 use super::gateways::{build_gateways, GatewayCfgs};
 use crate::charon::{built_for, IkeSaId, PeerCfg};
@@ -24,7 +24,11 @@ impl Driver {
     pub fn request(self: &Arc<Self>, request: Request) -> Reply {
         let verb = request.verb();
         let result = match request {
-            Request::ApplyConfig(configuration) => self.apply(&configuration, ""),
+            Request::ApplyConfig(configuration) => {
+                self.apply(&configuration, "").map(|_| Reply::ApplyConfig {
+                    connections: names(&configuration),
+                })
+            }
             Request::RemoveConfig { connection } => self
                 .forget(&connection)
                 .map(|()| Reply::RemoveConfig { connection }),
@@ -84,12 +88,12 @@ impl Driver {
     }
 
     /// All or nothing: everything that can fail comes before the first change. What a document without
-    /// connections brings belongs to its source.
+    /// connections brings belongs to its source. Returns the files that it has been read from.
     pub(super) fn apply(
         self: &Arc<Self>,
         configuration: &Configuration,
         source: &str,
-    ) -> Result<Reply> {
+    ) -> Result<Vec<ReadFile>> {
         let mut loaded: Vec<(&config::Connection, (PeerCfg, GatewayCfgs), Material)> = Vec::new();
         let mut shared = Material::default();
         let mut problems = Problems::default();
@@ -114,11 +118,10 @@ impl Driver {
             problems.keep(shared.add_authority(authority));
         }
         problems.located(&configuration.places)?;
-        let names: Vec<String> = configuration
-            .connections
-            .iter()
-            .map(|connection| connection.name.clone())
-            .collect();
+        let mut files = shared.take_files();
+        for (_, _, material) in &mut loaded {
+            files.extend(material.take_files());
+        }
 
         let check_names = |manager: &FailoverManager| {
             let connections = configuration.connections.iter();
@@ -135,11 +138,12 @@ impl Driver {
             materials.push(own.into_iter().chain(shared.clone()).collect::<Vec<_>>());
             configs.push((connection, built));
         }
-        let owners = if names.is_empty() {
+        let owners = if configuration.connections.is_empty() {
             materials.push(shared.into_iter().collect());
             vec![Owner::Source(source.to_owned())]
         } else {
-            names.iter().cloned().map(Owner::Connection).collect()
+            let names = names(configuration).into_iter();
+            names.map(Owner::Connection).collect()
         };
         self.try_with_core(|manager, now| {
             // Another request may have come between.
@@ -156,7 +160,7 @@ impl Driver {
             }
             Ok(actions)
         })?;
-        Ok(Reply::ApplyConfig { connections: names })
+        Ok(files)
     }
 
     fn load(
@@ -294,6 +298,14 @@ impl Driver {
         })?;
         Ok(name)
     }
+}
+
+/// The connections of a configuration.
+pub(super) fn names(configuration: &Configuration) -> Vec<String> {
+    let connections = configuration.connections.iter();
+    connections
+        .map(|connection| connection.name.clone())
+        .collect()
 }
 
 /// Only a connection with a gateway, and only what has an SA, can be started when it is loaded.

@@ -240,7 +240,7 @@ fn a_raw_public_key_is_its_owners() {
 }
 
 /// Where charon would look for what has to do with a certificate of this issuer.
-fn distribution_points(kind: sys::certificate_type_t::Type, issuer: &[u8]) -> Vec<String> {
+pub fn distribution_points(kind: sys::certificate_type_t::Type, issuer: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     // SAFETY: libstrongswan is initialized; the certificate is ours and lends its subject, the public key is
     // ours and lends its fingerprint; the enumerator lends its strings until the next step.

@@ -26,17 +26,6 @@ pub struct Configuration {
     pub places: Places,
 }
 
-impl Configuration {
-    /// Whether it has no secrets, and nothing of it is in other files.
-    pub fn is_plain(&self) -> bool {
-        let rounds = (self.connections.iter()).flat_map(|c| c.local.iter().chain(&c.remote));
-        self.secrets.is_empty()
-            && self.private_keys.is_empty()
-            && self.authorities.is_empty()
-            && rounds.into_iter().all(|round| !round.has_files())
-    }
-}
-
 /// A connection: charon's peer_cfg and ike_cfg.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
@@ -250,18 +239,6 @@ pub struct Auth {
     pub private_key: Option<PrivateKey>,
     /// `enable_ocsp` or `enable_crl`, if that is false. charon has no such choice for one connection.
     pub disabled: Vec<String>,
-}
-
-impl Auth {
-    fn has_files(&self) -> bool {
-        let files = [
-            &self.certs,
-            &self.cacerts,
-            &self.intermediates,
-            &self.pubkeys,
-        ];
-        self.private_key.is_some() || files.iter().any(|files| !files.is_empty())
-    }
 }
 
 /// A file of a certificate or key, in PEM or DER.

@@ -24,7 +24,7 @@ pub struct GatewayOptions {
     /// Lines of the section `charon` in strongswan.conf.
     pub settings: String,
     /// What its swanctl.conf has in place of what it would have otherwise: from, to.
-    pub edits: Vec<(&'static str, &'static str)>,
+    pub edits: Vec<(String, String)>,
     /// Files beside its swanctl.conf, such as `x509/segw.pem`, and what is in them.
     pub files: Vec<(&'static str, String)>,
 }
@@ -57,7 +57,10 @@ impl GatewayOptions {
     }
 
     /// With more [`Self::edits`].
-    pub fn edited(mut self, edits: &[(&'static str, &'static str)]) -> Self {
+    pub fn edited(mut self, edits: &[(&str, &str)]) -> Self {
+        let edits = edits
+            .iter()
+            .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
         self.edits.extend(edits);
         self
     }

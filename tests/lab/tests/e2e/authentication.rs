@@ -2,7 +2,9 @@
 
 //! Authentication with certificates and passwords.
 
-use extsock_lab::{net, ClientOptions, Extsock, GatewayOptions, Lab, Pki, PLUGINS};
+use extsock_lab::{
+    net, Client, ClientOptions, Extsock, Gateway, GatewayOptions, Lab, Pki, PLUGINS,
+};
 use serde_json::{json, Value};
 
 use crate::expect_failover;
@@ -170,42 +172,76 @@ fn a_client_of_another_ca_is_refused() {
     client.ping("10.2.0.1");
 }
 
-#[test]
-fn a_password_in_eap() {
-    let pki = pki();
-    let lab = Lab::new();
-    let with =
-        |plugins: &str| format!("load = {PLUGINS} vici updown eap-md5 eap-identity {plugins}");
-    let options = || {
-        let mut options = gateway(&pki, &pki).edited(&[
-            (
-                "remote {\n auth = pubkey",
-                "remote {\n auth = eap-md5\n eap_id = %any",
+/// Gateways 11 and 12 that ask for a password in EAP, of which only the second has Alice's.
+pub(crate) struct EapLab {
+    pub(crate) lab: Lab,
+    pub(crate) pki: Pki,
+    method: &'static str,
+    settings: String,
+}
+
+impl EapLab {
+    pub(crate) fn new(method: &'static str) -> Self {
+        Self {
+            lab: Lab::new(),
+            pki: pki(),
+            method,
+            // charon answers a wrong password in EAP-MSCHAPv2 only after 2 seconds.
+            settings: format!(
+                "retransmit_tries = 5\n load = {PLUGINS} vici updown eap-identity {method}"
             ),
-            (
-                "secrets {\n",
-                "secrets {\n eap {\n id = alice\n secret = rabbit\n }\n ",
-            ),
+        }
+    }
+
+    pub(crate) fn gateway(&self, number: u8, password: &str) -> Gateway {
+        let mut options = gateway(&self.pki, &self.pki);
+        options.settings.clone_from(&self.settings);
+        let remote = format!("remote {{\n auth = {}\n eap_id = %any", self.method);
+        let secret = format!("secrets {{\n eap {{\n id = alice\n secret = {password}\n }}\n ");
+        let options = options.edited(&[
+            ("remote {\n auth = pubkey", &remote),
+            ("secrets {\n", &secret),
         ]);
-        options.settings = with("");
-        options
-    };
-    let other = options().edited(&[("secret = rabbit", "secret = hare")]);
-    let _gateway_1 = lab.gateway_with(11, other);
-    let _gateway_2 = lab.gateway_with(12, options());
-    let client = lab.client_with(ClientOptions {
-        settings: with("extsock"),
-        ..ClientOptions::default()
-    });
+        self.lab.gateway_with(number, options)
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.lab.client_with(ClientOptions {
+            settings: format!("{} extsock", self.settings),
+            ..ClientOptions::default()
+        })
+    }
+
+    pub(crate) fn config(&self, password: &str) -> Value {
+        let mut config = config(&self.pki);
+        config["connections"]["net"]["local_auth"] =
+            json!({"auth": self.method, "id": "client", "eap_id": "alice"});
+        config["secrets"] = json!({"eap-alice": {"id": "alice", "secret": password}});
+        config
+    }
+}
+
+#[track_caller]
+fn test_password(method: &'static str) {
+    let lab = EapLab::new(method);
+    let _gateway_1 = lab.gateway(11, "hare");
+    let _gateway_2 = lab.gateway(12, "rabbit");
+    let client = lab.client();
     let mut control = client.connect();
-    let mut config = config(&pki);
-    config["connections"]["net"]["local_auth"] =
-        json!({"auth": "eap-md5", "id": "client", "eap_id": "alice"});
-    config["secrets"] = json!({"eap-alice": {"id": "alice", "secret": "rabbit"}});
-    control.apply(&config);
+    control.apply(&lab.config("rabbit"));
     control.ok("INITIATE net");
     expect_failover(&mut control, 11, 12, "auth_failed");
     client.ping("10.2.0.1");
+}
+
+#[test]
+fn a_password_in_eap_md5() {
+    test_password("eap-md5");
+}
+
+#[test]
+fn a_password_in_eap_mschapv2() {
+    test_password("eap-mschapv2");
 }
 
 #[test]

@@ -5,9 +5,11 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use extsock_lab::{net, Client, Lab, Pki};
+use extsock_lab::{connection, Client, GatewayOptions, PSK};
 use memchr::memmem;
 use serde_json::json;
+
+use crate::authentication::EapLab;
 
 /// Not in this file as they are, so that only the test's own memory has them.
 fn secret(what: &str) -> String {
@@ -37,30 +39,34 @@ fn places(client: &Client, bytes: &[u8]) -> Vec<String> {
     places
 }
 
+/// The bytes of a text as Windows has it, of which EAP-MSCHAPv2 makes a hash.
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
 #[test]
 fn charon_keeps_one_copy_of_a_secret_and_none_of_a_passphrase() {
-    let pki = Pki::with_ca("ca");
-    pki.add_host("client", "ca");
     let (psk, password, passphrase) = (secret("psk"), secret("password"), secret("passphrase"));
-    pki.openssl(&format!(
+    let lab = EapLab::new("eap-mschapv2");
+    lab.pki.openssl(&format!(
         "pkcs8 -topk8 -in client.key -passout pass:{passphrase} -out client.enc"
     ));
-    let lab = Lab::new();
+    let mut options = GatewayOptions::default().edited(&[(PSK, &psk)]);
+    options.networks = vec![3];
+    let _psk_gateway = lab.lab.gateway_with(12, options);
+    let _eap_gateway = lab.gateway(11, &password);
     let client = lab.client();
     let mut control = client.connect();
-    let mut config = net(&[11, 12]);
-    let auth = json!({
+    let mut config = lab.config(&password);
+    config["connections"]["psk"] = connection("psk", &[12], &[3])["connections"]["psk"].clone();
+    config["connections"]["other"] = config["connections"]["psk"].clone();
+    config["connections"]["other"]["local_auth"] = json!({
         "auth": "cert",
-        "cert": pki.path("client.pem"),
-        "private_key": pki.path("client.enc"),
+        "cert": lab.pki.path("client.pem"),
+        "private_key": lab.pki.path("client.enc"),
         "private_key_passphrase": passphrase,
     });
-    config["connections"]["other"] = config["connections"]["net"].clone();
-    config["connections"]["other"]["local_auth"] = auth;
-    config["secrets"] = json!({
-        "ike": {"id": "segw", "secret": psk},
-        "eap": {"id": "alice", "secret": password},
-    });
+    config["secrets"]["ike"] = json!({"id": "segw", "secret": psk});
 
     // Refused and taken, compact and over many lines.
     let mut refused = config.clone();
@@ -71,17 +77,23 @@ fn charon_keeps_one_copy_of_a_secret_and_none_of_a_passphrase() {
     control.error(&format!("APPLY_CONFIG {refused}"));
     control.ok(&format!("APPLY_CONFIG {config}"));
     control.apply(&config);
+    for name in ["net", "psk"] {
+        control.ok(&format!("INITIATE {name}"));
+        control.wait_event("tunnel_up");
+    }
 
     for (secret, copies) in [(&psk, 1), (&password, 1), (&passphrase, 0)] {
         let found = places(&client, secret.as_bytes());
         assert_eq!(found.len(), copies, "{secret}: {found:#?}");
     }
-    control.ok("REMOVE_CONFIG net");
-    control.ok("REMOVE_CONFIG other");
+    for name in ["net", "psk", "other"] {
+        control.ok(&format!("REMOVE_CONFIG {name}"));
+    }
     let events: Vec<String> = control.events().iter().map(|e| format!("{e:?}")).collect();
     let told = [client.full_log(), client.output(), events.concat()];
     for secret in [&psk, &password, &passphrase] {
         assert_eq!(places(&client, secret.as_bytes()), [""; 0], "{secret}");
+        assert_eq!(places(&client, &utf16(secret)), [""; 0], "{secret}");
         assert!(!told.iter().any(|text| text.contains(secret)), "{secret}");
     }
 }

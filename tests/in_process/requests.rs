@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What clients ask for, and what charon has of it.
+
+use std::sync::Arc;
+
+use extsock::adapter::{ConfigDir, Connections, Driver, Publisher};
+use extsock::charon::sys::certificate_type_t::CERT_X509_CRL;
+use extsock_core::config::parse;
+use extsock_core::failover::failover_name;
+use extsock_core::failover::manager::Options;
+use extsock_core::failover::policy::FailoverPolicy;
+use extsock_core::protocol::{ClientStats, Published, Reply, Request};
+use extsock_lab::Pki;
+use serde_json::{json, Value};
+
+use super::credential_files::distribution_points;
+use super::harness::backends;
+
+struct Nobody;
+
+impl Publisher for Nobody {
+    fn publish(&self, _: &Published) {}
+
+    fn stats(&self) -> ClientStats {
+        ClientStats::default()
+    }
+}
+
+fn driver() -> Arc<Driver> {
+    Driver::new(
+        Connections::register(),
+        ConfigDir::new("/nonexistent".into()),
+        Box::new(Nobody),
+        FailoverPolicy::default(),
+        Options::default(),
+        None,
+    )
+}
+
+fn apply(driver: &Arc<Driver>, config: &Value) -> Reply {
+    driver.request(Request::ApplyConfig(parse(&config.to_string()).unwrap()))
+}
+
+fn remove(driver: &Arc<Driver>, connection: &str) {
+    let connection = connection.to_owned();
+    let reply = driver.request(Request::RemoveConfig { connection });
+    assert!(matches!(reply, Reply::RemoveConfig { .. }), "{reply:?}");
+}
+
+#[test]
+fn an_authority_is_there_while_a_connection_of_its_document_is() {
+    let _alone = backends();
+    let pki = Pki::with_ca("ca");
+    let certificate = std::fs::read(pki.path("ca.pem")).unwrap();
+    let known = || !distribution_points(CERT_X509_CRL, &certificate).is_empty();
+    let driver = driver();
+    let config = |connections: [&str; 2]| {
+        let [one, two] = connections;
+        json!({
+            "connections": {
+                one: {"remote_addrs": "192.0.2.1,192.0.2.2"},
+                two: {"remote_addrs": "192.0.2.1,192.0.2.2"},
+            },
+            "authorities": {"ca": {"cacert": pki.path("ca.pem"), "crl_uris": "http://a/1"}},
+        })
+    };
+
+    // Taken by what connection `one` is called at its second gateway.
+    let clone = failover_name("one", "192.0.2.2");
+    let reply = apply(&driver, &config(["one", &clone]));
+    assert!(matches!(reply, Reply::Failed { .. }), "{reply:?}");
+    assert!(!known());
+
+    let reply = apply(&driver, &config(["one", "two"]));
+    assert!(matches!(reply, Reply::ApplyConfig { .. }), "{reply:?}");
+    assert!(known());
+    // What is refused leaves what there is alone, too.
+    let reply = apply(&driver, &config(["three", &clone]));
+    assert!(matches!(reply, Reply::Failed { .. }), "{reply:?}");
+    assert!(known());
+    remove(&driver, "two");
+    assert!(known());
+    remove(&driver, "one");
+    assert!(!known());
+}
