@@ -189,7 +189,7 @@ fn generate_bindings(headers: &Headers) {
     }
 }
 
-const TYPES: [&str; 32] = [
+const TYPES: [&str; 34] = [
     "alert_t",
     "auth_cfg_t",
     "auth_class_t",
@@ -200,6 +200,7 @@ const TYPES: [&str; 32] = [
     "child_cfg_create_t",
     "child_cfg_option_t",
     "child_sa_t",
+    "container_type_t",
     "controller_t",
     "credential_type_t",
     "daemon_t",
@@ -214,6 +215,7 @@ const TYPES: [&str; 32] = [
     "listener_t",
     "mem_cred_t",
     "peer_cfg_create_t",
+    "pkcs12_t",
     "plugin_feature_t",
     "plugin_t",
     "private_key_t",
@@ -224,7 +226,7 @@ const TYPES: [&str; 32] = [
     "x509_t",
 ];
 
-const FUNCTIONS: [&str; 34] = [
+const FUNCTIONS: [&str; 35] = [
     "auth_cfg_create",
     "callback_job_create_with_prio",
     "child_cfg_create",
@@ -232,6 +234,7 @@ const FUNCTIONS: [&str; 34] = [
     "enum_to_name",
     "enumerator_create_cleaner",
     "extsock_alert",
+    "extsock_decodes_pkcs12",
     "extsock_get_features",
     "host_create_from_string",
     "identification_create_from_encoding",

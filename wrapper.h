@@ -15,6 +15,7 @@
 #include <credentials/builder.h>
 #include <credentials/cert_validator.h>
 #include <credentials/certificates/x509.h>
+#include <credentials/containers/pkcs12.h>
 #include <credentials/keys/private_key.h>
 #include <credentials/keys/shared_key.h>
 #include <credentials/sets/mem_cred.h>

@@ -2,6 +2,8 @@
 
 #include "shim.h"
 
+#include <library.h>
+
 bool extsock_alert(listener_t *this, ike_sa_t *ike_sa, alert_t alert, va_list args)
 {
 	return extsock_on_alert(this, ike_sa, alert);
@@ -18,4 +20,11 @@ int extsock_get_features(plugin_t *this, plugin_feature_t *features[])
 	};
 	*features = list;
 	return countof(list);
+}
+
+bool extsock_decodes_pkcs12()
+{
+	plugin_feature_t feature = PLUGIN_PROVIDE(CONTAINER_DECODE, CONTAINER_PKCS12);
+
+	return lib->plugins->has_feature(lib->plugins, feature);
 }

@@ -30,4 +30,9 @@ int extsock_get_features(plugin_t *this, plugin_feature_t *features[]);
  */
 bool extsock_on_feature(plugin_t *plugin, plugin_feature_t *feature, bool reg, void *data);
 
+/**
+ * Whether a plugin that reads PKCS#12 containers is loaded; a feature is made by charon's own macros.
+ */
+bool extsock_decodes_pkcs12();
+
 #endif /** EXTSOCK_SHIM_H_ */

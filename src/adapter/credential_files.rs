@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use super::digest::Digest;
 use crate::charon::{
-    setting_string, AuthCfg, Certificate, Credentials, Distributed, Identification, IdentityRule,
-    PrivateKey,
+    setting_string, AuthCfg, Certificate, Container, Credentials, Distributed, Identification,
+    IdentityRule, PrivateKey,
 };
 
 /// The certificates, keys and authorities that a connection or a document brings.
@@ -48,6 +48,32 @@ impl Material {
     pub(super) fn add_key(&mut self, key: &config::PrivateKey) -> Result<(), Problem> {
         let key = self.private_key(key, "")?;
         self.keys.push(key);
+        Ok(())
+    }
+
+    /// Reads a PKCS#12 container of `secrets`. As swanctl does, all its certificates are trusted.
+    pub fn add_container(&mut self, container: &config::PrivateKey) -> Result<(), Problem> {
+        let file = &container.file;
+        if !Container::are_supported() {
+            let what = "charon to have the plugin pkcs12, or openssl, for containers";
+            return Err(unusable(file, "", what));
+        }
+        let passphrase = container.passphrase.as_ref().map(|s| s.as_bytes());
+        let what = match passphrase {
+            Some(_) => "a PKCS#12 container that the passphrase decrypts",
+            None => "a PKCS#12 container that needs no passphrase",
+        };
+        let encoded = self.read_file(file, "", container.directory, what)?;
+        let content = Container::pkcs12(&encoded, passphrase)
+            .filter(|content| !content.keys.is_empty() || !content.certificates.is_empty())
+            .ok_or_else(|| unusable(file, "", what))?;
+        if !content.certificates.iter().all(Certificate::is_valid_now) {
+            let what = "certificates that are valid now, neither expired nor of the future";
+            return Err(unusable(file, "", what));
+        }
+        let trusted = content.certificates.into_iter().map(|c| (c, Trust::Yes));
+        self.certificates.extend(trusted);
+        self.keys.extend(content.keys);
         Ok(())
     }
 

@@ -114,6 +114,9 @@ impl Driver {
         for key in &configuration.private_keys {
             problems.keep(shared.add_key(key));
         }
+        for container in &configuration.containers {
+            problems.keep(shared.add_container(container));
+        }
         for authority in &configuration.authorities {
             problems.keep(shared.add_authority(authority));
         }

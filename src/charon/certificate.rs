@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! certificate_t and private_key_t, read by charon's own builders.
+//! certificate_t, private_key_t and pkcs12_t, read by charon's own builders.
 
 use std::ptr;
 
+use super::enumerate::Enumerator;
 use super::identification::Identification;
 use super::object::object;
 use super::sys;
@@ -172,6 +173,52 @@ impl PrivateKey {
                 && call!(self.as_ptr(), has_fingerprint, fingerprint);
             call!(public, destroy);
             same
+        }
+    }
+}
+
+/// What is in a PKCS#12 container (libstrongswan credentials/containers/pkcs12.h).
+pub struct Container {
+    /// Its certificates.
+    pub certificates: Vec<Certificate>,
+    /// Its private keys.
+    pub keys: Vec<PrivateKey>,
+}
+
+impl Container {
+    /// Whether charon has a plugin for PKCS#12.
+    pub fn are_supported() -> bool {
+        // SAFETY: the library is there, and its plugin loader locks itself.
+        unsafe { sys::extsock_decodes_pkcs12() }
+    }
+
+    /// Reads a container of PEM or DER, decrypted with the passphrase, by default an empty one; None if it
+    /// is none that charon can read, or not with this passphrase.
+    pub fn pkcs12(encoded: &[u8], passphrase: Option<&[u8]>) -> Option<Self> {
+        let _passphrase = Passphrase::offer(Some(passphrase.unwrap_or_default()));
+        // SAFETY: the builders copy what they keep of the chunk; what they make of CONTAINER_PKCS12 is NULL
+        // or a pkcs12_t of ours, which lends its certificates and keys while it is enumerated.
+        unsafe {
+            let container = call!(
+                (*sys::lib).creds,
+                create,
+                sys::credential_type_t::CRED_CONTAINER,
+                sys::container_type_t::CONTAINER_PKCS12,
+                sys::builder_part_t::BUILD_BLOB_PEM,
+                chunk(encoded),
+                sys::builder_part_t::BUILD_END,
+            )
+            .cast::<sys::pkcs12_t>();
+            if container.is_null() {
+                return None;
+            }
+            let certificates = Enumerator::new(call!(container, create_cert_enumerator));
+            let certificates = certificates.filter_map(|raw| Certificate::borrow(raw));
+            let certificates = certificates.collect();
+            let keys = Enumerator::new(call!(container, create_key_enumerator));
+            let keys = keys.filter_map(|raw| PrivateKey::borrow(raw)).collect();
+            call!(&raw mut (*container).container, destroy);
+            Some(Self { certificates, keys })
         }
     }
 }

@@ -49,7 +49,7 @@ mod traps;
 
 pub use auth_cfg::{AuthCfg, AuthClass, IdentityRule};
 pub use backend::{peer_cfg_by_name, Backend};
-pub use certificate::{Certificate, PrivateKey};
+pub use certificate::{Certificate, Container, PrivateKey};
 pub use child_cfg::{ChildCfg, ChildCfgFields, Limit};
 pub use child_sa::{ChildSa, ChildSaInfo};
 pub use controller::{initiate, terminate, unresolved};

@@ -11,7 +11,7 @@ use extsock_core::config::{parse, Places};
 use extsock_lab::Pki;
 use serde_json::{json, Value};
 
-use super::harness::init;
+use super::harness::{alone, init, init_with};
 use super::snapshot::snapshot;
 
 /// The local rounds that charon gets, or the error.
@@ -239,15 +239,14 @@ fn a_raw_public_key_is_its_owners() {
     assert!(local(round).is_ok());
 }
 
-/// Where charon would look for what has to do with a certificate of this issuer.
-pub fn distribution_points(kind: sys::certificate_type_t::Type, issuer: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
+/// The subject of a certificate, or what identifies its key; to be destroyed.
+fn identity(of_key: bool, certificate: &[u8]) -> *mut sys::identification_t {
     // SAFETY: libstrongswan is initialized; the certificate is ours and lends its subject, the public key is
-    // ours and lends its fingerprint; the enumerator lends its strings until the next step.
+    // ours and lends its fingerprint.
     unsafe {
         let encoded = sys::chunk_t {
-            ptr: issuer.as_ptr().cast_mut(),
-            len: issuer.len(),
+            ptr: certificate.as_ptr().cast_mut(),
+            len: certificate.len(),
         };
         let certificate = call!(
             (*sys::lib).creds,
@@ -259,10 +258,7 @@ pub fn distribution_points(kind: sys::certificate_type_t::Type, issuer: &[u8]) -
             sys::builder_part_t::BUILD_END,
         )
         .cast::<sys::certificate_t>();
-        let id = if kind == sys::certificate_type_t::CERT_X509 {
-            let subject = call!(certificate, get_subject);
-            call!(subject, clone)
-        } else {
+        let id = if of_key {
             let public = call!(certificate, get_public_key);
             let mut fingerprint = sys::chunk_t::default();
             let sha1 = sys::cred_encoding_type_t::KEYID_PUBKEY_SHA1;
@@ -271,7 +267,22 @@ pub fn distribution_points(kind: sys::certificate_type_t::Type, issuer: &[u8]) -
             let id = sys::identification_create_from_encoding(key_id, fingerprint);
             call!(public, destroy);
             id
+        } else {
+            let subject = call!(certificate, get_subject);
+            call!(subject, clone)
         };
+        call!(certificate, destroy);
+        id
+    }
+}
+
+/// Where charon would look for what has to do with a certificate of this issuer.
+pub fn distribution_points(kind: sys::certificate_type_t::Type, issuer: &[u8]) -> Vec<String> {
+    let id = identity(kind != sys::certificate_type_t::CERT_X509, issuer);
+    let mut found = Vec::new();
+    // SAFETY: libstrongswan is initialized; the identity is ours; the enumerator lends its strings until the
+    // next step.
+    unsafe {
         let points = call!((*sys::lib).credmgr, create_cdp_enumerator, kind, id);
         let mut uri: *mut c_char = ptr::null_mut();
         while call!(points, enumerate, &mut uri as *mut *mut c_char) {
@@ -279,7 +290,6 @@ pub fn distribution_points(kind: sys::certificate_type_t::Type, issuer: &[u8]) -
         }
         call!(points, destroy);
         call!(id, destroy);
-        call!(certificate, destroy);
     }
     found
 }
@@ -327,4 +337,112 @@ fn an_authority_is_a_ca() {
     assert_eq!(problem.path, "authorities.mine.file");
     let why = format!("expected a certificate of a CA, found {file:?}");
     assert_eq!(problem.why, why);
+}
+
+/// Reads the only container of a document.
+fn container(entry: Value) -> Result<Material, String> {
+    let document = json!({"secrets": {"pkcs12": entry}}).to_string();
+    let mut material = Material::default();
+    let containers = parse(&document).unwrap().containers;
+    match material.add_container(&containers[0]) {
+        Ok(()) => Ok(material),
+        Err(problem) => Err(format!("{}: {}", problem.path, problem.why)),
+    }
+}
+
+/// Whether charon has the private key of the certificate.
+fn has_key(pki: &Pki, certificate: &str) -> bool {
+    let id = identity(true, pki.read(certificate).as_bytes());
+    let (any, no_auth) = (sys::key_type_t::KEY_ANY, ptr::null_mut());
+    // SAFETY: libstrongswan is initialized; the identity is ours, and the key a new reference.
+    unsafe {
+        let key = call!((*sys::lib).credmgr, get_private, any, id, no_auth);
+        call!(id, destroy);
+        if key.is_null() {
+            return false;
+        }
+        call!(key, destroy);
+    }
+    true
+}
+
+#[test]
+fn a_container_has_keys_and_certificates() {
+    init();
+    let pki = Pki::with_ca("ca");
+    for (name, arguments) in &KEYS[..2] {
+        pki.add_host_with(name, "ca", arguments);
+        for (file, passphrase) in [("with", "hunter2"), ("without", "")] {
+            pki.openssl(&format!(
+                "pkcs12 -export -in {name}.pem -inkey {name}.key -certfile ca.pem -out {file}.p12 \
+                 -passout pass:{passphrase}"
+            ));
+        }
+        for entry in [
+            json!({"file": pki.path("with.p12"), "secret": "hunter2"}),
+            json!({"file": pki.path("without.p12")}),
+        ] {
+            let certificate = format!("{name}.pem");
+            let material = container(entry).map_err(|e| panic!("{e}")).unwrap();
+            assert!(!has_key(&pki, &certificate), "not registered yet");
+            let credentials = material.register();
+            assert!(has_key(&pki, &certificate));
+            drop(credentials);
+            assert!(!has_key(&pki, &certificate));
+        }
+    }
+}
+
+#[test]
+fn a_container_that_is_of_no_use_is_named_with_its_path() {
+    init();
+    let pki = Pki::with_ca("ca");
+    pki.add_host("me", "ca");
+    pki.add_expired_host("old", "ca");
+    for name in ["me", "old"] {
+        pki.openssl(&format!(
+            "pkcs12 -export -in {name}.pem -inkey {name}.key -out {name}.p12 -passout pass:hunter2"
+        ));
+    }
+    for (file, secret, what) in [
+        ("me.p12", Some("hunter3"), "that the passphrase decrypts"),
+        ("me.p12", None, "that needs no passphrase"),
+        ("me.pem", Some("hunter2"), "a PKCS#12 container"),
+        ("none.p12", Some("hunter2"), "No such file"),
+        ("old.p12", Some("hunter2"), "valid now"),
+    ] {
+        let mut entry = json!({"file": pki.path(file)});
+        if let Some(secret) = secret {
+            entry["secret"] = json!(secret);
+        }
+        let error = container(entry).err().unwrap();
+        assert!(
+            error.starts_with("secrets.pkcs12.file: expected "),
+            "{error}"
+        );
+        assert!(error.contains(what), "{error}");
+        assert!(
+            error.ends_with(&format!("found {:?}", pki.path(file))),
+            "{error}"
+        );
+        assert!(!error.contains("hunter"), "{error}");
+    }
+    let error = container(json!({"file": "no-such.p12"})).err().unwrap();
+    assert!(error.contains("/etc/swanctl/pkcs12/no-such.p12"), "{error}");
+}
+
+#[test]
+fn a_container_needs_a_plugin_of_charon() {
+    alone(
+        "credential_files::a_container_needs_a_plugin_of_charon",
+        || {
+            init_with(c"random nonce aes sha1 sha2 hmac kdf gmp pem pkcs1 x509 pubkey pkcs8");
+            let error = container(json!({"file": "me.p12"})).err().unwrap();
+            assert_eq!(
+            error,
+            "secrets.pkcs12.file: expected charon to have the plugin pkcs12, or openssl, for containers, \
+             found \"me.p12\""
+        );
+        },
+    );
 }

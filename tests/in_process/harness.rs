@@ -30,6 +30,11 @@ const THREADS: u32 = 6;
 /// Starts charon without its threads; once per process, and never taken down: tests of other
 /// threads may still be in it.
 pub fn init() {
+    init_with(PLUGINS);
+}
+
+/// The same with other plugins, to be called first.
+pub fn init_with(plugins: &CStr) {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
         // SAFETY: the first calls into both libraries, by one thread; the strings are constants,
@@ -43,7 +48,7 @@ pub fn init() {
             assert!(call!(
                 (*sys::lib).plugins,
                 load,
-                PLUGINS.as_ptr().cast_mut()
+                plugins.as_ptr().cast_mut()
             ));
         }
     });

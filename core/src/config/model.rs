@@ -20,6 +20,8 @@ pub struct Configuration {
     pub secrets: Vec<SharedSecret>,
     /// Private keys from `secrets`; their `option` is its whole path.
     pub private_keys: Vec<PrivateKey>,
+    /// PKCS#12 containers from `secrets`, otherwise as `private_keys`.
+    pub containers: Vec<PrivateKey>,
     /// Certification authorities, from `authorities`.
     pub authorities: Vec<Authority>,
     /// Where all of it stands in the document.

@@ -560,11 +560,13 @@ impl<'a> Fields<'a> {
         for (key, node) in self.into_nodes() {
             let is_section = node.is_section();
             let begins = |option: &&Setting<T>| {
-                option.form.may_have_suffix() && key.starts_with(option.name)
+                option.form.may_have_suffix()
+                    && key.starts_with(option.name)
+                    && (is_section || !option.form.is_section())
             };
             let option = known()
                 .find(|option| option.name == key)
-                .or_else(|| known().filter(|_| is_section).find(begins));
+                .or_else(|| known().find(begins));
             let result = match option {
                 Some(option) => (option.set)(target, node),
                 None => Err(node.unknown(&known().map(|o| o.name).collect::<Vec<_>>())),

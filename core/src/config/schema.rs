@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde_json::{json, Map, Value};
 
 use super::setting::{Form, Setting};
-use super::{auth, authorities, child, connection, failover, gateway};
+use super::{auth, authorities, child, connection, failover, gateway, secrets};
 
 /// A table as it is told.
 struct Section {
@@ -90,6 +90,18 @@ fn sections() -> Vec<Section> {
             required: &["root_ca"],
         },
         Section {
+            name: "shared_secret",
+            title: "An entry of `ike`, `eap`, `xauth`, `ntlm` or `ppk` in `secrets`",
+            options: told(secrets::SHARED).collect(),
+            required: &["secret"],
+        },
+        Section {
+            name: "key_file",
+            title: "An entry of `private`, `rsa`, `ecdsa`, `pkcs8` or `pkcs12` in `secrets`",
+            options: told(secrets::KEY_FILE).collect(),
+            required: &["file"],
+        },
+        Section {
             name: "authorities",
             title: "A certification authority",
             options: told(authorities::AUTHORITY).collect(),
@@ -116,7 +128,7 @@ pub fn json_schema() -> String {
                 "type": "object",
                 "properties": {
                     "connections": named("connection"),
-                    "secrets": {"type": "object"},
+                    "secrets": secrets(),
                     "authorities": named("authorities"),
                 },
                 "additionalProperties": false,
@@ -137,7 +149,7 @@ fn object(section: &Section, named: bool) -> Value {
     }
     // A document may be a single connection.
     if named && section.name == "connection" {
-        properties.insert("secrets".to_owned(), json!({"type": "object"}));
+        properties.insert("secrets".to_owned(), secrets());
         properties.insert("authorities".to_owned(), self::named("authorities"));
     }
     for option in options {
@@ -165,6 +177,21 @@ fn object(section: &Section, named: bool) -> Value {
         "required": required,
         "additionalProperties": false,
     })
+}
+
+/// Sections, each an entry, an array of entries or an object of named ones.
+fn secrets() -> Value {
+    let mut patterns = Map::new();
+    for (name, table) in secrets::sections() {
+        let entry = json!({"$ref": format!("#/$defs/{table}")});
+        let forms = json!({"anyOf": [
+            entry,
+            {"type": "array", "items": entry},
+            {"type": "object", "additionalProperties": entry},
+        ]});
+        patterns.insert(format!("^{name}"), forms);
+    }
+    json!({"type": "object", "patternProperties": patterns, "additionalProperties": false})
 }
 
 fn named(section: &str) -> Value {
@@ -198,7 +225,7 @@ impl Form {
                 {"type": "string", "pattern": "^[0-9]*[.]?[0-9]*$"},
             ]}),
             Self::Text => json!({"type": "string", "minLength": 1}),
-            Self::List => json!({"anyOf": [
+            Self::List | Self::Owners => json!({"anyOf": [
                 {"type": "string", "minLength": 1},
                 {"type": "array", "items": {"type": "string", "minLength": 1}},
             ]}),
@@ -238,6 +265,7 @@ impl Form {
                 let round = json!({"$ref": format!("#/$defs/{section}")});
                 json!({"anyOf": [round, {"type": "array", "items": round}]})
             }
+            Self::Owners => self.schema(),
             _ => json!({
                 "type": "object",
                 "properties": {"file": {"type": "string", "minLength": 1}},
@@ -257,6 +285,7 @@ impl Form {
             Self::Fraction(from, to) => format!("number from {from} to {to}"),
             Self::Text => "text".to_owned(),
             Self::List => "list".to_owned(),
+            Self::Owners => "text, or an array of texts".to_owned(),
             Self::Gateways(_) => "list, also with objects".to_owned(),
             Self::Time => "time".to_owned(),
             Self::PreciseTime => "precise time".to_owned(),

@@ -4,6 +4,8 @@
 
 use super::model::{Configuration, CredentialFile, PrivateKey, SecretKind, SharedSecret};
 use super::reader::{Fields, Node};
+use super::secret::Secret;
+use super::setting::{settings, Setting, OWNERS, PASSPHRASE, SECRET, TEXT};
 use crate::error::Result;
 
 #[derive(Clone, Copy)]
@@ -11,10 +13,12 @@ enum Section {
     Shared(SecretKind),
     /// Keys that swanctl has in the directory.
     Private(&'static str),
+    /// PKCS#12.
+    Container,
 }
 
 /// The beginnings of the sections' names, as swanctl has them.
-const SECTIONS: [(&str, Section); 9] = [
+const SECTIONS: [(&str, Section); 10] = [
     ("ike", Section::Shared(SecretKind::Ike)),
     ("eap", Section::Shared(SecretKind::Eap)),
     ("xauth", Section::Shared(SecretKind::Eap)),
@@ -24,7 +28,46 @@ const SECTIONS: [(&str, Section); 9] = [
     ("rsa", Section::Private("rsa")),
     ("ecdsa", Section::Private("ecdsa")),
     ("pkcs8", Section::Private("pkcs8")),
+    ("pkcs12", Section::Container),
 ];
+
+/// The beginnings of the sections' names, each with that of the table of its entries.
+pub(super) fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
+    SECTIONS.into_iter().map(|(name, section)| match section {
+        Section::Shared(_) => (name, "shared_secret"),
+        Section::Private(_) | Section::Container => (name, "key_file"),
+    })
+}
+
+/// A shared secret as it is written.
+#[derive(Default)]
+pub(super) struct Shared {
+    secret: Option<Secret>,
+    ids: Vec<String>,
+}
+
+pub(super) const SHARED: &[Setting<Shared>] = settings!(Shared {
+    "id": OWNERS, "everyone",
+        "Identities that it is of, also under names that begin with id."
+        => |s, v| s.ids.extend(v);
+    "secret": SECRET, "none, it is needed",
+        "0x and hex digits, 0s and base64, or text; in ntlm 16 bytes, the NT hash of a password."
+        => |s, v| s.secret = Some(v);
+});
+
+/// A file of keys as it is written.
+#[derive(Default)]
+pub(super) struct KeyFile {
+    path: Option<String>,
+    passphrase: Option<Secret>,
+}
+
+pub(super) const KEY_FILE: &[Setting<KeyFile>] = settings!(KeyFile {
+    "file": TEXT, "none, it is needed", "The file, in swanctl's directory of the section's name."
+        => |f, v| f.path = Some(v);
+    "secret": PASSPHRASE, "none", "What decrypts it."
+        => |f, v| f.passphrase = Some(v);
+});
 
 /// The bytes of an NT hash.
 const NT_HASH: usize = 16;
@@ -49,11 +92,15 @@ fn read_section(key: &str, node: Node, configuration: &mut Configuration) -> Res
         match section {
             Section::Shared(kind) => {
                 let secret = report.keep(read_shared(*kind, entry));
-                configuration.secrets.extend(secret);
+                configuration.secrets.extend(secret.flatten());
             }
             Section::Private(directory) => {
-                let key = report.keep(read_private(directory, entry));
+                let key = report.keep(read_key_file(directory, entry));
                 configuration.private_keys.extend(key);
+            }
+            Section::Container => {
+                let container = report.keep(read_key_file("pkcs12", entry));
+                configuration.containers.extend(container);
             }
         }
     }
@@ -76,32 +123,39 @@ fn entries<'a>(section: Node<'a>) -> Result<Vec<Fields<'a>>> {
     Ok(named.filter_map(|(_, entry)| fields(entry)).collect())
 }
 
-fn read_private(directory: &'static str, mut fields: Fields) -> Result<PrivateKey> {
+fn read_key_file(directory: &'static str, fields: Fields) -> Result<PrivateKey> {
     let option = fields.path("file");
-    let path = fields.require("file", "a file")?.text()?;
-    let passphrase = fields.take("secret").map(|n| n.passphrase()).transpose()?;
-    fields.finish(&["file", "secret"])?;
-    let file = CredentialFile { option, path };
+    let (place, is_missing) = (fields.place("file"), !fields.has("file"));
+    let mut draft = KeyFile::default();
+    fields.read(&mut draft, &[KEY_FILE]);
+    if is_missing {
+        return Err(place.refused("expected a file, found nothing"));
+    }
     Ok(PrivateKey {
-        file,
+        // Without it an error is reported, and nothing is made of this.
+        file: CredentialFile {
+            option,
+            path: draft.path.unwrap_or_default(),
+        },
         directory,
-        passphrase,
+        passphrase: draft.passphrase,
     })
 }
 
-/// swanctl has `id` with any suffix, for several owners.
-fn read_shared(kind: SecretKind, mut fields: Fields) -> Result<SharedSecret> {
-    let place = fields.place("secret");
-    let secret = fields.require("secret", "a string")?.secret()?;
+/// None if the secret is of no use, which is reported.
+fn read_shared(kind: SecretKind, fields: Fields) -> Result<Option<SharedSecret>> {
+    let (place, is_missing) = (fields.place("secret"), !fields.has("secret"));
+    let mut draft = Shared::default();
+    fields.read(&mut draft, &[SHARED]);
+    if is_missing {
+        return Err(place.refused("expected a string, found nothing"));
+    }
+    let Some(secret) = draft.secret else {
+        return Ok(None);
+    };
     if kind == SecretKind::Ntlm && secret.as_bytes().len() != NT_HASH {
         return Err(place.refused("expected 16 bytes after 0x or 0s, found a string"));
     }
-    let mut ids = Vec::new();
-    for (key, node) in fields.into_nodes() {
-        if !key.starts_with("id") {
-            return Err(node.unknown(&["id", "secret"]));
-        }
-        ids.extend(node.whole_texts()?);
-    }
-    Ok(SharedSecret { kind, ids, secret })
+    let ids = draft.ids;
+    Ok(Some(SharedSecret { kind, ids, secret }))
 }

@@ -54,11 +54,18 @@ pub(super) enum Form {
     File,
     /// Objects with the path of a file, under the name and under any that begins with it.
     FileObject,
+    /// Identities: a text or an array of them, under the name and under any that begins with it.
+    Owners,
 }
 
 impl Form {
     /// Whether objects are also under names that begin with that of the option.
     pub(super) fn may_have_suffix(self) -> bool {
+        self == Self::Owners || self.is_section()
+    }
+
+    /// Whether what is under such names has to be an object or an array of them.
+    pub(super) fn is_section(self) -> bool {
         matches!(self, Self::Rounds(_) | Self::File | Self::FileObject)
     }
 }
@@ -78,6 +85,7 @@ pub(super) const TEXT: Kind<String> = kind(Form::Text, |n| n.text());
 pub(super) const TEXTS: Kind<Vec<String>> = kind(Form::List, |n| n.texts());
 /// Without splitting at commas.
 pub(super) const WHOLE_TEXTS: Kind<Vec<String>> = kind(Form::List, |n| n.whole_texts());
+pub(super) const OWNERS: Kind<Vec<String>> = kind(Form::Owners, |n| n.whole_texts());
 pub(super) const SECRET: Kind<Secret> = kind(Form::Text, |n| n.secret());
 pub(super) const PASSPHRASE: Kind<Secret> = kind(Form::Text, |n| n.passphrase());
 pub(super) const ADDRESSES: Kind<Vec<String>> = kind(Form::List, |n| n.addresses());

@@ -646,7 +646,7 @@ fn all_errors_are_told_with_line_and_column() {
              beet, pass, drop, found 5 at line 4 column 47",
             "connections.é.remote_addrs[1]: expected a string, found a number at line 6 column 9",
             "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk, private, rsa, \
-             ecdsa, pkcs8 at line 9 column 15",
+             ecdsa, pkcs8, pkcs12 at line 9 column 15",
             "secrets.eap[1]: expected an object, found a number at line 9 column 40",
             "secrets.eap[0].secret: expected a string, found nothing at line 9 column 36",
         ]
@@ -746,6 +746,22 @@ fn the_section_tells_what_a_secret_is_for() {
         SecretKind::Ntlm,
     ];
     assert_eq!(kinds, expected);
+}
+
+#[test]
+fn containers_are_files_with_passphrases() {
+    let document = r#"{"secrets": {"pkcs12-a": {"file": "a.p12", "secret": "0x00"}, "pkcs12": [{"file": "b"}]}}"#;
+    let configuration = parse(document).unwrap();
+    assert!(configuration.private_keys.is_empty());
+    let [first, second] = &configuration.containers[..] else {
+        panic!("{configuration:?}");
+    };
+    assert_eq!(first.directory, "pkcs12");
+    assert_eq!(first.file.option, "secrets.pkcs12-a.file");
+    assert_eq!(first.file.path, "a.p12");
+    assert_eq!(first.passphrase.as_ref().unwrap().as_bytes(), b"0x00");
+    assert_eq!(second.file.option, "secrets.pkcs12[0].file");
+    assert_eq!(second.passphrase, None);
 }
 
 #[test]
@@ -960,7 +976,7 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
         (
             r#"{"secrets": {"token": {}}}"#,
             "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk, \
-             private, rsa, ecdsa, pkcs8",
+             private, rsa, ecdsa, pkcs8, pkcs12",
         ),
         (
             r#"{"secrets": {"rsa": [{"secret": "a"}]}}"#,
@@ -1140,12 +1156,33 @@ fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
     }
     assert!(count >= 3);
 
-    let both = |options: serde_json::Value| {
-        let document = json!({"connections": {"a": options}});
+    let both_of = |document: serde_json::Value| {
         let valid = validator.is_valid(&document);
         assert_eq!(valid, parse(&document.to_string()).is_ok(), "{document}");
         valid
     };
+    let both = |options: serde_json::Value| both_of(json!({"connections": {"a": options}}));
+    let secrets = |sections: serde_json::Value| both_of(json!({"secrets": sections}));
+    for good in [
+        json!({"ike": {"secret": "a"}, "eap-1": [{"id": "a", "id-2": ["b", "c"], "secret": "b"}]}),
+        json!({"xauth": {"alice": {"id": "a", "secret": "b"}}, "ppk": {"id1": "a", "secret": "0x00"}}),
+        json!({"rsa": {"file": "a"}, "pkcs8": [{"file": "a", "secret": "b"}], "pkcs12-a": {"x": {"file": "a"}}}),
+        json!({}),
+    ] {
+        assert!(secrets(good));
+    }
+    for bad in [
+        json!({"psk": {"secret": "a"}}),
+        json!({"ike": "a"}),
+        json!({"ike": [{"id": "a"}]}),
+        json!({"ike": {"secret": "a", "owner": "b"}}),
+        json!({"ike": {"secret": "a", "id": {}}}),
+        json!({"eap": {"alice": {"secrt": "b"}}}),
+        json!({"private": {"file": "a", "passphrase": "b"}}),
+        json!({"pkcs12": [{"secret": "b"}]}),
+    ] {
+        assert!(!secrets(bad));
+    }
     for good in [
         json!({"mobike": "Yes", "version": 2, "dscp": "000001", "fragmentation": true}),
         json!({"children": [{"name": "n", "mark_in": "%unique/0xff", "rekey_bytes": "5 M"}]}),

@@ -142,6 +142,32 @@ fn a_key_of_the_secrets_is_used_and_goes_with_its_connections() {
 }
 
 #[test]
+fn a_container_of_the_secrets_has_all_that_a_round_needs() {
+    let pki = pki();
+    pki.openssl(
+        "pkcs12 -export -in client.pem -inkey client.key -certfile ca.pem -out client.p12 \
+         -passout pass:open-sesame",
+    );
+    let lab = Lab::new();
+    let _gateway = lab.gateway_with(11, gateway(&pki, &pki));
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = config(&pki);
+    let net = &mut config["connections"]["net"];
+    net["local_auth"] = json!({"auth": "cert", "id": "client"});
+    net["remote_auth"] = json!({"auth": "cert", "id": "segw"});
+    config["secrets"] =
+        json!({"pkcs12": {"file": pki.path("client.p12"), "secret": "open-sesame"}});
+    control.apply(&config);
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    client.ping("10.2.0.1");
+    control.ok("REMOVE_CONFIG net");
+    let left = client.swanctl(&["--list-certs"]);
+    assert!(!left.contains("CN=client"), "{left}");
+}
+
+#[test]
 fn a_gateway_of_another_ca_is_refused() {
     let pki = pki();
     let foreign = Pki::with_ca("ca");
