@@ -260,8 +260,8 @@ impl Client {
             self.send(&mut lock(&self.output), line);
             input = lock(&self.input);
         }
-        input.answering = false;
         if input.ended {
+            // For good: what is read until it is closed is not answered, nor counted again.
             let broken = input.framer.is_broken();
             drop(input);
             if let (true, Some(server)) = (broken, self.server.upgrade()) {
@@ -270,6 +270,7 @@ impl Client {
             self.finish();
             return;
         }
+        input.answering = false;
         if input.framer.is_partial() && !input.timer {
             input.timer = true;
             self.watch_for_pause(PAUSE);

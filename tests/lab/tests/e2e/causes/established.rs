@@ -206,7 +206,9 @@ fn liveness_check_while_the_ike_sa_is_rekeyed() {
         &json!({"dpd_delay": 0}),
         &json!({"liveness_interval": "0.5s", "liveness_timeout": "0.5s"}),
     );
-    let mut tunnel = Tunnel::loaded(&config).initiate();
+    // charon gives up the rekeying much later.
+    let patient = Hosts::with_client("retransmit_tries = 10");
+    let mut tunnel = Tunnel::loaded_at(patient, &config).initiate();
     tunnel.gateway_1.kill();
     tunnel.client.swanctl(&["--rekey", "--ike", "net"]);
     tunnel.fails_over("liveness_timeout");
