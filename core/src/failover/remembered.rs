@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Gateways by connection.
 pub type Remembered = BTreeMap<String, String>;
 
-/// Reads what [`format`] wrote; None for anything else.
+/// Reads what [`format()`] wrote; None for anything else.
 pub fn parse(text: &str) -> Option<Remembered> {
     let mut remembered = Remembered::new();
     for line in text.lines() {
