@@ -169,26 +169,23 @@ fn a_container_of_the_secrets_has_all_that_a_round_needs() {
 
 #[test]
 fn a_gateway_of_another_ca_is_refused() {
-    let pki = pki();
     let foreign = Pki::with_ca("ca");
     foreign.add_host("segw", "ca");
-    let lab = Lab::new();
-    let _gateway_1 = lab.gateway_with(11, gateway(&foreign, &pki));
-    let _gateway_2 = lab.gateway_with(12, gateway(&pki, &pki));
-    let client = lab.client();
-    let mut control = client.connect();
-    control.apply(&config(&pki));
-    control.ok("INITIATE net");
-    expect_failover(&mut control, 11, 12, "auth_failed");
-    client.ping("10.2.0.1");
+    fails_over_from(|pki| gateway(&foreign, pki));
 }
 
 #[test]
 fn a_client_of_another_ca_is_refused() {
-    let pki = pki();
     let foreign = Pki::with_ca("ca");
+    fails_over_from(|pki| gateway(pki, &foreign));
+}
+
+/// From a gateway 11 with these options, as authentication fails there.
+#[track_caller]
+fn fails_over_from(options: impl FnOnce(&Pki) -> GatewayOptions) {
+    let pki = pki();
     let lab = Lab::new();
-    let _gateway_1 = lab.gateway_with(11, gateway(&pki, &foreign));
+    let _gateway_1 = lab.gateway_with(11, options(&pki));
     let _gateway_2 = lab.gateway_with(12, gateway(&pki, &pki));
     let client = lab.client();
     let mut control = client.connect();
