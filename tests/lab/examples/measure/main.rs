@@ -8,7 +8,10 @@
 //! - `outage`: the longest time without an answer that a ping sees through the tunnel, 100 a second,
 //!   when the gateway is killed, with charon's own retransmission settings
 //! - `memory`: the resident set of idle charons
+//! - `endurance`: processor time, memory, descriptors and threads over many failovers in a row; by
+//!   itself `endurance 1000`
 
+mod endurance;
 mod evidence;
 mod memory;
 mod outage;
@@ -32,6 +35,9 @@ fn main() {
     }
     if wanted("memory") {
         memory::measure();
+    }
+    if wanted("endurance") {
+        endurance::measure(runs);
     }
 }
 

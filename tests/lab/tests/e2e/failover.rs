@@ -5,9 +5,9 @@
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use extsock_lab::{connection, net, wait, Answered, ClientOptions, GatewayOptions, Lab};
+use extsock_lab::{connection, net, wait, Answered, Client, ClientOptions, GatewayOptions, Lab};
 
-use crate::{expect_failover, ike_sa, wait_state, Tunnel};
+use crate::{expect_failover, ike_sa, ike_sas, wait_state, Tunnel};
 
 #[test]
 fn gateway_1_is_down_at_the_first_attempt() {
@@ -319,6 +319,40 @@ fn start_dpd_finds_a_dead_gateway_at_once() {
     gateway_2.kill();
     control.ok(&format!("START_DPD {clone}"));
     expect_failover(&mut control, 12, 11, "dpd_timeout");
+}
+
+#[test]
+fn a_hundred_failovers_in_a_row_leave_nothing_behind() {
+    let mut tunnel = Tunnel::up();
+    let held = |client: &Client| {
+        let count = |of: &str| {
+            let directory = format!("/proc/{}/{of}", client.pid());
+            std::fs::read_dir(directory).expect("charon runs").count()
+        };
+        (count("fd"), count("task"))
+    };
+    let before = held(&tunnel.client);
+    for done in 0..100 {
+        let (gateway, to) = if done % 2 == 0 {
+            (&tunnel.gateway_1, 12)
+        } else {
+            (&tunnel.gateway_2, 11)
+        };
+        wait::until("the gateway has the IKE_SA", || {
+            let terminate = ["--terminate", "--ike", "segw"];
+            gateway.try_swanctl(&terminate).ok()
+        });
+        expect_failover(&mut tunnel.control, 23 - to, to, "peer_deleted");
+    }
+    tunnel.client.ping("10.2.0.1");
+    wait::until("only the last IKE_SA is left", || {
+        (ike_sas(&tunnel.client) == 1).then_some(())
+    });
+    wait::until("descriptors and threads are as before", || {
+        (held(&tunnel.client) == before).then_some(())
+    });
+    let history = tunnel.control.ok("HISTORY net");
+    assert_eq!(history["failovers"].as_array().map(Vec::len), Some(100));
 }
 
 #[test]
