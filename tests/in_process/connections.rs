@@ -8,10 +8,10 @@ use extsock::adapter::build;
 use extsock::charon::{
     action_t, dscp_copy_t, has_selinux, ipsec_mode_t, own_port, unique_policy_t, Proposal, Protocol,
 };
-use extsock_core::config::{parse, Configuration, Places, Problems};
+use extsock_core::config::{Configuration, Places, Problems};
 use extsock_core::error::ErrorCode;
 
-use super::harness::init;
+use super::harness::{init, parse};
 use super::snapshot::{children, drawn_rekey_time, snapshot, Snapshot};
 
 fn example(name: &str) -> Configuration {

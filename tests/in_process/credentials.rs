@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use extsock::adapter::{Connections, Owner};
 use extsock::charon::{sys, Credentials};
-use extsock_core::config::{parse, SharedSecret};
+use extsock_core::config::SharedSecret;
 
-use super::harness::{backends, init};
+use super::harness::{backends, init, parse};
 
 /// A secret for any identity is found by every test that looks for one.
 fn alone() -> MutexGuard<'static, ()> {

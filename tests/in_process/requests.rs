@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use extsock::adapter::{ConfigDir, Connections, Driver, Publisher};
 use extsock::charon::sys::certificate_type_t::CERT_X509_CRL;
-use extsock_core::config::parse;
 use extsock_core::failover::failover_name;
 use extsock_core::failover::manager::Options;
 use extsock_core::failover::policy::FailoverPolicy;
@@ -15,7 +14,7 @@ use extsock_lab::Pki;
 use serde_json::{json, Value};
 
 use super::credential_files::distribution_points;
-use super::harness::backends;
+use super::harness::{backends, parse};
 
 struct Nobody;
 
