@@ -386,6 +386,9 @@ true, false, enabled, disabled, 1, 0. A number may be written as text, also hexa
 precise time may be a fraction or milliseconds as well (0.5, 250ms). Bytes may have a unit of 1024 or its
 powers (64K, 500M, 1G). Words are taken in upper and lower case.
 
+Options and defaults are those of the strongSwan that the plugin is built for, which `extsockctl version`
+tells. What came with a later one than 5.9.8 has its version here, and is refused before that.
+
 What is wrong is told all at once, a line for each error, at most 20: path, what was expected and found,
 line and column. Nothing is applied then. The action `clear` is none, as in swanctl, but trap in the
 formats of the existing plugin, as is `hold`.
