@@ -52,14 +52,14 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
     "rand_time": TIME, "life_time less rekey_time",
         "Upper bound of what is randomly subtracted from rekey_time."
         => |d, v| d.time.rand = Some(v.as_secs());
-    "rekey_bytes": BYTES, "0; from strongSwan 6.0.0 on a part of life_bytes, if that is given", "Bytes to rekeying; 0 for none."
+    "rekey_bytes": BYTES, "0; from strongSwan 6.0.0 on ten elevenths of life_bytes, if that is given", "Bytes to rekeying; 0 for none."
         => |d, v| d.bytes.rekey = Some(v);
     "life_bytes": BYTES, "rekey_bytes and a tenth", "Bytes to the expiry without rekeying."
         => |d, v| d.bytes.life = Some(v);
     "rand_bytes": BYTES, "life_bytes less rekey_bytes",
         "Upper bound of what is randomly subtracted from rekey_bytes."
         => |d, v| d.bytes.rand = Some(v);
-    "rekey_packets": COUNT, "0; from strongSwan 6.0.0 on a part of life_packets, if that is given",
+    "rekey_packets": COUNT, "0; from strongSwan 6.0.0 on ten elevenths of life_packets, if that is given",
         "Packets to rekeying; 0 for none."
         => |d, v| d.packets.rekey = Some(v);
     "life_packets": COUNT, "rekey_packets and a tenth", "Packets to the expiry without rekeying."
@@ -143,7 +143,7 @@ pub(super) const CHILD_TIMES: &[Setting<Draft>] = &[
         name: "rekey_time",
         since: None,
         form: Form::Time,
-        default: "1h; from strongSwan 6.0.0 on a part of life_time, if that is given",
+        default: "1h; from strongSwan 6.0.0 on ten elevenths of life_time, if that is given",
         about: "Time to rekeying; 0 for none.",
         set: |d, n| set_once(&mut d.rekey_time, &n),
     },
