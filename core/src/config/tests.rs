@@ -652,7 +652,7 @@ fn all_errors_are_told_with_line_and_column() {
             "connections.é.children.b: expected an object, found an array at line 4 column 59",
             "connections.é.children.net.rekey_tme: unknown option, did you mean rekey_time? at line \
              4 column 28",
-            "connections.é.children.net.mode: expected one of tunnel, transport, transport_proxy, \
+            "connections.é.children.net.mode: expected one of tunnel, transport, transport_proxy, iptfs, \
              beet, pass, drop, found 5 at line 4 column 47",
             "connections.é.remote_addrs[1]: expected a string, found a number at line 6 column 9",
             "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk, private, rsa, \
