@@ -107,6 +107,18 @@ fn any_bytes_can_be_a_secret() {
     assert_eq!(found("client", "gateway").unwrap(), secret);
 }
 
+#[cfg(strongswan_6_0_2)]
+#[test]
+fn a_secret_is_of_everyone_that_its_pattern_matches() {
+    let _alone = alone();
+    let credentials = Credentials::register();
+    let pattern = owners(["fqdn:^vpn[0-9]+[.]example[.]org$"]);
+    credentials.set_shared_secret(IKE, "key", &pattern, b"secret");
+
+    assert_eq!(found("client", "vpn7.example.org").unwrap(), b"secret");
+    assert_eq!(found("client", "vpn.example.org"), None);
+}
+
 #[test]
 fn a_dropped_set_leaves_nothing_behind() {
     let _alone = alone();

@@ -338,6 +338,9 @@ fn what_vici_refuses_is_refused() {
             let within = |option: &&str| format!("{before}\n{option}\n{after}");
             rows.extend(options.iter().map(within));
         }
+        if cfg!(strongswan_6_0_2) {
+            rows.push("remote {\nid = fqdn:^[+$\n}".into());
+        }
         if !has_selinux() {
             rows.push("children {\nnet {\nlabel_mode = selinux\n}\n}".into());
         }

@@ -83,3 +83,19 @@ fn an_authority_is_there_while_a_connection_of_its_document_is() {
     remove(&driver, "one");
     assert!(!known());
 }
+
+#[cfg(strongswan_6_0_2)]
+#[test]
+fn an_owner_that_is_no_valid_pattern_is_refused() {
+    let _alone = backends();
+    let driver = driver();
+    let config = |id| json!({"secrets": {"ike": [{"id": ["a", id], "secret": "x"}]}});
+    let reply = apply(&driver, &config("fqdn:^[+$"));
+    let Reply::Failed(rejection) = &reply else {
+        panic!("{reply:?}");
+    };
+    let expected = "secrets: expected a valid regular expression, found \"fqdn:^[+$\"";
+    assert_eq!(rejection.error.message, expected);
+    let reply = apply(&driver, &config("fqdn:^[a-z]+$"));
+    assert!(matches!(reply, Reply::ApplyConfig { .. }), "{reply:?}");
+}

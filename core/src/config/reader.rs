@@ -215,7 +215,12 @@ impl<'a> Node<'a> {
         self.text()
     }
 
-    /// One string or an array of them; commas stay, for identities have commas in them.
+    /// One identity or an array of them.
+    pub(super) fn identities(self) -> Result<Vec<String>> {
+        self.into_texts()?.into_iter().map(Self::identity).collect()
+    }
+
+    /// One string or an array of them; commas stay.
     pub(super) fn whole_texts(self) -> Result<Vec<String>> {
         self.into_texts()?.into_iter().map(Self::text).collect()
     }

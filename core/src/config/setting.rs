@@ -105,7 +105,7 @@ pub(super) const TEXT: Kind<String> = kind(Form::Text, |n| n.text());
 pub(super) const TEXTS: Kind<Vec<String>> = kind(Form::List, |n| n.texts());
 /// Without splitting at commas.
 pub(super) const WHOLE_TEXTS: Kind<Vec<String>> = kind(Form::List, |n| n.whole_texts());
-pub(super) const OWNERS: Kind<Vec<String>> = kind(Form::Owners, |n| n.whole_texts());
+pub(super) const OWNERS: Kind<Vec<String>> = kind(Form::Owners, |n| n.identities());
 pub(super) const SECRET: Kind<Secret> = kind(Form::Text, |n| n.secret());
 pub(super) const PASSPHRASE: Kind<Secret> = kind(Form::Text, |n| n.passphrase());
 pub(super) const ADDRESSES: Kind<Vec<String>> = kind(Form::List, |n| n.addresses());

@@ -728,6 +728,11 @@ fn what_came_later_is_refused_before() {
             "{error} != {expected}"
         );
     }
+    let secrets = r#"{"secrets": {"ike": [{"id": ["a", "fqdn:^a$"], "secret": "x"}]}}"#;
+    super::parse(secrets, Version([6, 0, 2])).unwrap();
+    let error = super::parse(secrets, Version([6, 0, 1])).unwrap_err();
+    let expected = "secrets.ike[0].id[1]: a regular expression needs strongSwan 6.0.2 or later";
+    assert!(error.message.starts_with(expected), "{error}");
     for id in ["^a$", "keyid:^a$", "fqdn:^a", "fqdn:a$"] {
         later(&round(&format!("\"id\": {id:?}")), Version([5, 9, 8])).unwrap();
     }
