@@ -94,7 +94,8 @@ fn an_owner_that_is_no_valid_pattern_is_refused() {
     let Reply::Failed(rejection) = &reply else {
         panic!("{reply:?}");
     };
-    let expected = "secrets: expected a valid regular expression, found \"fqdn:^[+$\"";
+    let expected =
+        "secrets: expected a valid regular expression, found \"fqdn:^[+$\" at line 1 column 2";
     assert_eq!(rejection.error.message, expected);
     let reply = apply(&driver, &config("fqdn:^[a-z]+$"));
     assert!(matches!(reply, Reply::ApplyConfig { .. }), "{reply:?}");
