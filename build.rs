@@ -24,16 +24,20 @@ const VARIABLES: [&str; 6] = [
 ];
 
 /// Releases that differ in what src/charon uses or has to do alike, as `cfg(strongswan_X_Y_Z)`: that or later.
-const STEPS: [(&str, [u32; 3]); 5] = [
-    // controller_t takes a log level; hw_offload_t has another name for yes.
+const STEPS: [(&str, [u32; 3]); 7] = [
+    // childless_t has another value.
+    ("strongswan_5_9_10", [5, 9, 10]),
+    // controller_t takes a log level; hw_offload_t has another value, and another name for yes.
     ("strongswan_5_9_11", [5, 9, 11]),
     // ike_cfg_t and peer_cfg_t have OCSP options.
     ("strongswan_5_9_14", [5, 9, 14]),
-    // vici puts AEAD algorithms first in the default ESP proposals, and so do we.
+    // vici puts AEAD algorithms first in the ESP proposals of the word default, and so do we.
     ("strongswan_6_0_0", [6, 0, 0]),
     // peer_cfg_t has option flags in place of bools; child_cfg_t tells its selectors with fewer arguments;
-    // there is another IPsec mode.
+    // there are another IPsec mode and CHILD_SAs for each CPU; identities may be regular expressions.
     ("strongswan_6_0_2", [6, 0, 2]),
+    // child_cfg_t has an option for ICMP errors.
+    ("strongswan_6_0_5", [6, 0, 5]),
     // ike_cfg_t and child_cfg_t take whether their proposals are to be logged.
     ("strongswan_6_0_7", [6, 0, 7]),
 ];
@@ -226,7 +230,7 @@ const TYPES: [&str; 34] = [
     "x509_t",
 ];
 
-const FUNCTIONS: [&str; 35] = [
+const FUNCTIONS: [&str; 36] = [
     "auth_cfg_create",
     "callback_job_create_with_prio",
     "child_cfg_create",
@@ -239,6 +243,7 @@ const FUNCTIONS: [&str; 35] = [
     "host_create_from_string",
     "identification_create_from_encoding",
     "identification_create_from_string",
+    "identification_create_from_string_with_regex",
     "ike_cfg_create",
     "ike_dpd_create",
     "libcharon_deinit",

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use extsock::adapter::{build, ConfigDir, Connections, Driver, EventListener, Publisher};
-use extsock::charon::{queue, sys, Backend, Priority, Registration};
+use extsock::charon::{self, queue, sys, Backend, Priority, Registration};
 use extsock_core::config::parse;
 use extsock_core::failover::manager::Options;
 use extsock_core::failover::policy::FailoverPolicy;
@@ -374,7 +374,7 @@ fn initiated(backend: &Backend, remote_addrs: &str) -> *mut sys::ike_sa_t {
             "children": {{"data": {{"remote_ts": "10.2.0.0/24"}}}}
         }}}}}}"#
     );
-    let config = parse(&config).expect("a valid configuration");
+    let config = parse(&config, charon::version()).expect("a valid configuration");
     backend.set(build(&config.connections[0]).expect("a valid connection").0);
     // SAFETY: the managers are there; the IKE_SA adopts hosts and task, and takes its own reference
     // of the configuration.

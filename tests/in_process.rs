@@ -19,7 +19,6 @@ mod control;
 mod credential_files;
 #[path = "in_process/credentials.rs"]
 mod credentials;
-#[cfg(not(strongswan_5_9_11))]
 #[path = "in_process/equality.rs"]
 mod equality;
 #[path = "in_process/failover_config.rs"]

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use extsock_core::strongswan::Version;
 
 use crate::EXIT_CODES;
 
@@ -51,10 +52,14 @@ Examples:
     /// Whether charon knows the algorithms and finds the files that are named is not checked.
     #[command(after_help = "\
 Example:
-  extsockctl check net.json && extsockctl apply net.json")]
+  extsockctl check net.json && extsockctl apply net.json
+  extsockctl check --strongswan 5.9.8 net.json")]
     Check {
         /// JSON file, or - for standard input.
         file: PathBuf,
+        /// The version of strongSwan that it is for, which need not take all options.
+        #[arg(long, value_name = "VERSION", default_value_t = Version::NEWEST)]
+        strongswan: Version,
     },
     /// Forget a connection; its IKE_SA stays.
     ///

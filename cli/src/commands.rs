@@ -8,6 +8,7 @@ use std::{fs, io};
 
 use anyhow::{anyhow, Context};
 use extsock_core::protocol::{Reply, Verb};
+use extsock_core::strongswan::Version;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -20,7 +21,7 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 /// Does what the arguments say.
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
-        Command::Check { file } => return check(file, arguments.json),
+        Command::Check { file, strongswan } => return check(file, *strongswan, arguments.json),
         Command::Schema => {
             print(&extsock_core::config::json_schema());
             return Ok(());
@@ -147,9 +148,9 @@ impl Session {
     }
 }
 
-fn check(file: &Path, json: bool) -> Result<()> {
+fn check(file: &Path, strongswan: Version, json: bool) -> Result<()> {
     let text = read(file)?;
-    let configuration = extsock_core::config::parse(&text).map_err(|error| {
+    let configuration = extsock_core::config::parse(&text, strongswan).map_err(|error| {
         let problem = anyhow!("{}: {}", file.display(), error.message);
         let line = Reply::failed(Verb::ApplyConfig, error).to_line();
         Failure::new(REFUSED, problem).with_line(line)

@@ -12,6 +12,7 @@
 //! - [`protocol`]: a [`Framer`](protocol::Framer) finds requests in a stream,
 //!   [`parse`](protocol::parse) reads one, replies and events write their lines
 //! - [`error`]: the codes that programs see
+//! - [`strongswan`]: its versions, which differ in what a configuration may say
 //!
 //! # A gateway dies
 //!
@@ -74,3 +75,4 @@ pub mod config;
 pub mod error;
 pub mod failover;
 pub mod protocol;
+pub mod strongswan;

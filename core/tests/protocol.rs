@@ -13,6 +13,7 @@ use extsock_core::protocol::{
     FileError, GatewayStatus, HistoryEntry, PolicyStatus, Published, Reply, Selector, Stats,
     Tunnel, Verb,
 };
+use extsock_core::strongswan::Version;
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 
@@ -144,10 +145,13 @@ fn replies() -> Vec<Reply> {
 
 fn refusals() -> Vec<Reply> {
     vec![
-        parse("APPLY_CONFIG {\"connections\": {\"net\": 1}}")
-            .unwrap_err()
-            .into(),
-        parse("LIST all").unwrap_err().into(),
+        parse(
+            "APPLY_CONFIG {\"connections\": {\"net\": 1}}",
+            Version::NEWEST,
+        )
+        .unwrap_err()
+        .into(),
+        parse("LIST all", Version::NEWEST).unwrap_err().into(),
         Reply::failed(
             Verb::Initiate,
             Error::new(ErrorCode::InvalidParameter, "there is no connection net"),
@@ -300,7 +304,9 @@ fn the_requests_in_the_document_are_read() {
     let requests = examples("text");
     let verbs: BTreeSet<&str> = requests
         .iter()
-        .map(|text| parse(text).unwrap_or_else(|refused| panic!("{text}: {refused:?}")))
+        .map(|text| {
+            parse(text, Version::NEWEST).unwrap_or_else(|refused| panic!("{text}: {refused:?}"))
+        })
         .map(|request| request.verb().name())
         .collect();
     assert_eq!(verbs, Verb::ALL.map(Verb::name).into());

@@ -5,6 +5,7 @@
 use extsock_core::config;
 use extsock_core::failover::address::AddressList;
 use extsock_core::protocol::{parse, Framer, Reply};
+use extsock_core::strongswan::Version;
 use serde_json::Value;
 
 /// Requests are the same however the stream is cut, and each gets a reply of one line.
@@ -28,7 +29,7 @@ pub fn framer(data: &[u8]) {
     let whole = requests(&mut std::iter::once(stream));
     assert_eq!(requests(&mut stream.chunks(size)), whole);
     for request in whole {
-        let Err(rejection) = request.and_then(|text| parse(&text)) else {
+        let Err(rejection) = request.and_then(|text| parse(&text, Version::NEWEST)) else {
             continue;
         };
         let line = Reply::from(rejection).to_line();
@@ -41,8 +42,8 @@ pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let first = config::parse(text);
-    let second = config::parse(text);
+    let first = config::parse(text, Version::NEWEST);
+    let second = config::parse(text, Version::NEWEST);
     match (first, second) {
         (Ok(one), Ok(two)) => assert!(one == two),
         (Err(one), Err(two)) => {
@@ -66,7 +67,7 @@ fn no_error_shows_a_secret(text: &str) {
     // Also as what should be hexadecimal, or base64.
     for prefix in ["", "0x", "0s"] {
         replace_secrets(&mut document, &format!("{prefix}{KNOWN}"));
-        if let Err(error) = config::parse(&document.to_string()) {
+        if let Err(error) = config::parse(&document.to_string(), Version::NEWEST) {
             assert!(!error.message.contains(KNOWN), "{}", error.message);
         }
     }

@@ -18,15 +18,18 @@ pub(super) fn auth_cfg(
     let path = format!("{connection}.{}", round.section);
     let mut auth = AuthCfg::default();
     problems.keep(set_method(&mut auth, round, &path));
-    for (rule, id) in [
-        (IdentityRule::Ike, &round.id),
-        (IdentityRule::Ca, &round.ca_id),
-        (IdentityRule::Aaa, &round.aaa_id),
-        (IdentityRule::Eap, &round.eap_id),
-        (IdentityRule::Xauth, &round.xauth_id),
+    for (rule, option, id) in [
+        (IdentityRule::Ike, "id", &round.id),
+        (IdentityRule::Ca, "ca_id", &round.ca_id),
+        (IdentityRule::Aaa, "aaa_id", &round.aaa_id),
+        (IdentityRule::Eap, "eap_id", &round.eap_id),
+        (IdentityRule::Xauth, "xauth_id", &round.xauth_id),
     ] {
         if let Some(id) = id {
-            auth.add_identity(rule, Identification::from_string(id));
+            let id = problems.keep(identity(id, &format!("{path}.{option}")));
+            if let Some(id) = id {
+                auth.add_identity(rule, id);
+            }
         }
     }
     for group in &round.groups {
@@ -45,6 +48,12 @@ pub(super) fn auth_cfg(
         log::warn!("{path}.{option}: charon has that for all connections only, as charon.plugins.revocation.{option}");
     }
     auth
+}
+
+/// One that may be a pattern.
+pub(super) fn identity(id: &str, path: &str) -> Result<Identification, Problem> {
+    let valid = Identification::pattern(id);
+    valid.ok_or_else(|| Problem::expected(path.to_owned(), "a valid regular expression", id))
 }
 
 fn set_method(auth: &mut AuthCfg, round: &Auth, path: &str) -> Result<(), Problem> {

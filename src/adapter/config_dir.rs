@@ -18,6 +18,7 @@ use super::credential_files::ReadFile;
 use super::digest::Digest;
 use super::driver::Driver;
 use super::requests::names;
+use crate::charon;
 
 /// `*.json` of one directory, in the order of their names.
 pub struct ConfigDir {
@@ -130,7 +131,7 @@ impl ConfigDir {
     ) -> Result<Option<BTreeSet<String>>> {
         let text = fs::read_to_string(self.path.join(file));
         let text = Zeroizing::new(text.map_err(|error| cannot_read(&error))?);
-        let configuration = config::parse(&text)?;
+        let configuration = config::parse(&text, charon::version())?;
         let connections = names(&configuration);
         let mut problems = Problems::default();
         // Those that come after it are not yet what they will be.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 #[cfg(strongswan_5_9_14)]
 use extsock_core::config::Ocsp;
+#[cfg(strongswan_6_0_2)]
+use extsock_core::config::PerCpuSas;
 use extsock_core::config::{
     Action, Child, Childless, Connection, CopyDscp, Fragmentation, HwOffload, IkeVersion,
     LabelMode, Mark, Mode, Problem, Problems, SecretKind, SendCert, SharedSecret, Unique, Volume,
@@ -143,7 +145,7 @@ pub(super) fn secret_key(secret: &SharedSecret) -> String {
 pub fn build(connection: &Connection) -> Result<(PeerCfg, Material), Problems> {
     let mut problems = Problems::default();
     let path = format!("connections.{}", connection.name);
-    check_version(connection, &path, &mut problems);
+    check_mediation(connection, &path, &mut problems);
     let first = connection.first_gateway();
     let proposals = proposals(
         Protocol::Ike,
@@ -178,6 +180,10 @@ pub fn build(connection: &Connection) -> Result<(PeerCfg, Material), Problems> {
             },
             childless: match connection.childless {
                 Childless::Allow => charon::childless_t::CHILDLESS_ALLOW,
+                #[cfg(strongswan_5_9_10)]
+                Childless::Prefer => charon::childless_t::CHILDLESS_PREFER,
+                #[cfg(not(strongswan_5_9_10))]
+                Childless::Prefer => unknown("childless"),
                 Childless::Never => charon::childless_t::CHILDLESS_NEVER,
                 Childless::Force => charon::childless_t::CHILDLESS_FORCE,
             },
@@ -255,26 +261,27 @@ pub fn build(connection: &Connection) -> Result<(PeerCfg, Material), Problems> {
     problems.conclude((peer_cfg, material))
 }
 
-/// What this charon does not have is refused rather than ignored.
-fn check_version(connection: &Connection, path: &str, problems: &mut Problems) {
-    let mut refuse = |option: &str, why: &str| {
-        problems.push(Problem {
-            path: format!("{path}.{option}"),
-            why: format!("expected no such option, {why}"),
-        });
-    };
-    if cfg!(not(strongswan_5_9_14)) && connection.ocsp.is_some() {
-        refuse("ocsp", "which needs charon 5.9.14 or later");
+/// A value that came with a later charon.
+#[cfg(not(strongswan_6_0_2))]
+fn unknown<T>(option: &str) -> T {
+    unreachable!("{option}: a configuration for this charon has no such value")
+}
+
+/// What this charon is built without is refused rather than ignored.
+fn check_mediation(connection: &Connection, path: &str, problems: &mut Problems) {
+    if cfg!(strongswan_me) {
+        return;
     }
-    if cfg!(not(strongswan_me)) {
-        for (name, given) in [
-            ("mediation", connection.mediation),
-            ("mediated_by", connection.mediated_by.is_some()),
-            ("mediation_peer", connection.mediation_peer.is_some()),
-        ] {
-            if given {
-                refuse(name, "as charon is built without mediation");
-            }
+    for (option, given) in [
+        ("mediation", connection.mediation),
+        ("mediated_by", connection.mediated_by.is_some()),
+        ("mediation_peer", connection.mediation_peer.is_some()),
+    ] {
+        if given {
+            problems.push(Problem {
+                path: format!("{path}.{option}"),
+                why: "expected no such option, as charon is built without mediation".to_owned(),
+            });
         }
     }
 }
@@ -308,6 +315,15 @@ fn child_cfg(child: &Child, path: &str, problems: &mut Problems) -> ChildCfg {
         (child.mark_in_sa, option::OPT_MARK_IN_SA),
         (!child.copy_df, option::OPT_NO_COPY_DF),
         (!child.copy_ecn, option::OPT_NO_COPY_ECN),
+        #[cfg(strongswan_6_0_2)]
+        (child.per_cpu_sas != PerCpuSas::No, option::OPT_PER_CPU_SAS),
+        #[cfg(strongswan_6_0_2)]
+        (
+            child.per_cpu_sas == PerCpuSas::Encap,
+            option::OPT_PER_CPU_SAS_ENCAP,
+        ),
+        #[cfg(strongswan_6_0_5)]
+        (child.icmp, option::OPT_FORWARD_ICMP),
     ];
     let fields = ChildCfgFields {
         options: options
@@ -317,6 +333,10 @@ fn child_cfg(child: &Child, path: &str, problems: &mut Problems) -> ChildCfg {
         mode: match child.mode {
             Mode::Tunnel => charon::ipsec_mode_t::MODE_TUNNEL,
             Mode::Transport | Mode::TransportProxy => charon::ipsec_mode_t::MODE_TRANSPORT,
+            #[cfg(strongswan_6_0_2)]
+            Mode::Iptfs => charon::ipsec_mode_t::MODE_IPTFS,
+            #[cfg(not(strongswan_6_0_2))]
+            Mode::Iptfs => unknown("mode"),
             Mode::Beet => charon::ipsec_mode_t::MODE_BEET,
             Mode::Pass => charon::ipsec_mode_t::MODE_PASS,
             Mode::Drop => charon::ipsec_mode_t::MODE_DROP,
@@ -333,10 +353,14 @@ fn child_cfg(child: &Child, path: &str, problems: &mut Problems) -> ChildCfg {
         hw_offload: match child.hw_offload {
             HwOffload::No => charon::hw_offload_t::HW_OFFLOAD_NO,
             #[cfg(not(strongswan_5_9_11))]
-            HwOffload::Yes => charon::hw_offload_t::HW_OFFLOAD_YES,
+            HwOffload::Crypto => charon::hw_offload_t::HW_OFFLOAD_YES,
+            #[cfg(not(strongswan_5_9_11))]
+            HwOffload::Packet => unknown("hw_offload"),
             // Its other name since there is an offload of whole packets, too.
             #[cfg(strongswan_5_9_11)]
-            HwOffload::Yes => charon::hw_offload_t::HW_OFFLOAD_CRYPTO,
+            HwOffload::Crypto => charon::hw_offload_t::HW_OFFLOAD_CRYPTO,
+            #[cfg(strongswan_5_9_11)]
+            HwOffload::Packet => charon::hw_offload_t::HW_OFFLOAD_PACKET,
             HwOffload::Auto => charon::hw_offload_t::HW_OFFLOAD_AUTO,
         },
         time: limit(&Volume {
@@ -429,7 +453,8 @@ fn proposals(
     let mut proposals = Vec::new();
     for (index, text) in list.iter().enumerate() {
         if text.eq_ignore_ascii_case("default") {
-            proposals.extend(Proposal::defaults(protocol, false));
+            let aead_first = cfg!(strongswan_6_0_0) && protocol != Protocol::Ike;
+            proposals.extend(Proposal::defaults(protocol, aead_first));
             continue;
         }
         let proposal = Proposal::from_string(protocol, text).ok_or_else(|| {

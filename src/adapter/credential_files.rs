@@ -138,7 +138,7 @@ impl Material {
             own.push((file, certificate.clone()));
             self.certificates.push((certificate, Trust::Yes));
         }
-        let owner = round.id.as_deref().map(Identification::from_string);
+        let owner = round.id.as_deref().and_then(Identification::pattern);
         for file in &round.pubkeys {
             let result = self.raw_public_key(file, path, owner.as_ref());
             let Some(certificate) = problems.keep(result) else {

@@ -13,6 +13,7 @@ use extsock_core::protocol::{
     ConnectionDetails, ConnectionStatus, HistoryEntry, Reply, Request, Subscription,
 };
 
+use super::authentication::identity;
 use super::connections::{build, Owner};
 use super::credential_files::{Material, ReadFile};
 use super::driver::Driver;
@@ -119,6 +120,9 @@ impl Driver {
         }
         for authority in &configuration.authorities {
             problems.keep(shared.add_authority(authority));
+        }
+        for id in configuration.secrets.iter().flat_map(|secret| &secret.ids) {
+            problems.keep(identity(id, "secrets"));
         }
         problems.located(&configuration.places)?;
         let mut files = shared.take_files();

@@ -56,9 +56,12 @@ impl Credentials {
         unsafe {
             let shared = sys::shared_key_create(kind, copy(secret));
             let list = sys::linked_list_create();
-            for owner in owners {
-                let owner = Identification::from_string(owner).into_raw();
-                call!(list, insert_last, owner.cast());
+            // What is no identity was refused before.
+            for owner in owners
+                .iter()
+                .filter_map(|owner| Identification::pattern(owner))
+            {
+                call!(list, insert_last, owner.into_raw().cast());
             }
             call!(
                 self.raw.as_ptr(),

@@ -7,6 +7,8 @@
 use std::ffi::CStr;
 use std::fmt;
 
+use extsock_core::strongswan::Version;
+
 /// What the bindings were made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
@@ -101,6 +103,11 @@ pub fn built_for() -> Built {
         version: env!("EXTSOCK_STRONGSWAN_VERSION"),
         mediation: cfg!(strongswan_me),
     }
+}
+
+/// The version that this plugin was built for.
+pub fn version() -> Version {
+    Version(numbers(built_for().version))
 }
 
 impl Running {

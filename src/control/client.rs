@@ -12,7 +12,7 @@ use extsock_core::protocol::{self, Event, Framer, Rejection, Reply, Request, Sub
 
 use super::access::{Access, Limits};
 use super::server::Server;
-use crate::charon::{queue, schedule, Handler, Priority, Reader, Stream};
+use crate::charon::{self, queue, schedule, Handler, Priority, Reader, Stream};
 
 /// One connected client.
 ///
@@ -245,7 +245,7 @@ impl Client {
                 return;
             };
             let reply = request
-                .and_then(|text| protocol::parse(&text))
+                .and_then(|text| protocol::parse(&text, charon::version()))
                 .and_then(|request| self.permit(request))
                 .map_or_else(Reply::Failed, |request| {
                     if let Request::Subscribe(subscription) = &request {

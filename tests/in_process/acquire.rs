@@ -16,11 +16,10 @@ use std::time::Duration;
 
 use extsock::adapter::build;
 use extsock::charon::{create_plugin, install_trap, plugin_t, sys, Backend};
-use extsock_core::config::parse;
 use extsock_lab::{net, wait, Extsock, Lab};
 use serde_json::{json, Value};
 
-use super::harness::{is_alone, items, run_alone, text};
+use super::harness::{is_alone, items, parse, run_alone, text};
 
 /// Runs the body, the only one of its process, at the lab's client, with these gateways alive.
 #[track_caller]

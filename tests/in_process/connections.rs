@@ -8,10 +8,10 @@ use extsock::adapter::build;
 use extsock::charon::{
     action_t, dscp_copy_t, has_selinux, ipsec_mode_t, own_port, unique_policy_t, Proposal, Protocol,
 };
-use extsock_core::config::{parse, Configuration, Places, Problems};
+use extsock_core::config::{Configuration, Places, Problems};
 use extsock_core::error::ErrorCode;
 
-use super::harness::init;
+use super::harness::{init, parse};
 use super::snapshot::{children, drawn_rekey_time, snapshot, Snapshot};
 
 fn example(name: &str) -> Configuration {
@@ -555,7 +555,7 @@ fn every_option_makes_another_configuration_and_none_the_same() {
 
     let mut options: Vec<serde_json::Value> = serde_json::from_str(
         r#"[{"local_addrs": "10.0.0.1"}, {"remote_addrs": "10.0.0.2"}, {"local_port": 4500},
-            {"remote_port": 4500}, {"version": 2}, {"proposals": "aes128-sha256-modp2048"},
+            {"remote_port": 4500}, {"version": 1}, {"proposals": "aes128-sha256-modp2048"},
             {"dscp": "000001"}, {"encap": true}, {"fragmentation": "no"}, {"childless": "force"},
             {"send_certreq": false}, {"rekey_time": "1h"}, {"mobike": false}, {"aggressive": true},
             {"pull": false}, {"send_cert": "always"}, {"ppk_id": "a"}, {"ppk_required": true},
@@ -586,6 +586,16 @@ fn every_option_makes_another_configuration_and_none_the_same() {
     // Without SELinux, it has one meaning only.
     if has_selinux() {
         of_child.push(serde_json::json!({"label_mode": "simple"}));
+    }
+    if cfg!(strongswan_5_9_14) {
+        options.push(serde_json::json!({"ocsp": "request"}));
+    }
+    if cfg!(strongswan_6_0_2) {
+        of_child.push(serde_json::json!({"mode": "iptfs"}));
+        of_child.push(serde_json::json!({"per_cpu_sas": "encap"}));
+    }
+    if cfg!(strongswan_6_0_5) {
+        of_child.push(serde_json::json!({"icmp": true}));
     }
     options.extend(
         of_child

@@ -7,11 +7,11 @@ use std::ptr;
 
 use extsock::adapter::{build, Material};
 use extsock::charon::sys;
-use extsock_core::config::{parse, Places};
+use extsock_core::config::Places;
 use extsock_lab::Pki;
 use serde_json::{json, Value};
 
-use super::harness::{alone, init, init_with};
+use super::harness::{alone, init, init_with, parse};
 use super::snapshot::snapshot;
 
 /// The local rounds that charon gets, or the error.

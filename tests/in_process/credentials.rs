@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use extsock::adapter::{Connections, Owner};
 use extsock::charon::{sys, Credentials};
-use extsock_core::config::{parse, SharedSecret};
+use extsock_core::config::SharedSecret;
 
-use super::harness::{backends, init};
+use super::harness::{backends, init, parse};
 
 /// A secret for any identity is found by every test that looks for one.
 fn alone() -> MutexGuard<'static, ()> {
@@ -105,6 +105,18 @@ fn any_bytes_can_be_a_secret() {
     credentials.set_shared_secret(IKE, "key", &owners(["gateway"]), &secret);
 
     assert_eq!(found("client", "gateway").unwrap(), secret);
+}
+
+#[cfg(strongswan_6_0_2)]
+#[test]
+fn a_secret_is_of_everyone_that_its_pattern_matches() {
+    let _alone = alone();
+    let credentials = Credentials::register();
+    let pattern = owners(["fqdn:^vpn[0-9]+[.]example[.]org$"]);
+    credentials.set_shared_secret(IKE, "key", &pattern, b"secret");
+
+    assert_eq!(found("client", "vpn7.example.org").unwrap(), b"secret");
+    assert_eq!(found("client", "vpn.example.org"), None);
 }
 
 #[test]

@@ -6,13 +6,12 @@ use std::collections::BTreeSet;
 
 use extsock::adapter::{build, build_gateways, create_failover_config};
 use extsock::charon::PeerCfg;
-use extsock_core::config::parse;
 use extsock_core::failover::action::Lead;
 
 use extsock_lab::Pki;
 use serde_json::json;
 
-use super::harness::{alone, init, raw};
+use super::harness::{alone, init, parse, raw};
 use super::ledger;
 use super::original::Parts;
 use super::snapshot::{differences, snapshot, EQUALS, IKE_EQUALS};

@@ -7,7 +7,9 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use extsock::charon::{sys, Backend, PeerCfg};
+use extsock::charon::{self, sys, Backend, PeerCfg};
+use extsock_core::config::{self, Configuration};
+use extsock_core::error::Error;
 
 /// Calls a method of a charon object, in an unsafe block.
 macro_rules! call {
@@ -26,6 +28,11 @@ const PLUGINS: &CStr =
 
 /// Two for charon's own scheduler and watcher, the others for jobs.
 const THREADS: u32 = 6;
+
+/// A configuration for this charon.
+pub fn parse(json: &str) -> Result<Configuration, Error> {
+    config::parse(json, charon::version())
+}
 
 /// Starts charon without its threads; once per process, and never taken down: tests of other
 /// threads may still be in it.

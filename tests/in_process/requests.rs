@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use extsock::adapter::{ConfigDir, Connections, Driver, Publisher};
 use extsock::charon::sys::certificate_type_t::CERT_X509_CRL;
-use extsock_core::config::parse;
 use extsock_core::failover::failover_name;
 use extsock_core::failover::manager::Options;
 use extsock_core::failover::policy::FailoverPolicy;
@@ -15,7 +14,7 @@ use extsock_lab::Pki;
 use serde_json::{json, Value};
 
 use super::credential_files::distribution_points;
-use super::harness::backends;
+use super::harness::{backends, parse};
 
 struct Nobody;
 
@@ -83,4 +82,21 @@ fn an_authority_is_there_while_a_connection_of_its_document_is() {
     assert!(known());
     remove(&driver, "one");
     assert!(!known());
+}
+
+#[cfg(strongswan_6_0_2)]
+#[test]
+fn an_owner_that_is_no_valid_pattern_is_refused() {
+    let _alone = backends();
+    let driver = driver();
+    let config = |id| json!({"secrets": {"ike": [{"id": ["a", id], "secret": "x"}]}});
+    let reply = apply(&driver, &config("fqdn:^[+$"));
+    let Reply::Failed(rejection) = &reply else {
+        panic!("{reply:?}");
+    };
+    let expected =
+        "secrets: expected a valid regular expression, found \"fqdn:^[+$\" at line 1 column 2";
+    assert_eq!(rejection.error.message, expected);
+    let reply = apply(&driver, &config("fqdn:^[a-z]+$"));
+    assert!(matches!(reply, Reply::ApplyConfig { .. }), "{reply:?}");
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
-use xshell::cmd;
+use xshell::{cmd, Cmd, Shell};
 
 use crate::test::{step, E2E_THREADS};
 use crate::{checkout, need_root, packages, plugin, source, Project};
@@ -28,10 +28,29 @@ const PLUGINS: &str = "random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1
                        revocation constraints socket-default kernel-libipsec kernel-netlink vici stroke updown \
                        resolve attr eap-identity eap-md5 eap-mschapv2 md4 xauth-generic extsock";
 
-/// A wrong build is refused; which ones are wrong is known for Debian's charon only.
-const SKIPPED: &str = "loading::a_build_for_another_charon_is_refused_in_one_line";
+/// The end-to-end tests that are left out, and why. docs/building.md says so, too.
+const SKIPPED: [(&str, &str); 2] = [
+    (
+        "loading::a_build_for_another_charon_is_refused_in_one_line",
+        "the wrong builds are made for Debian's charon only",
+    ),
+    (
+        "socket::systemd_can_hold_the_socket",
+        "libstrongswan knows systemd's sockets with --enable-systemd only",
+    ),
+];
 
-/// Builds and tests one version, or all that are supported.
+/// What `make install` has to install below the prefix, and `make uninstall` to remove again.
+const INSTALLED: [&str; 3] = [
+    "bin/extsockctl",
+    "lib/ipsec/plugins/libstrongswan-extsock.so",
+    "share/strongswan/templates/config/plugins/extsock.conf",
+];
+
+/// The same, but strongSwan leaves configurations where they are.
+const CONF: &str = "etc/strongswan.d/charon/extsock.conf";
+
+/// Builds and tests one version, or all that are supported; says how long each step and all took.
 pub(crate) fn run(project: &Project, wanted: Option<&str>) -> Result<()> {
     need_root("the lab makes network namespaces")?;
     packages::install_for_trees(&project.shell)?;
@@ -41,11 +60,15 @@ pub(crate) fn run(project: &Project, wanted: Option<&str>) -> Result<()> {
         step(&format!("strongSwan {version} in-tree"), || {
             let tree = Tree::new(project, version);
             step("source", || tree.source())?;
-            step("autogen and configure", || tree.configure())?;
+            step("autogen", || tree.autogen())?;
+            step("refusals", || tree.refusals())?;
+            step("configure", || tree.configure())?;
             step("make", || tree.make())?;
             step("make install", || tree.install())?;
+            step("options", || tree.options())?;
             step("in process", || tree.in_process())?;
-            step("lab", || tree.lab())
+            step("lab", || tree.lab())?;
+            step("make uninstall and clean", || tree.clean())
         })?;
     }
     Ok(())
@@ -98,11 +121,59 @@ impl<'a> Tree<'a> {
         CHANGED.into_iter().map(read).collect()
     }
 
-    fn configure(&self) -> Result<()> {
+    fn autogen(&self) -> Result<()> {
         let shell = &self.project.shell;
         let _in_tree = shell.push_dir(&self.source);
         // Released sources come without autogen.sh, which does just this.
-        self.logged("autogen", cmd!(shell, "autoreconf --force --install"))?;
+        self.logged("autogen", cmd!(shell, "autoreconf --force --install"))
+    }
+
+    /// What cannot be built is refused, in one line.
+    fn refusals(&self) -> Result<()> {
+        let shell = &self.project.shell;
+        let unknown = self.directory.join("unknown");
+        shell.remove_path(&unknown)?;
+        let place = unknown.join(PLACE);
+        fs::create_dir_all(&place)?;
+        for name in ["configure.m4", "extsock.opt", "add-to-strongswan.sh"] {
+            fs::copy(self.source.join(PLACE).join(name), place.join(name))?;
+        }
+        fs::write(
+            unknown.join("configure.ac"),
+            "AC_INIT([strongSwan],[7.0])\n",
+        )?;
+        let script = place.join("add-to-strongswan.sh");
+        refused(
+            cmd!(shell, "{script} {unknown}"),
+            "this version is not supported",
+        )?;
+
+        let old = self.directory.join("old-cargo");
+        fs::write(&old, "#!/bin/sh\necho cargo 1.63.0\n")?;
+        cmd!(shell, "chmod 755 {old}").quiet().run()?;
+        let _in_tree = shell.push_dir(&self.source);
+        let configure = "./configure";
+        let cache = self.directory.join("refusals.cache");
+        let only = ["--quiet", "--disable-defaults", "--enable-extsock"];
+        refused(
+            cmd!(
+                shell,
+                "{configure} {only...} --cache-file={cache} --enable-monolithic"
+            ),
+            "it cannot be part of a monolithic or static build",
+        )?;
+        refused(
+            cmd!(
+                shell,
+                "{configure} {only...} --cache-file={cache} CARGO={old}"
+            ),
+            "needs Rust 1.85 or newer",
+        )
+    }
+
+    fn configure(&self) -> Result<()> {
+        let shell = &self.project.shell;
+        let _in_tree = shell.push_dir(&self.source);
         let prefix = &self.prefix;
         let enabled = PLUGINS
             .split_whitespace()
@@ -136,52 +207,97 @@ impl<'a> Tree<'a> {
             self.logged("install", cmd!(shell, "make install DESTDIR={staging}"))?;
         }
         fs::rename(staging.join(self.prefix.strip_prefix("/")?), &self.prefix)?;
-        let conf = self.prefix.join("etc/strongswan.d/charon/extsock.conf");
+        for file in INSTALLED {
+            ensure!(self.prefix.join(file).exists(), "no {file} was installed");
+        }
+        let conf = self.prefix.join(CONF);
         let content = fs::read_to_string(&conf).with_context(|| conf.display().to_string())?;
         ensure!(
             content.contains("load = yes"),
             "{}: {content}",
             conf.display()
         );
-        ensure!(
-            self.prefix.join("sbin/extsockctl").exists(),
-            "no extsockctl"
-        );
         Ok(())
+    }
+
+    /// That all options of its swanctl.conf are taken.
+    fn options(&self) -> Result<()> {
+        self.test(|shell, target| {
+            cmd!(
+                shell,
+                "cargo test --quiet --locked --package xtask --test swanctl --target-dir {target}"
+            )
+        })
     }
 
     /// The tests that link libcharon, with the libraries that were made.
     fn in_process(&self) -> Result<()> {
-        // Apart from the builds for Debian's, which would else be redone.
-        let target = self.directory.join("in-process");
-        cmd!(
-            self.project.shell,
-            "cargo test --quiet --package extsock --tests --target-dir {target}"
-        )
-        .env("STRONGSWAN_SRC", &self.source)
-        .env("STRONGSWAN_LIBDIR", self.prefix.join("lib/ipsec"))
-        .run()?;
-        Ok(())
+        self.test(|shell, target| {
+            cmd!(
+                shell,
+                "cargo test --quiet --locked --package extsock --tests --target-dir {target}"
+            )
+        })
     }
 
     fn lab(&self) -> Result<()> {
+        for (test, why) in SKIPPED {
+            println!("left out: {test}, as {why}");
+        }
+        self.test(|shell, target| {
+            let skipped = SKIPPED.iter().flat_map(|(test, _)| ["--skip", test]);
+            cmd!(
+                shell,
+                "cargo test --locked --package extsock-lab --test e2e --target-dir {target} --
+                 --exact --test-threads {E2E_THREADS}"
+            )
+            .args(skipped)
+        })
+    }
+
+    /// Runs a command with those tests that are in the tree.
+    fn test<'s>(&'s self, command: impl FnOnce(&'s Shell, &Path) -> Cmd<'s>) -> Result<()> {
+        let shell = &self.project.shell;
+        let _in_checkout = shell.push_dir(self.source.join(PLACE));
+        // One for all versions; apart from the builds for Debian's, which would else be redone.
+        let target = self.project.target().join("in-tree/tests");
         let plugins = self.prefix.join("lib/ipsec/plugins");
-        cmd!(
-            self.project.shell,
-            "cargo test --package extsock-lab --test e2e -- --test-threads {E2E_THREADS} --skip {SKIPPED}"
-        )
-        // The lab needs no headers, but cargo looks at those of the whole workspace.
-        .env("STRONGSWAN_SRC", source::prepare(self.project)?)
-        .env("EXTSOCK_LAB_LIBEXEC", self.prefix.join("libexec/ipsec"))
-        .env("EXTSOCK_LAB_SBIN", self.prefix.join("sbin"))
-        .env("EXTSOCK_PLUGIN", plugins.join(plugin::FILE))
-        .env("EXTSOCK_LAB_PLUGINS", plugins)
-        .run()?;
+        command(shell, &target)
+            .env("STRONGSWAN_SRC", &self.source)
+            .env("STRONGSWAN_LIBDIR", self.prefix.join("lib/ipsec"))
+            .env("EXTSOCK_LAB_LIBEXEC", self.prefix.join("libexec/ipsec"))
+            .env("EXTSOCK_LAB_SBIN", self.prefix.join("sbin"))
+            .env("EXTSOCK_PLUGIN", plugins.join(plugin::FILE))
+            .env("EXTSOCK_LAB_PLUGINS", plugins)
+            .run()?;
+        Ok(())
+    }
+
+    /// Nothing of ours is left installed, nor, of what was made, in the tree.
+    fn clean(&self) -> Result<()> {
+        let shell = &self.project.shell;
+        let _in_tree = shell.push_dir(&self.source);
+        self.logged("uninstall", cmd!(shell, "make uninstall"))?;
+        for file in INSTALLED {
+            ensure!(
+                !self.prefix.join(file).exists(),
+                "{file} is still installed"
+            );
+        }
+        self.logged("clean", cmd!(shell, "make clean"))?;
+        for made in ["libstrongswan-extsock.so", "extsockctl", "target"] {
+            let made = Path::new(PLACE).join(made);
+            ensure!(
+                !self.source.join(&made).exists(),
+                "{} is left",
+                made.display()
+            );
+        }
         Ok(())
     }
 
     /// Runs a command with its output in a file, which a failure names.
-    fn logged(&self, name: &str, command: xshell::Cmd) -> Result<()> {
+    fn logged(&self, name: &str, command: Cmd) -> Result<()> {
         let log = self.directory.join(format!("{name}.output"));
         let output = command.ignore_status().output()?;
         fs::write(&log, [output.stdout, output.stderr].concat())?;
@@ -192,4 +308,18 @@ impl<'a> Tree<'a> {
         );
         Ok(())
     }
+}
+
+/// Fails unless the command fails, and its last line tells why.
+fn refused(command: Cmd, why: &str) -> Result<()> {
+    let output = command.quiet().ignore_status().output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let last = text.lines().last().unwrap_or_default();
+    ensure!(
+        !output.status.success() && last.contains(why),
+        "expected a refusal, {why:?}, got {}: {text}",
+        output.status
+    );
+    println!("{last}");
+    Ok(())
 }

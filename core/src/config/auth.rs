@@ -6,7 +6,7 @@ use super::model::{Auth, AuthMethod, CredentialFile, PrivateKey, Revocation};
 use super::reader::Node;
 use super::secret::Secret;
 use super::setting::{settings, words, Form, Kind, Setting};
-use super::setting::{BOOLEAN, NUMBER, PASSPHRASE, SECRET, TEXT, TEXTS, WHOLE_TEXTS};
+use super::setting::{BOOLEAN, IDENTITY, NUMBER, PASSPHRASE, SECRET, TEXT, TEXTS, WHOLE_TEXTS};
 use crate::error::Result;
 
 /// A round as it is written.
@@ -69,15 +69,16 @@ pub(super) const AUTH_CFG: &[Setting<Round>] = settings!(Round {
         "How to authenticate: psk, pubkey, eap or eap-METHOD, xauth or xauth-BACKEND, any, or types of keys \
          with constraints such as ike:rsa-2048-sha256."
         => |r, v| r.auth.method = v;
-    "id": TEXT, "the address (own) or any (gateway)", "IKE identity."
+    "id": IDENTITY, "the address (own) or any (gateway)", "IKE identity; from strongSwan 6.0.2 on also a regular expression with its type, such as \
+         email:^.+@example[.]org$, as are the others."
         => |r, v| r.auth.id = Some(v);
-    "ca_id": TEXT, "none", "Subject of a CA that has to be in the gateway's trust chain."
+    "ca_id": IDENTITY, "none", "Subject of a CA that has to be in the gateway's trust chain."
         => |r, v| r.auth.ca_id = Some(v);
-    "aaa_id": TEXT, "the gateway's id", "Identity of the EAP server behind the gateway."
+    "aaa_id": IDENTITY, "the gateway's id", "Identity of the EAP server behind the gateway."
         => |r, v| r.auth.aaa_id = Some(v);
-    "eap_id": TEXT, "id", "Identity in EAP."
+    "eap_id": IDENTITY, "id", "Identity in EAP."
         => |r, v| r.auth.eap_id = Some(v);
-    "xauth_id": TEXT, "id", "User name in XAuth."
+    "xauth_id": IDENTITY, "id", "User name in XAuth."
         => |r, v| r.auth.xauth_id = Some(v);
     "groups": TEXTS, "none", "Groups of which the gateway has to be in one."
         => |r, v| r.auth.groups = v;
@@ -285,7 +286,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::{parse, Connection};
+    use crate::config::tests::parse;
+    use crate::config::Connection;
 
     fn connection(options: serde_json::Value) -> Connection {
         let document = json!({"connections": {"a": options}}).to_string();

@@ -70,7 +70,7 @@ fn file(option: &str, path: String) -> CredentialFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::parse;
+    use crate::config::tests::parse;
 
     #[test]
     fn all_options_are_read_and_an_authority_needs_no_connection() {

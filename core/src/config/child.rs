@@ -5,25 +5,28 @@
 use std::time::Duration;
 
 use super::connection::{read_lifetime, set_list, set_once};
-use super::model::{Action, Child, CopyDscp, HwOffload, LabelMode, Mark, Mode, Volume};
+use super::model::{Action, Child, CopyDscp, HwOffload, LabelMode, Mark, Mode, PerCpuSas, Volume};
 use super::reader::Fields;
 use super::setting::{settings, words, Form, Kind, Setting};
 use super::setting::{
     BOOLEAN, BYTES, COUNT, IF_ID, MARK, NUMBER, PADDING, SET_MARK, TEXT, TEXTS, TIME,
     TRAFFIC_SELECTORS,
 };
+use crate::strongswan::Version;
 
 /// Reads the options of a CHILD_SA; what is wrong is reported.
 pub(super) fn read(name: String, fields: Fields, existing: bool) -> Child {
+    let strongswan = fields.strongswan();
     let mut draft = Draft::new(name, existing);
     fields.read(&mut draft, &[CHILD_CFG, CHILD_TIMES]);
-    draft.finish()
+    draft.finish(strongswan)
 }
 
 pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
     "mode": words!(
             "tunnel" => Mode::Tunnel, "transport" => Mode::Transport,
-            "transport_proxy" => Mode::TransportProxy, "beet" => Mode::Beet, "pass" => Mode::Pass,
+            "transport_proxy" => Mode::TransportProxy, "iptfs" since [6, 0, 2] => Mode::Iptfs,
+            "beet" => Mode::Beet, "pass" => Mode::Pass,
             "drop" => Mode::Drop,
         ), "tunnel", "IPsec mode; pass and drop are policies without a CHILD_SA."
         => |d, v| d.child.mode = v;
@@ -45,19 +48,20 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
     "sha256_96": BOOLEAN, "no", "Whether HMAC-SHA-256 is truncated to 96 bits."
         => |d, v| d.child.sha256_96 = v;
     "life_time": TIME, "rekey_time and a tenth", "Time to the expiry without rekeying; 0 for none."
-        => |d, v| d.life_time = Some(v);
+        => |d, v| d.time.life = Some(v.as_secs());
     "rand_time": TIME, "life_time less rekey_time",
         "Upper bound of what is randomly subtracted from rekey_time."
-        => |d, v| d.rand_time = Some(v);
-    "rekey_bytes": BYTES, "0", "Bytes to rekeying; 0 for none."
-        => |d, v| d.bytes.rekey = v;
+        => |d, v| d.time.rand = Some(v.as_secs());
+    "rekey_bytes": BYTES, "0; from strongSwan 6.0.0 on ten elevenths of life_bytes, if that is given", "Bytes to rekeying; 0 for none."
+        => |d, v| d.bytes.rekey = Some(v);
     "life_bytes": BYTES, "rekey_bytes and a tenth", "Bytes to the expiry without rekeying."
         => |d, v| d.bytes.life = Some(v);
     "rand_bytes": BYTES, "life_bytes less rekey_bytes",
         "Upper bound of what is randomly subtracted from rekey_bytes."
         => |d, v| d.bytes.rand = Some(v);
-    "rekey_packets": COUNT, "0", "Packets to rekeying; 0 for none."
-        => |d, v| d.packets.rekey = v;
+    "rekey_packets": COUNT, "0; from strongSwan 6.0.0 on ten elevenths of life_packets, if that is given",
+        "Packets to rekeying; 0 for none."
+        => |d, v| d.packets.rekey = Some(v);
     "life_packets": COUNT, "rekey_packets and a tenth", "Packets to the expiry without rekeying."
         => |d, v| d.packets.life = Some(v);
     "rand_packets": COUNT, "life_packets less rekey_packets",
@@ -108,7 +112,9 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
         "Packets in the replay window; 0 for no protection."
         => |d, v| d.child.replay_window = Some(v);
     "hw_offload": words!(
-            "no" => HwOffload::No, "yes" => HwOffload::Yes, "auto" => HwOffload::Auto,
+            "no" => HwOffload::No, "yes" => HwOffload::Crypto,
+            "crypto" since [5, 9, 11] => HwOffload::Crypto, "packet" since [5, 9, 11] => HwOffload::Packet,
+            "auto" => HwOffload::Auto,
         ), "no", "Whether the network device does IPsec."
         => |d, v| d.child.hw_offload = v;
     "copy_df": BOOLEAN, "yes", "Whether the DF bit is copied to the outer header."
@@ -120,19 +126,30 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
             "no" => CopyDscp::No,
         ), "out", "Which way the DSCP is copied between inner and outer header."
         => |d, v| d.child.copy_dscp = v;
+    "per_cpu_sas" since [6, 0, 2]: words!(
+            "no" => PerCpuSas::No, "yes" => PerCpuSas::Yes, "encap" => PerCpuSas::Encap,
+            "false" => PerCpuSas::No, "true" => PerCpuSas::Yes, "disabled" => PerCpuSas::No,
+            "enabled" => PerCpuSas::Yes, "0" => PerCpuSas::No, "1" => PerCpuSas::Yes,
+        ), "no", "Whether each CPU has its own SAs, which takes start_action trap; encap: with a UDP port each."
+        => |d, v| d.child.per_cpu_sas = v;
+    "icmp" since [6, 0, 5]: BOOLEAN, "no",
+        "Whether ICMP errors about its traffic are forwarded whatever their source."
+        => |d, v| d.child.icmp = v;
 });
 
 /// A time that has two places.
 pub(super) const CHILD_TIMES: &[Setting<Draft>] = &[
     Setting {
         name: "rekey_time",
+        since: None,
         form: Form::Time,
-        default: "1h",
+        default: "1h; from strongSwan 6.0.0 on ten elevenths of life_time, if that is given",
         about: "Time to rekeying; 0 for none.",
         set: |d, n| set_once(&mut d.rekey_time, &n),
     },
     Setting {
         name: "lifetime",
+        since: None,
         form: Form::Object("lifetime"),
         default: "none",
         about: "The existing plugin's place of rekey_time.",
@@ -170,18 +187,20 @@ const ACTION: Kind<Word> = words!(
     "clear" => Word::Clear,
 );
 
-/// swanctl's default.
-const REKEY_TIME: Duration = Duration::from_secs(60 * 60);
+/// swanctl's default, in seconds.
+const REKEY_TIME: u64 = 60 * 60;
+
+/// The first strongSwan that derives the rekeying from the expiry, where only that is given.
+const REKEYING_FROM_EXPIRY: Version = Version([6, 0, 0]);
 
 /// A CHILD_SA whose derived defaults are not known yet.
 pub(super) struct Draft {
     child: Child,
     existing: bool,
+    rekey_time: Option<Duration>,
+    time: VolumeDraft,
     bytes: VolumeDraft,
     packets: VolumeDraft,
-    rekey_time: Option<Duration>,
-    life_time: Option<Duration>,
-    rand_time: Option<Duration>,
 }
 
 impl Draft {
@@ -226,29 +245,28 @@ impl Draft {
             hw_offload: HwOffload::No,
             copy_df: true,
             copy_ecn: true,
+            per_cpu_sas: PerCpuSas::No,
+            icmp: false,
         };
         Self {
             child,
             existing,
+            rekey_time: None,
+            time: VolumeDraft::default(),
             bytes: VolumeDraft::default(),
             packets: VolumeDraft::default(),
-            rekey_time: None,
-            life_time: None,
-            rand_time: None,
         }
     }
 
-    /// As charon's vici_config.c derives the defaults.
-    fn finish(self) -> Child {
-        let rekey = self.rekey_time.unwrap_or(REKEY_TIME);
-        let life = Duration::from_secs(rekey.as_secs() * 110 / 100);
-        let life = self.life_time.unwrap_or(life);
+    fn finish(mut self, strongswan: Version) -> Child {
+        self.time.rekey = self.rekey_time.as_ref().map(Duration::as_secs);
+        let time = self.time.finish(REKEY_TIME, strongswan);
         Child {
-            rekey_time: rekey,
-            life_time: life,
-            rand_time: self.rand_time.unwrap_or(life.saturating_sub(rekey)),
-            bytes: self.bytes.finish(),
-            packets: self.packets.finish(),
+            rekey_time: Duration::from_secs(time.rekey),
+            life_time: Duration::from_secs(time.life),
+            rand_time: Duration::from_secs(time.rand),
+            bytes: self.bytes.finish(0, strongswan),
+            packets: self.packets.finish(0, strongswan),
             ..self.child
         }
     }
@@ -256,21 +274,27 @@ impl Draft {
 
 #[derive(Default)]
 struct VolumeDraft {
-    rekey: u64,
+    rekey: Option<u64>,
     life: Option<u64>,
     rand: Option<u64>,
 }
 
 impl VolumeDraft {
     /// As charon's vici_config.c derives the defaults.
-    fn finish(self) -> Volume {
+    fn finish(self, rekey: u64, strongswan: Version) -> Volume {
+        // With charon's arithmetic, which is exact up to 2^53.
+        let derived = |life: u64| (life as f64 / 1.1) as u64;
+        let before = self
+            .life
+            .filter(|_| strongswan >= REKEYING_FROM_EXPIRY)
+            .map(derived);
+        let rekey = self.rekey.or(before).unwrap_or(rekey);
         // Exact, unless the sum is too long.
-        let tenth = self.rekey / 10;
-        let life = self.life.unwrap_or(self.rekey.saturating_add(tenth));
+        let life = self.life.unwrap_or(rekey.saturating_add(rekey / 10));
         Volume {
-            rekey: self.rekey,
+            rekey,
             life,
-            rand: self.rand.unwrap_or(life.saturating_sub(self.rekey)),
+            rand: self.rand.unwrap_or(life.saturating_sub(rekey)),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::setting::{
 };
 use crate::error::Result;
 use crate::failover::address::AddressList;
+use crate::strongswan::Version;
 
 /// Reads the options of a connection, and the secrets that stand among them.
 ///
@@ -29,7 +30,7 @@ pub(super) fn read(
     fields: Fields,
     existing: bool,
 ) -> Result<(Connection, Vec<SharedSecret>)> {
-    let mut draft = Draft::new(name, existing);
+    let mut draft = Draft::new(name, existing, fields.strongswan());
     fields.refuse_shared("ike_cfg", IKE_CFG);
     let mediated = fields.place("mediated_by");
     fields.read(&mut draft, &[IKE_CFG, IKE_TIMES, PEER_CFG, SECTIONS]);
@@ -59,7 +60,7 @@ pub(super) const IKE_CFG: &[Setting<Draft>] = settings!(Draft {
         => |d, v| d.connection.remote_port = v;
     "version": words!(
             "0" => IkeVersion::Any, "1" => IkeVersion::V1, "2" => IkeVersion::V2,
-        ), "0", "IKE version; 0 accepts both and initiates IKEv2."
+        ), "0, or 2 from strongSwan 6.1.0 on", "IKE version; 0 accepts both and initiates IKEv2."
         => |d, v| d.connection.version = v;
     "proposals": TEXTS, "default", "IKE proposals, such as aes256-sha256-modp2048."
         => |d, v| d.connection.proposals = v;
@@ -73,7 +74,7 @@ pub(super) const IKE_CFG: &[Setting<Draft>] = settings!(Draft {
         ), "yes", "Whether to send IKE messages in fragments."
         => |d, v| d.connection.fragmentation = v;
     "childless": words!(
-            "allow" => Childless::Allow, "never" => Childless::Never, "force" => Childless::Force,
+            "allow" => Childless::Allow, "prefer" since [5, 9, 10] => Childless::Prefer, "never" => Childless::Never, "force" => Childless::Force,
         ), "allow", "Whether an IKE_SA may be made without a CHILD_SA (RFC 6023)."
         => |d, v| d.connection.childless = v;
     "send_certreq": BOOLEAN, "yes", "Whether to ask for certificates."
@@ -84,6 +85,7 @@ pub(super) const IKE_CFG: &[Setting<Draft>] = settings!(Draft {
 pub(super) const IKE_TIMES: &[Setting<Draft>] = &[
     Setting {
         name: "rekey_time",
+        since: None,
         form: Form::Time,
         default: "4h, or 0 if there is a reauth_time",
         about: "Time to IKE rekeying; 0 for none.",
@@ -91,6 +93,7 @@ pub(super) const IKE_TIMES: &[Setting<Draft>] = &[
     },
     Setting {
         name: "lifetime",
+        since: None,
         form: Form::Object("lifetime"),
         default: "none",
         about: "The existing plugin's place of rekey_time.",
@@ -111,10 +114,10 @@ pub(super) const PEER_CFG: &[Setting<Draft>] = settings!(Draft {
             "ifasked" => SendCert::IfAsked, "always" => SendCert::Always, "never" => SendCert::Never,
         ), "ifasked", "When to send own certificates."
         => |d, v| d.connection.send_cert = v;
-    "ocsp": words!(
+    "ocsp" since [5, 9, 14]: words!(
             "reply" => Ocsp::Reply, "request" => Ocsp::Request, "both" => Ocsp::Both,
             "never" => Ocsp::Never,
-        ), "reply", "Whether OCSP responses are asked for and sent; needs charon 5.9.14 or later."
+        ), "reply", "Whether OCSP responses are asked for and sent."
         => |d, v| d.connection.ocsp = Some(v);
     "ppk_id": TEXT, "none", "Identity of the postquantum preshared key."
         => |d, v| d.connection.ppk_id = Some(v);
@@ -159,6 +162,7 @@ pub(super) const PEER_CFG: &[Setting<Draft>] = settings!(Draft {
 pub(super) const SECTIONS: &[Setting<Draft>] = &[
     Setting {
         name: "ike_cfg",
+        since: None,
         form: Form::Object("ike_cfg"),
         default: "none",
         about: "The existing plugin's place of the options up to rekey_time.",
@@ -169,6 +173,7 @@ pub(super) const SECTIONS: &[Setting<Draft>] = &[
     },
     Setting {
         name: "local",
+        since: None,
         form: Form::Rounds("auth"),
         default: "any",
         about: "Own authentication: an object or an array of them for each round, also with a suffix such as local-2.",
@@ -176,6 +181,7 @@ pub(super) const SECTIONS: &[Setting<Draft>] = &[
     },
     Setting {
         name: "local_auth",
+        since: None,
         form: Form::Rounds("auth"),
         default: "any",
         about: "The existing plugin's name of local.",
@@ -183,6 +189,7 @@ pub(super) const SECTIONS: &[Setting<Draft>] = &[
     },
     Setting {
         name: "remote",
+        since: None,
         form: Form::Rounds("auth"),
         default: "any",
         about: "Authentication of the gateway, written as local is.",
@@ -190,6 +197,7 @@ pub(super) const SECTIONS: &[Setting<Draft>] = &[
     },
     Setting {
         name: "remote_auth",
+        since: None,
         form: Form::Rounds("auth"),
         default: "any",
         about: "The existing plugin's name of remote.",
@@ -197,6 +205,7 @@ pub(super) const SECTIONS: &[Setting<Draft>] = &[
     },
     Setting {
         name: "failover",
+        since: None,
         form: Form::Object("failover"),
         default: "none",
         about: "When and how it fails over.",
@@ -204,6 +213,7 @@ pub(super) const SECTIONS: &[Setting<Draft>] = &[
     },
     Setting {
         name: "children",
+        since: None,
         form: Form::Named("children"),
         default: "none",
         about: "The CHILD_SAs.",
@@ -220,6 +230,9 @@ pub(super) const SECTIONS: &[Setting<Draft>] = &[
 /// swanctl's default of rekey_time unless there is a reauth_time.
 const REKEY_TIME: Duration = Duration::from_secs(4 * 60 * 60);
 
+/// The first strongSwan of which IKEv1 has to be asked for.
+const IKEV2: Version = Version([6, 1, 0]);
+
 /// A connection whose derived defaults are not known yet.
 pub(super) struct Draft {
     connection: Connection,
@@ -234,7 +247,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    fn new(name: String, existing: bool) -> Self {
+    fn new(name: String, existing: bool, strongswan: Version) -> Self {
         let connection = Connection {
             name,
             local_addrs: vec!["%any".to_owned()],
@@ -242,7 +255,11 @@ impl Draft {
             gateways: Vec::new(),
             local_port: 0,
             remote_port: 500,
-            version: IkeVersion::Any,
+            version: if strongswan >= IKEV2 {
+                IkeVersion::V2
+            } else {
+                IkeVersion::Any
+            },
             proposals: Vec::new(),
             dscp: 0,
             encap: false,
@@ -385,6 +402,7 @@ pub(super) fn read_lifetime(rekey_time: &mut Option<Duration>, node: Node) -> Re
 
 pub(super) const LIFETIME: &[Setting<Option<Duration>>] = &[Setting {
     name: "rekey_time",
+    since: None,
     form: Form::Time,
     default: "none",
     about: "Time to rekeying; 0 for none.",

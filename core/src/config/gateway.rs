@@ -8,7 +8,7 @@ use super::auth::file;
 use super::model::{Auth, CredentialFile, GatewaySettings};
 use super::reader::Node;
 use super::setting::{settings, Form, Kind, Setting};
-use super::setting::{NUMBER, PORT, TEXT, TEXTS};
+use super::setting::{IDENTITY, NUMBER, PORT, TEXTS};
 use crate::error::Result;
 use crate::failover::address::{Gateway, GatewayKind};
 
@@ -154,7 +154,7 @@ pub(super) const GATEWAY: &[Setting<Differing>] = settings!(Differing {
         => |g, v| g.addr = v;
     "port": PORT, "remote_port", "Its UDP port."
         => |g, v| g.port = Some(v);
-    "id": TEXT, "that of the first round of remote", "Its IKE identity."
+    "id": IDENTITY, "that of the first round of remote", "Its IKE identity."
         => |g, v| g.id = Some(v);
     "certs": TEXTS, "those of the first round of remote", "Files of certificates of which it has to have one."
         => |g, v| add(&mut g.certs, "certs", v);

@@ -23,8 +23,8 @@ mod tests;
 pub use model::{
     Action, Auth, AuthMethod, Authority, Child, Childless, Configuration, Connection, CopyDscp,
     CredentialFile, Failover, Fragmentation, GatewaySettings, HwOffload, IkeVersion, LabelMode,
-    Mark, Mode, Ocsp, PrivateKey, Revocation, SecretKind, SendCert, SharedSecret, Unique, Volume,
-    UNIQUE, UNIQUE_DIR,
+    Mark, Mode, Ocsp, PerCpuSas, PrivateKey, Revocation, SecretKind, SendCert, SharedSecret,
+    Unique, Volume, UNIQUE, UNIQUE_DIR,
 };
 pub use places::{Places, Problem, Problems};
 pub use schema::{json_schema, reference};
@@ -35,10 +35,12 @@ use reader::{Fields, Node};
 use report::Report;
 
 use crate::error::Result;
+use crate::strongswan::Version;
 
 /// Reads a configuration in any of its shapes: `{"connections": {NAME: {...}}, "secrets": {...},
 /// "authorities": {NAME: {...}}}`, or, as the existing plugin has it,
-/// `{"connections": [{"name": NAME, ...}]}` or `{"name": NAME, ...}`.
+/// `{"connections": [{"name": NAME, ...}]}` or `{"name": NAME, ...}`. The options and the defaults are those of
+/// that strongSwan.
 ///
 /// # Errors
 ///
@@ -47,17 +49,22 @@ use crate::error::Result;
 /// secret.
 ///
 /// ```
-/// let configuration = extsock_core::config::parse(
+/// use extsock_core::config::parse;
+/// use extsock_core::strongswan::Version;
+///
+/// let strongswan = Version([6, 0, 1]);
+/// let configuration = parse(
 ///     r#"{"connections": {"site": {"remote_addrs": "10.0.0.1,10.0.0.2", "children": {"net": {}}}}}"#,
+///     strongswan,
 /// )?;
 /// assert_eq!(configuration.connections[0].remote_addrs.len(), 2);
 ///
-/// let error = extsock_core::config::parse(r#"{"connections": {"site": {"version": 3}}}"#).unwrap_err();
+/// let error = parse(r#"{"connections": {"site": {"version": 3}}}"#, strongswan).unwrap_err();
 /// assert_eq!(error.message, "connections.site.version: expected one of 0, 1, 2, found 3 at line 1 column 27");
 /// # Ok::<(), extsock_core::error::Error>(())
 /// ```
-pub fn parse(json: &str) -> Result<Configuration> {
-    let report = Report::new(json);
+pub fn parse(json: &str, strongswan: Version) -> Result<Configuration> {
+    let report = Report::new(json, strongswan);
     let configuration = read(Value::parse(json)?, &report);
     let mut configuration = report.conclude(configuration)?;
     configuration.places = Places::of(json);

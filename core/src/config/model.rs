@@ -43,7 +43,7 @@ pub struct Connection {
     pub local_port: u16,
     /// UDP port of the gateways; default 500.
     pub remote_port: u16,
-    /// IKE version to initiate with and to accept.
+    /// IKE version to initiate with and to accept; default Any, but V2 for strongSwan 6.1.0 and later.
     pub version: IkeVersion,
     /// IKE proposals as charon reads them; empty for charon's defaults.
     pub proposals: Vec<String>,
@@ -342,7 +342,8 @@ pub struct Child {
     pub ah_proposals: Vec<String>,
     /// Whether to truncate HMAC-SHA-256 to 96 bits; default false.
     pub sha256_96: bool,
-    /// Time to rekeying, zero for none; default 1 hour.
+    /// Time to rekeying, zero for none; default 1 hour, or, for strongSwan 6.0.0 and later, life_time by 1.1 if
+    /// that is given.
     pub rekey_time: Duration,
     /// Time to the hard expiry, zero for none; default rekey_time and 10 %.
     pub life_time: Duration,
@@ -398,6 +399,10 @@ pub struct Child {
     pub copy_df: bool,
     /// Whether the ECN field is copied to and from the outer header; default true.
     pub copy_ecn: bool,
+    /// Whether each CPU has SAs of its own (RFC 9611).
+    pub per_cpu_sas: PerCpuSas,
+    /// Whether ICMP errors about its traffic are forwarded whatever their source; default false.
+    pub icmp: bool,
 }
 
 /// A limit that is not one of time; 0 for none.
@@ -471,6 +476,8 @@ pub enum Childless {
     /// As responder.
     #[default]
     Allow,
+    /// Also as initiator, if the responder supports it.
+    Prefer,
     /// Not at all.
     Never,
     /// As initiator too, and no other way as responder.
@@ -495,10 +502,24 @@ pub enum HwOffload {
     /// No.
     #[default]
     No,
-    /// Yes, or the SA is not installed.
-    Yes,
-    /// Where it can.
+    /// What it does to packets, or the SA is not installed.
+    Crypto,
+    /// All of it, policies as well, or the SA is not installed.
+    Packet,
+    /// As much as it can.
     Auto,
+}
+
+/// `per_cpu_sas`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PerCpuSas {
+    /// No.
+    #[default]
+    No,
+    /// Yes.
+    Yes,
+    /// Yes, and each has a UDP source port of its own.
+    Encap,
 }
 
 /// `mode`
@@ -511,6 +532,8 @@ pub enum Mode {
     Transport,
     /// Transport mode of Mobile IPv6 for a proxy.
     TransportProxy,
+    /// Tunnel mode with aggregation and fragmentation (RFC 9347).
+    Iptfs,
     /// Bound end to end tunnel mode.
     Beet,
     /// No SA: a policy that lets the traffic pass.

@@ -256,7 +256,7 @@ impl<'a> Cursor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::parse;
+    use crate::config::tests::parse;
 
     /// The line that is told of a problem at that path.
     fn told(document: &str, path: &str) -> String {

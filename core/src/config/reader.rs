@@ -14,14 +14,18 @@ use super::document::Value;
 use super::model::{Mark, UNIQUE, UNIQUE_DIR};
 use super::report::{shown, Path, Report};
 use super::secret::Secret;
-use super::setting::Setting;
+use super::setting::{Form, Setting, Word};
 use crate::error::{Error, Result};
 use crate::failover::address::{is_any, Gateway, GatewayKind};
+use crate::strongswan::Version;
 
 const GIVEN_TWICE: &str = "given twice";
 
 /// How near an unknown key has to be to a known one to be taken for it, 1 for the same.
 const NEAR: f64 = 0.6;
+
+/// The first strongSwan that takes them as identities.
+const REGULAR_EXPRESSIONS: Version = Version([6, 0, 2]);
 
 /// A value and its path.
 pub(super) struct Node<'a> {
@@ -109,6 +113,29 @@ impl<'a> Node<'a> {
         self.report.refused(&self.path, &why)
     }
 
+    /// Error if the option, or the word that is given for it, came with a later strongSwan.
+    fn check_since<T>(&self, option: &Setting<T>) -> Result<()> {
+        if let Some(since) = option.since {
+            self.check_version("", since)?;
+        }
+        if let (Value::Text(text), Form::Words(words)) = (&self.value, option.form) {
+            let given = |word: &&Word| word.name.eq_ignore_ascii_case(text);
+            if let Some((word, since)) = words.iter().find(given).and_then(Word::newer) {
+                self.check_version(&format!("{word:?} "), since)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_version(&self, what: &str, since: Version) -> Result<()> {
+        let strongswan = self.report.strongswan;
+        if strongswan >= since {
+            return Ok(());
+        }
+        let why = format!("{what}needs strongSwan {since} or later, this is for {strongswan}");
+        Err(self.report.refused(&self.path, &why))
+    }
+
     pub(super) fn into_fields(self) -> Result<Fields<'a>> {
         match self.value {
             Value::Object(fields) => Fields::new(self.report, self.path, fields),
@@ -176,7 +203,24 @@ impl<'a> Node<'a> {
         Ok(text)
     }
 
-    /// One string or an array of them; commas stay, for identities have commas in them.
+    /// An identity. A regular expression (type:^...$) takes a strongSwan that knows them; to others it would be
+    /// a name that nobody has.
+    pub(super) fn identity(self) -> Result<String> {
+        match &self.value {
+            Value::Text(text) if is_regular_expression(text) => {
+                self.check_version("a regular expression ", REGULAR_EXPRESSIONS)?;
+            }
+            _ => {}
+        }
+        self.text()
+    }
+
+    /// One identity or an array of them.
+    pub(super) fn identities(self) -> Result<Vec<String>> {
+        self.into_texts()?.into_iter().map(Self::identity).collect()
+    }
+
+    /// One string or an array of them; commas stay.
     pub(super) fn whole_texts(self) -> Result<Vec<String>> {
         self.into_texts()?.into_iter().map(Self::text).collect()
     }
@@ -472,6 +516,11 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// The strongSwan that the document is for.
+    pub(super) fn strongswan(&self) -> Version {
+        self.report.strongswan
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
@@ -568,7 +617,9 @@ impl<'a> Fields<'a> {
                 .find(|option| option.name == key)
                 .or_else(|| known().find(begins));
             let result = match option {
-                Some(option) => (option.set)(target, node),
+                Some(option) => node
+                    .check_since(option)
+                    .and_then(|()| (option.set)(target, node)),
                 None => Err(node.unknown(&known().map(|o| o.name).collect::<Vec<_>>())),
             };
             report.keep(result);
@@ -621,6 +672,16 @@ fn check_name(node: &Node, name: &str) -> Result<()> {
         return Err(node.failed(expected, &shown(name)));
     }
     Ok(())
+}
+
+/// As charon finds them (libstrongswan utils/identification.c).
+fn is_regular_expression(identity: &str) -> bool {
+    const TYPES: [&str; 6] = ["rfc822", "email", "userfqdn", "fqdn", "dns", "asn1dn"];
+    let Some((prefix, rest)) = identity.split_once(':') else {
+        return false;
+    };
+    let known = TYPES.iter().any(|name| name.eq_ignore_ascii_case(prefix));
+    known && rest.starts_with('^') && rest.ends_with('$')
 }
 
 fn is_traffic_selector(text: &str) -> bool {

@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
+use crate::strongswan::Version;
 
 /// Errors that are told one by one.
 const TOLD: usize = 20;
@@ -19,14 +20,17 @@ const SHOWN: usize = 64;
 /// Collects the errors of a document.
 pub(super) struct Report<'a> {
     json: &'a str,
+    /// What the document is for.
+    pub(super) strongswan: Version,
     lines: RefCell<Vec<String>>,
     untold: Cell<usize>,
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(json: &'a str) -> Self {
+    pub(super) fn new(json: &'a str, strongswan: Version) -> Self {
         Self {
             json,
+            strongswan,
             lines: RefCell::default(),
             untold: Cell::default(),
         }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use serde_json::{json, Map, Value};
 
-use super::setting::{Form, Setting};
+use super::setting::{Form, Setting, Word};
 use super::{auth, authorities, child, connection, failover, gateway, secrets};
 
 /// A table as it is told.
@@ -24,7 +24,7 @@ struct Told {
     name: &'static str,
     form: Form,
     default: &'static str,
-    about: &'static str,
+    about: String,
 }
 
 fn told<T>(table: &[Setting<T>]) -> impl Iterator<Item = Told> + '_ {
@@ -32,7 +32,10 @@ fn told<T>(table: &[Setting<T>]) -> impl Iterator<Item = Told> + '_ {
         name: setting.name,
         form: setting.form,
         default: setting.default,
-        about: setting.about,
+        about: match setting.since {
+            Some(since) => format!("{} From strongSwan {since} on.", setting.about),
+            None => setting.about.to_owned(),
+        },
     })
 }
 
@@ -215,7 +218,7 @@ impl Form {
             Self::Boolean => words(&[
                 "true", "false", "yes", "no", "enabled", "disabled", "1", "0",
             ]),
-            Self::Words(list) => words(list),
+            Self::Words(list) => words(&list.iter().map(|word| word.name).collect::<Vec<_>>()),
             Self::Number(from, to) => json!({"anyOf": [
                 {"type": "integer", "minimum": from, "maximum": to},
                 {"type": "string", "pattern": "^(0[xX][0-9a-fA-F]+|[0-9]+)$"},
@@ -278,7 +281,10 @@ impl Form {
     fn described(self) -> String {
         match self {
             Self::Boolean => "yes or no".to_owned(),
-            Self::Words(words) => format!("one of {}", words.join(", ")).replace('|', "\\|"),
+            Self::Words(words) => {
+                let words: Vec<String> = words.iter().map(Word::told).collect();
+                format!("one of {}", words.join(", ")).replace('|', "\\|")
+            }
             Self::Number(from, u64::MAX) => format!("number from {from}"),
             Self::Number(from, to) => format!("number from {from} to {to}"),
             Self::Fraction(from, f64::MAX) => format!("number of at least {from}"),
@@ -300,6 +306,15 @@ impl Form {
             Self::Rounds(_) => "object, or an array of them".to_owned(),
             Self::File => "text, or an object with `file`".to_owned(),
             Self::FileObject => "object with `file`".to_owned(),
+        }
+    }
+}
+
+impl Word {
+    fn told(&self) -> String {
+        match self.newer() {
+            Some((name, since)) => format!("{name} (from strongSwan {since} on)"),
+            None => self.name.to_owned(),
         }
     }
 }
@@ -370,6 +385,9 @@ true, false, enabled, disabled, 1, 0. A number may be written as text, also hexa
 (010). A list is an array, or text with commas. A time is in seconds or has a unit (30s, 5m, 1h, 1d); a
 precise time may be a fraction or milliseconds as well (0.5, 250ms). Bytes may have a unit of 1024 or its
 powers (64K, 500M, 1G). Words are taken in upper and lower case.
+
+Options and defaults are those of the strongSwan that the plugin is built for, which `extsockctl version`
+tells. What came with a later one than 5.9.8 has its version here, and is refused before that.
 
 What is wrong is told all at once, a line for each error, at most 20: path, what was expected and found,
 line and column. Nothing is applied then. The action `clear` is none, as in swanctl, but trap in the

@@ -8,10 +8,13 @@ use super::model::Mark;
 use super::reader::Node;
 use super::secret::Secret;
 use crate::error::Result;
+use crate::strongswan::Version;
 
 /// An option.
 pub(super) struct Setting<T> {
     pub(super) name: &'static str,
+    /// The first version of strongSwan that has it; None if all that are supported do.
+    pub(super) since: Option<Version>,
     pub(super) form: Form,
     /// As it would be written, or what it is derived from.
     pub(super) default: &'static str,
@@ -28,7 +31,7 @@ pub(super) enum Form {
     Number(u64, u64),
     /// A number that need not be whole: from, to.
     Fraction(f64, f64),
-    Words(&'static [&'static str]),
+    Words(&'static [Word]),
     Text,
     /// Text items, as an array or separated by commas.
     List,
@@ -58,6 +61,21 @@ pub(super) enum Form {
     Owners,
 }
 
+/// One of the words that an option takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Word {
+    pub(super) name: &'static str,
+    /// As that of [`Setting`].
+    pub(super) since: Option<Version>,
+}
+
+impl Word {
+    /// The word and the version that it came with, if it is not in all that are supported.
+    pub(super) fn newer(&self) -> Option<(&'static str, Version)> {
+        self.since.map(|since| (self.name, since))
+    }
+}
+
 impl Form {
     /// Whether objects are also under names that begin with that of the option.
     pub(super) fn may_have_suffix(self) -> bool {
@@ -81,11 +99,13 @@ const fn kind<V>(form: Form, read: fn(Node) -> Result<V>) -> Kind<V> {
 }
 
 pub(super) const BOOLEAN: Kind<bool> = kind(Form::Boolean, |n| n.boolean());
+/// An IKE identity.
+pub(super) const IDENTITY: Kind<String> = kind(Form::Text, |n| n.identity());
 pub(super) const TEXT: Kind<String> = kind(Form::Text, |n| n.text());
 pub(super) const TEXTS: Kind<Vec<String>> = kind(Form::List, |n| n.texts());
 /// Without splitting at commas.
 pub(super) const WHOLE_TEXTS: Kind<Vec<String>> = kind(Form::List, |n| n.whole_texts());
-pub(super) const OWNERS: Kind<Vec<String>> = kind(Form::Owners, |n| n.whole_texts());
+pub(super) const OWNERS: Kind<Vec<String>> = kind(Form::Owners, |n| n.identities());
 pub(super) const SECRET: Kind<Secret> = kind(Form::Text, |n| n.secret());
 pub(super) const PASSPHRASE: Kind<Secret> = kind(Form::Text, |n| n.passphrase());
 pub(super) const ADDRESSES: Kind<Vec<String>> = kind(Form::List, |n| n.addresses());
@@ -114,22 +134,36 @@ pub(super) const PART: Kind<f64> = kind(Form::Fraction(0.0, 1.0), |n| {
     n.fraction(0.0..=1.0, "a number from 0 to 1")
 });
 
-/// The kind of an option that takes one of some words.
+/// What is said of a version, or None.
+macro_rules! since {
+    () => {
+        None
+    };
+    ($version:tt) => {
+        Some(crate::strongswan::Version($version))
+    };
+}
+
+/// The kind of an option that takes one of some words: `word => value` or `word since [6, 0, 2] => value`.
 macro_rules! words {
-    ($($word:literal => $value:expr),+ $(,)?) => {
+    ($($word:literal $(since $version:tt)? => $value:expr),+ $(,)?) => {
         crate::config::setting::Kind {
-            form: crate::config::setting::Form::Words(&[$($word),+]),
+            form: crate::config::setting::Form::Words(&[$(crate::config::setting::Word {
+                name: $word,
+                since: crate::config::setting::since!($($version)?),
+            }),+]),
             read: |node| node.keyword(&[$(($word, $value)),+]),
         }
     };
 }
 
-/// A table: `name: kind, default, description => what sets it;`.
+/// A table: `name: kind, default, description => what sets it;`, also `name since [6, 0, 2]: ...`.
 macro_rules! settings {
-    ($target:ty { $($name:literal: $kind:expr, $default:literal, $about:literal
+    ($target:ty { $($name:literal $(since $version:tt)?: $kind:expr, $default:literal, $about:literal
                     => |$draft:ident, $value:ident| $set:expr;)* }) => {
         &[$(crate::config::setting::Setting::<$target> {
             name: $name,
+            since: crate::config::setting::since!($($version)?),
             form: $kind.form,
             default: $default,
             about: $about,
@@ -142,4 +176,4 @@ macro_rules! settings {
     };
 }
 
-pub(super) use {settings, words};
+pub(super) use {settings, since, words};

@@ -15,6 +15,11 @@ const SEED: &str = include_str!("../../../docs/examples/seed.json");
 const EXISTING_ARRAY: &str = include_str!("../../../docs/examples/existing-array.json");
 const EXISTING_SINGLE: &str = include_str!("../../../docs/examples/existing-single.json");
 
+/// A configuration for a strongSwan with all options, and with version 0 as default.
+pub(super) fn parse(json: &str) -> Result<Configuration> {
+    super::parse(json, Version([6, 0, 7]))
+}
+
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
@@ -333,6 +338,8 @@ fn an_empty_child_has_swanctls_defaults() {
         hw_offload: HwOffload::No,
         copy_df: true,
         copy_ecn: true,
+        per_cpu_sas: PerCpuSas::No,
+        icmp: false,
     };
     assert_eq!(child(json!({})), expected);
 }
@@ -503,6 +510,8 @@ fn every_option_of_a_child_is_read() {
         hw_offload: HwOffload::Auto,
         copy_df: false,
         copy_ecn: false,
+        per_cpu_sas: PerCpuSas::No,
+        icmp: false,
     };
     assert_eq!(child, expected);
 }
@@ -523,7 +532,8 @@ fn times_that_are_not_given_follow_from_those_that_are() {
 
     let forever = child(json!({"rekey_time": 0}));
     assert_eq!(forever.life_time, Duration::ZERO);
-    assert_eq!(child(json!({"life_time": 60})).rand_time, Duration::ZERO);
+    let short = child(json!({"rekey_time": 3600, "life_time": 60}));
+    assert_eq!(short.rand_time, Duration::ZERO);
 }
 
 #[test]
@@ -642,7 +652,7 @@ fn all_errors_are_told_with_line_and_column() {
             "connections.é.children.b: expected an object, found an array at line 4 column 59",
             "connections.é.children.net.rekey_tme: unknown option, did you mean rekey_time? at line \
              4 column 28",
-            "connections.é.children.net.mode: expected one of tunnel, transport, transport_proxy, \
+            "connections.é.children.net.mode: expected one of tunnel, transport, transport_proxy, iptfs, \
              beet, pass, drop, found 5 at line 4 column 47",
             "connections.é.remote_addrs[1]: expected a string, found a number at line 6 column 9",
             "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk, private, rsa, \
@@ -653,11 +663,124 @@ fn all_errors_are_told_with_line_and_column() {
     );
 }
 
+/// The connection of options that a later strongSwan than 5.9.8 takes.
+fn later(options: &str, strongswan: Version) -> Result<Connection> {
+    let document = format!(r#"{{"connections": {{"a": {options}}}}}"#);
+    super::parse(&document, strongswan).map(|mut read| read.connections.remove(0))
+}
+
+#[test]
+fn what_came_later_is_refused_before() {
+    let child = |option: &str| format!(r#"{{"children": {{"net": {{{option}}}}}}}"#);
+    let round = |option: &str| format!(r#"{{"remote": {{{option}}}}}"#);
+    for (options, since, named) in [
+        (
+            r#"{"childless": "prefer"}"#.to_owned(),
+            [5, 9, 10],
+            r#"childless: "prefer" "#,
+        ),
+        (r#"{"ocsp": "both"}"#.to_owned(), [5, 9, 14], "ocsp: "),
+        (
+            child(r#""hw_offload": "crypto""#),
+            [5, 9, 11],
+            r#"children.net.hw_offload: "crypto" "#,
+        ),
+        (
+            child(r#""hw_offload": "Packet""#),
+            [5, 9, 11],
+            r#"children.net.hw_offload: "packet" "#,
+        ),
+        (
+            child(r#""mode": "iptfs""#),
+            [6, 0, 2],
+            r#"children.net.mode: "iptfs" "#,
+        ),
+        (
+            child(r#""per_cpu_sas": true"#),
+            [6, 0, 2],
+            "children.net.per_cpu_sas: ",
+        ),
+        (child(r#""icmp": "yes""#), [6, 0, 5], "children.net.icmp: "),
+        (
+            round(r#""id": "email:^.+@example[.]org$""#),
+            [6, 0, 2],
+            "remote.id: a regular expression ",
+        ),
+        (
+            round(r#""eap_id": "FQDN:^a$""#),
+            [6, 0, 2],
+            "remote.eap_id: a regular expression ",
+        ),
+        (
+            r#"{"remote_addrs": [{"addr": "10.0.0.1", "id": "fqdn:^a$"}]}"#.to_owned(),
+            [6, 0, 2],
+            "remote_addrs[0].id: a regular expression ",
+        ),
+    ] {
+        let since = Version(since);
+        later(&options, since).unwrap_or_else(|e| panic!("{options}: {e}"));
+        let error = later(&options, Version([5, 9, 9])).unwrap_err();
+        let expected = format!(
+            "connections.a.{named}needs strongSwan {since} or later, this is for 5.9.9 at line 1"
+        );
+        assert!(
+            error.message.starts_with(&expected),
+            "{error} != {expected}"
+        );
+    }
+    let secrets = r#"{"secrets": {"ike": [{"id": ["a", "fqdn:^a$"], "secret": "x"}]}}"#;
+    super::parse(secrets, Version([6, 0, 2])).unwrap();
+    let error = super::parse(secrets, Version([6, 0, 1])).unwrap_err();
+    let expected = "secrets.ike[0].id[1]: a regular expression needs strongSwan 6.0.2 or later";
+    assert!(error.message.starts_with(expected), "{error}");
+    for id in ["^a$", "keyid:^a$", "fqdn:^a", "fqdn:a$"] {
+        later(&round(&format!("\"id\": {id:?}")), Version([5, 9, 8])).unwrap();
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_strongswan_that_it_is_for() {
+    let version = |strongswan| later("{}", Version(strongswan)).unwrap().version;
+    assert_eq!(version([6, 0, 1]), IkeVersion::Any);
+    assert_eq!(version([6, 1, 0]), IkeVersion::V2);
+
+    let limits = |options: &str, strongswan| {
+        let options = format!(r#"{{"children": {{"net": {{{options}}}}}}}"#);
+        let child = later(&options, Version(strongswan))
+            .unwrap()
+            .children
+            .remove(0);
+        let time = (child.rekey_time, child.life_time, child.rand_time);
+        let time = [time.0, time.1, time.2].map(|time| time.as_secs());
+        let volume = |volume: Volume| [volume.rekey, volume.life, volume.rand];
+        [time, volume(child.bytes), volume(child.packets)]
+    };
+    let life = r#""life_time": "2h", "life_bytes": 1000, "life_packets": 7"#;
+    assert_eq!(
+        limits(life, [5, 9, 8]),
+        [[3600, 7200, 3600], [0, 1000, 1000], [0, 7, 7]]
+    );
+    assert_eq!(
+        limits(life, [6, 0, 1]),
+        [[6545, 7200, 655], [909, 1000, 91], [6, 7, 1]]
+    );
+    for strongswan in [[5, 9, 8], [6, 1, 0]] {
+        assert_eq!(
+            limits("", strongswan),
+            [[3600, 3960, 360], [0, 0, 0], [0, 0, 0]]
+        );
+        assert_eq!(
+            limits(r#""rekey_time": 100, "life_time": 90"#, strongswan)[0],
+            [100, 90, 0]
+        );
+    }
+}
+
 #[test]
 fn booleans_are_yes_and_no() {
     let yes = connection(json!({"fragmentation": false, "children": {"a": {"hw_offload": true}}}));
     assert_eq!(yes.fragmentation, Fragmentation::No);
-    assert_eq!(yes.children[0].hw_offload, HwOffload::Yes);
+    assert_eq!(yes.children[0].hw_offload, HwOffload::Crypto);
 }
 
 #[test]
@@ -913,7 +1036,7 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
         (
             r#"{"connections": {"test": {"children": {"net": {"mode": true}}}}}"#,
             "connections.test.children.net.mode: expected one of tunnel, transport, \
-             transport_proxy, beet, pass, drop, found true",
+             transport_proxy, iptfs, beet, pass, drop, found true",
         ),
         (
             r#"{"connections": {"test": {"children": {"net": {"remote_tss": 1}}}}}"#,

@@ -4,6 +4,7 @@
 //!
 //! ```
 //! use extsock_core::protocol::{parse, Framer, Request, MAX_REQUEST};
+//! use extsock_core::strongswan::Version;
 //!
 //! let mut framer = Framer::new(MAX_REQUEST);
 //! // Bytes come in as many pieces as they like.
@@ -11,14 +12,15 @@
 //! assert!(framer.next_request().is_none());
 //! framer.push(b"et\nFAILOVER");
 //! let text = framer.next_request().expect("one is complete").expect("it is acceptable");
-//! let request = parse(&text).expect("it is a request");
+//! let request = parse(&text, Version::NEWEST).expect("it is a request");
 //! assert_eq!(request, Request::Status { name: Some("net".to_owned()) });
 //!
 //! // The rest may be a request: the end of the stream, or a pause, tells.
 //! assert!(framer.next_request().is_none());
 //! framer.end();
 //! let text = framer.next_request().expect("it is complete").expect("it is acceptable");
-//! assert_eq!(parse(&text).unwrap_err().error.message, "FAILOVER: expected the name of a connection");
+//! let refused = parse(&text, Version::NEWEST).unwrap_err();
+//! assert_eq!(refused.error.message, "FAILOVER: expected the name of a connection");
 //! ```
 
 mod event;

@@ -399,6 +399,7 @@ mod tests {
     use crate::error::ErrorCode;
     use crate::failover::history::Outcome;
     use crate::failover::verdict::Reason;
+    use crate::strongswan::Version;
 
     fn site() -> String {
         "site".to_owned()
@@ -524,9 +525,12 @@ mod tests {
                 ),
             ),
             (
-                super::super::parse("APPLY_CONFIG {\"connections\": {\"test\": 1}}")
-                    .unwrap_err()
-                    .into(),
+                super::super::parse(
+                    "APPLY_CONFIG {\"connections\": {\"test\": 1}}",
+                    Version::NEWEST,
+                )
+                .unwrap_err()
+                .into(),
                 concat!(
                     r#"{"reply":"APPLY_CONFIG","ok":false,"error":{"code":7,"#,
                     r#""name":"PARSING_FAILED","message":"#,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::event::Event;
 use crate::config::{self, Configuration};
 use crate::error::{Error, Result};
+use crate::strongswan::Version;
 
 /// Verbs that a client may send; they are matched exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,15 +248,15 @@ pub struct Rejection {
     pub error: Error,
 }
 
-/// Reads a complete request, as the framer delivers it.
-pub fn parse(text: &str) -> std::result::Result<Request, Rejection> {
+/// Reads a complete request, as the framer delivers it; a configuration is one for that strongSwan.
+pub fn parse(text: &str, strongswan: Version) -> std::result::Result<Request, Rejection> {
     let text = text.trim();
     let (word, argument) = match text.split_once(char::is_whitespace) {
         Some((word, argument)) => (word, argument.trim()),
         None => (text, ""),
     };
     let parsed = match Verb::from_name(word) {
-        Some(verb) => parse_argument(verb, argument),
+        Some(verb) => parse_argument(verb, argument, strongswan),
         None => Err(unknown_verb()),
     };
     parsed.map_err(|error| Rejection {
@@ -281,14 +282,14 @@ fn unknown_verb() -> Error {
     Error::invalid(format!("unknown verb: expected one of {known}"))
 }
 
-fn parse_argument(verb: Verb, argument: &str) -> Result<Request> {
+fn parse_argument(verb: Verb, argument: &str, strongswan: Version) -> Result<Request> {
     let one_name = || match argument {
         "" => Err(missing(verb)),
         name => Ok(name.to_owned()),
     };
     Ok(match verb {
         Verb::ApplyConfig if argument.is_empty() => return Err(missing(verb)),
-        Verb::ApplyConfig => Request::ApplyConfig(config::parse(argument)?),
+        Verb::ApplyConfig => Request::ApplyConfig(config::parse(argument, strongswan)?),
         Verb::RemoveConfig => Request::RemoveConfig {
             connection: one_name()?,
         },
@@ -377,6 +378,10 @@ fn surplus(verb: Verb) -> Error {
 mod tests {
     use super::*;
     use crate::error::ErrorCode;
+
+    fn parse(text: &str) -> std::result::Result<Request, Rejection> {
+        super::parse(text, Version::NEWEST)
+    }
 
     fn refused(text: &str) -> (String, String) {
         let rejection = parse(text).unwrap_err();

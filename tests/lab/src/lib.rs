@@ -32,9 +32,16 @@ pub use ping::{Answered, Pings};
 pub use pki::Pki;
 pub use responder::Responder;
 
+use std::path::PathBuf;
 use std::process::Command;
 
+use installation::Installation;
 use namespace::Namespace;
+
+/// The swanctl of the charon that the lab runs.
+pub fn swanctl() -> PathBuf {
+    Installation::find().sbin.join("swanctl")
+}
 
 /// The Ethernet segment that the hosts of one test share: 192.168.7.0/24 and fd00:7::/64, in which
 /// host 11 is 192.168.7.11 and fd00:7::b.

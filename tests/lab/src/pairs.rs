@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use extsock_core::strongswan::Version;
+
 /// One connection in both languages.
 pub struct Pair {
     /// Its name.
@@ -61,10 +63,9 @@ pub fn json(pairs: &[Pair], values: Values) -> String {
     format!("{{\"connections\": {{{}}}}}", members.join(", "))
 }
 
-/// A pair for every row of the tables, which leave out what has another default in another version of vici:
-/// the version, and the rekey_time of a CHILD_SA with a life_time alone. Certificates are `ca.pem`, `gateway.pem` and `client.pem`, a raw
+/// A pair for every row of the tables that this strongSwan takes. Certificates are `ca.pem`, `gateway.pem` and `client.pem`, a raw
 /// public key is `gateway.pub`, all in that directory, which has to be an absolute path.
-pub fn pairs(directory: &str) -> Vec<Pair> {
+pub fn pairs(directory: &str, strongswan: Version) -> Vec<Pair> {
     let rows = |table: &str| -> Vec<String> {
         let rows = table.lines().map(str::trim).filter(|row| !row.is_empty());
         rows.map(|row| row.replace("DIR", directory)).collect()
@@ -74,17 +75,14 @@ pub fn pairs(directory: &str) -> Vec<Pair> {
     for (table, sections) in [
         (LOCAL, &["local"][..]),
         (REMOTE, &["remote"]),
-        (CHILD, &["children", "net"]),
+        (CHILD, CHILD_SECTIONS),
     ] {
         bodies.extend(rows(table).iter().map(|row| within(sections, row)));
     }
     bodies.extend(WHOLE.iter().map(|body| body.replace("DIR", directory)));
-    let number = |(index, mut body): (usize, String)| {
-        if !body.trim_start().starts_with("version") {
-            body.insert_str(0, "version = 0\n");
-        }
-        Pair::new(&format!("pair-{index}"), &body)
-    };
+    let newer = NEWER.iter().filter(|(since, ..)| strongswan >= *since);
+    bodies.extend(newer.map(|(_, sections, row)| within(sections, row)));
+    let number = |(index, body): (usize, String)| Pair::new(&format!("pair-{index}"), &body);
     bodies.into_iter().enumerate().map(number).collect()
 }
 
@@ -312,6 +310,10 @@ const CHILD: &str = r#"
     rekey_time = 0
     rekey_time = 10m
     rekey_time = 59
+    life_time = 2h
+    life_time = 30m
+    life_bytes = 1000
+    life_packets = 1000
     rekey_time = 1h; life_time = 2h
     rekey_time = 1h; life_time = 30m
     rekey_time = 10m; life_time = 11m; rand_time = 0
@@ -388,6 +390,38 @@ const CHILD: &str = r#"
     copy_dscp = out
     copy_dscp = yes
 "#;
+
+/// What came with a later strongSwan: the sections that it stands in, and the options.
+const NEWER: &[(Version, &[&str], &str)] = &[
+    (Version([5, 9, 10]), &[], "childless = prefer"),
+    (Version([5, 9, 11]), CHILD_SECTIONS, "hw_offload = crypto"),
+    (Version([5, 9, 11]), CHILD_SECTIONS, "hw_offload = packet"),
+    (Version([5, 9, 14]), &[], "ocsp = both"),
+    (Version([5, 9, 14]), &[], "ocsp = never"),
+    (Version([5, 9, 14]), &[], "ocsp = reply"),
+    (Version([5, 9, 14]), &[], "ocsp = request"),
+    (Version([6, 0, 2]), CHILD_SECTIONS, "mode = iptfs"),
+    (Version([6, 0, 2]), CHILD_SECTIONS, "per_cpu_sas = yes"),
+    (Version([6, 0, 2]), CHILD_SECTIONS, "per_cpu_sas = no"),
+    (
+        Version([6, 0, 2]),
+        CHILD_SECTIONS,
+        "per_cpu_sas = encap; start_action = trap",
+    ),
+    (
+        Version([6, 0, 2]),
+        &["remote"],
+        "id = email:^(moon|sun)@example[.]org$",
+    ),
+    (
+        Version([6, 0, 2]),
+        &["remote"],
+        "id = \"asn1dn:^.*CN=.+$\"; auth = eap-md5; eap_id = fqdn:^vpn[0-9]+$",
+    ),
+    (Version([6, 0, 5]), CHILD_SECTIONS, "icmp = yes"),
+];
+
+const CHILD_SECTIONS: &[&str] = &["children", "net"];
 
 /// What takes several sections or more options.
 const WHOLE: &[&str] = &[

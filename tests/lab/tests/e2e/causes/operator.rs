@@ -40,7 +40,8 @@ fn an_operators_switch_that_is_refused_changes_nothing() {
 
 #[test]
 fn an_operators_switch_that_takes_too_long_changes_nothing() {
-    let config = net_with(&json!({}), &json!({"connect_timeout": "0.5s"}));
+    // Less than charon's retransmission, and time enough for the first gateway.
+    let config = net_with(&json!({}), &json!({"connect_timeout": "1s"}));
     let mut tunnel = Tunnel::loaded(&config).initiate();
     tunnel.gateway_2.kill();
     switch_fails(&mut tunnel, "connect_timeout");

@@ -180,12 +180,14 @@ fn initiate_while_the_next_attempt_is_delayed() {
     let mut swan = Swan::up_as(&swan(), client);
     swan.gateway_2.kill();
     swan.gateway_1.kill();
+    // To the other one at once, and back after the delay.
+    let tried = 2;
     wait::until("both gateways have failed", || {
         let connection = swan.control.connection("swan");
-        (connection["state"] == "waiting").then_some(())
+        let failed = swan.control.events_named("failover_started").len();
+        (failed == tried && connection["state"] == "waiting").then_some(())
     });
     swan.gateway_1.restart();
-    let tried = swan.control.events_named("failover_started").len();
     swan.client.swanctl(&["--initiate", "--child", "data"]);
     expect_settled(&swan.control, &swan.client, tried);
     let connection = swan.control.connection("swan");
