@@ -230,8 +230,9 @@ const TYPES: [&str; 34] = [
     "x509_t",
 ];
 
-const FUNCTIONS: [&str; 36] = [
+const FUNCTIONS: [&str; 37] = [
     "auth_cfg_create",
+    "callback_cred_create_shared",
     "callback_job_create_with_prio",
     "child_cfg_create",
     "eap_vendor_type_from_string",

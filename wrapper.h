@@ -18,6 +18,7 @@
 #include <credentials/containers/pkcs12.h>
 #include <credentials/keys/private_key.h>
 #include <credentials/keys/shared_key.h>
+#include <credentials/sets/callback_cred.h>
 #include <credentials/sets/mem_cred.h>
 #include <eap/eap.h>
 #include <networking/host.h>

@@ -6,13 +6,16 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use extsock_core::config::{self, Auth, Authority, CredentialFile, Problem, Problems};
+use extsock_core::config::{
+    self, Auth, Authority, CertificateSource, CredentialFile, Problem, Problems, Secret, TokenKey,
+    TokenObject,
+};
 use zeroize::Zeroizing;
 
 use super::digest::Digest;
 use crate::charon::{
-    setting_string, AuthCfg, Certificate, Container, Credentials, Distributed, Identification,
-    IdentityRule, PrivateKey,
+    finds_tokens, setting_string, token_modules, AuthCfg, Certificate, Container, Credentials,
+    Distributed, Identification, IdentityRule, NoKey, PrivateKey,
 };
 
 /// The certificates, keys and authorities that a connection or a document brings.
@@ -20,20 +23,34 @@ use crate::charon::{
 pub struct Material {
     certificates: Vec<(Certificate, Trust)>,
     keys: Vec<PrivateKey>,
+    /// Those of keys on tokens, and the handles of these.
+    pins: Vec<(Vec<u8>, Secret)>,
     points: Vec<(Distributed, Identification, String)>,
     files: Vec<ReadFile>,
 }
 
-/// A file that was read, and what tells whether it has changed since.
+/// What was read, and what tells whether it has changed since.
 pub(super) struct ReadFile {
-    path: PathBuf,
+    place: Place,
     digest: Digest,
 }
 
+enum Place {
+    File(PathBuf),
+    /// A certificate on a token. Keys there are not read.
+    Token(TokenObject),
+}
+
 impl ReadFile {
-    /// Whether it has the same content now. Reads the file.
+    /// Whether it has the same content now. Reads it.
     pub(super) fn is_unchanged(&self) -> bool {
-        read_file(&self.path).is_ok_and(|content| Digest::of(&content) == self.digest)
+        let digest = match &self.place {
+            Place::File(path) => read_file(path).ok().map(|content| Digest::of(&content)),
+            Place::Token(object) => {
+                Certificate::on_token(object).map(|found| Digest::of(&found.encoding()))
+            }
+        };
+        digest.is_some_and(|digest| digest == self.digest)
     }
 }
 
@@ -77,10 +94,35 @@ impl Material {
         Ok(())
     }
 
+    /// Finds a private key of `secrets` on its token.
+    pub fn add_token_key(&mut self, key: &TokenKey) -> Result<(), Problem> {
+        let pin = key.pin.as_ref();
+        let found = PrivateKey::on_token(&key.object, pin.map(Secret::as_bytes));
+        let found = found.map_err(|why| match why {
+            NoKey::Locked => Problem {
+                path: key.object.option("pin"),
+                why: "expected the PIN of a token that has a private key with the handle, found another"
+                    .to_owned(),
+            },
+            NoKey::NotFound => {
+                let what = match pin {
+                    Some(_) => "a private key on a token",
+                    None => "a private key on a token that needs no PIN",
+                };
+                unusable_object(&key.object, "", what)
+            }
+        })?;
+        self.keys.push(found);
+        // Only with it a key can be used that has to be opened for each signature.
+        let pin = pin.map(|pin| (key.object.handle.clone(), pin.clone()));
+        self.pins.extend(pin);
+        Ok(())
+    }
+
     /// Reads the certificate of an authority and takes its addresses.
     pub fn add_authority(&mut self, authority: &Authority) -> Result<(), Problem> {
         let path = format!("authorities.{}", authority.name);
-        let certificate = self.ca(&authority.file, &path)?;
+        let certificate = self.ca(&authority.certificate, &path)?;
         for id in certificate.key_ids() {
             for (of, uris) in [
                 (Distributed::Crl, &authority.crl_uris),
@@ -115,6 +157,9 @@ impl Material {
         for key in self.keys {
             credentials.add_private_key(key);
         }
+        for (handle, pin) in self.pins {
+            credentials.add_pin(&handle, pin.as_bytes());
+        }
         for (of, id, uri) in self.points {
             credentials.add_distribution_point(of, &id, &uri);
         }
@@ -131,11 +176,11 @@ impl Material {
         problems: &mut Problems,
     ) {
         let mut own = Vec::new();
-        for file in &round.certs {
-            let Some(certificate) = problems.keep(self.x509(file, path, "x509")) else {
+        for source in &round.certs {
+            let Some(certificate) = problems.keep(self.x509(source, path, "x509")) else {
                 continue;
             };
-            own.push((file, certificate.clone()));
+            own.push((source.option(), source.name(), certificate.clone()));
             self.certificates.push((certificate, Trust::Yes));
         }
         let owner = round.id.as_deref().and_then(Identification::pattern);
@@ -144,22 +189,23 @@ impl Material {
             let Some(certificate) = problems.keep(result) else {
                 continue;
             };
-            own.push((file, certificate.clone()));
+            own.push((file.option.clone(), file.path.clone(), certificate.clone()));
             self.certificates.push((certificate, Trust::Yes));
         }
-        for (files, trust) in [
-            (&round.cacerts, Trust::Yes),
-            (&round.intermediates, Trust::No),
-        ] {
-            for file in files {
-                let Some(certificate) = problems.keep(self.ca(file, path)) else {
-                    continue;
-                };
-                if !local && trust == Trust::Yes {
-                    auth.add_ca(certificate.clone());
-                }
-                self.certificates.push((certificate, trust));
+        for source in &round.cacerts {
+            let Some(certificate) = problems.keep(self.ca(source, path)) else {
+                continue;
+            };
+            if !local {
+                auth.add_ca(certificate.clone());
             }
+            self.certificates.push((certificate, Trust::Yes));
+        }
+        for file in &round.intermediates {
+            let source = CertificateSource::File(file.clone());
+            let certificate = problems.keep(self.ca(&source, path));
+            self.certificates
+                .extend(certificate.map(|c| (c, Trust::No)));
         }
         if let Some(key) = &round.private_key {
             // Further ones may be of CAs on the way.
@@ -167,10 +213,10 @@ impl Material {
             let private = self.private_key_of(own, key, path);
             self.keys.extend(problems.keep(private));
         }
-        if let (None, Some((_, certificate))) = (&round.id, own.first()) {
+        if let (None, Some((.., certificate))) = (&round.id, own.first()) {
             auth.add_identity(IdentityRule::Ike, certificate.subject());
         }
-        for (_, certificate) in own {
+        for (.., certificate) in own {
             auth.add_certificate(certificate);
         }
     }
@@ -178,14 +224,14 @@ impl Material {
     /// The key of a round, which has to be that of its certificate.
     fn private_key_of(
         &mut self,
-        own: Option<&(&CredentialFile, Certificate)>,
+        own: Option<&(String, String, Certificate)>,
         key: &config::PrivateKey,
         path: &str,
     ) -> Result<PrivateKey, Problem> {
         let private = self.private_key(key, path)?;
         match own {
-            Some((file, certificate)) if !private.is_key_of(certificate) => {
-                let what = format!("the key of {} {:?}", file.option, file.path);
+            Some((option, name, certificate)) if !private.is_key_of(certificate) => {
+                let what = format!("the key of {option} {name:?}");
                 Err(unusable(&key.file, path, &what))
             }
             _ => Ok(private),
@@ -219,24 +265,37 @@ impl Material {
 
     fn x509(
         &mut self,
-        file: &CredentialFile,
+        source: &CertificateSource,
         round: &str,
         directory: &str,
     ) -> Result<Certificate, Problem> {
-        let what = "an X.509 certificate in PEM or DER";
-        let encoded = self.read_file(file, round, directory, what)?;
-        let certificate = Certificate::x509(&encoded).ok_or_else(|| unusable(file, round, what))?;
+        let certificate = match source {
+            CertificateSource::File(file) => {
+                let what = "an X.509 certificate in PEM or DER";
+                let encoded = self.read_file(file, round, directory, what)?;
+                Certificate::x509(&encoded).ok_or_else(|| unusable(file, round, what))?
+            }
+            CertificateSource::Token(object) => {
+                let found = Certificate::on_token(object);
+                let what = "an X.509 certificate on a token";
+                let found = found.ok_or_else(|| unusable_object(object, round, what))?;
+                let digest = Digest::of(&found.encoding());
+                let place = Place::Token(object.clone());
+                self.files.push(ReadFile { place, digest });
+                found
+            }
+        };
         if !certificate.is_valid_now() {
             let what = "a certificate that is valid now, neither expired nor of the future";
-            return Err(unusable(file, round, what));
+            return Err(unusable_certificate(source, round, what));
         }
         Ok(certificate)
     }
 
-    fn ca(&mut self, file: &CredentialFile, path: &str) -> Result<Certificate, Problem> {
-        let certificate = self.x509(file, path, "x509ca")?;
+    fn ca(&mut self, source: &CertificateSource, path: &str) -> Result<Certificate, Problem> {
+        let certificate = self.x509(source, path, "x509ca")?;
         if !certificate.is_ca() {
-            return Err(unusable(file, path, "a certificate of a CA"));
+            return Err(unusable_certificate(source, path, "a certificate of a CA"));
         }
         Ok(certificate)
     }
@@ -252,7 +311,8 @@ impl Material {
         match read_file(&path) {
             Ok(content) => {
                 let digest = Digest::of(&content);
-                self.files.push(ReadFile { path, digest });
+                let place = Place::File(path);
+                self.files.push(ReadFile { place, digest });
                 Ok(content)
             }
             Err(problem) => {
@@ -287,12 +347,52 @@ fn located(path: &str, directory: &str) -> PathBuf {
 const DEFAULT_SWANCTL_DIR: &str = env!("EXTSOCK_SWANCTLDIR");
 
 fn unusable(file: &CredentialFile, round: &str, what: &str) -> Problem {
-    let path = [round, &file.option]
-        .into_iter()
-        .filter(|part| !part.is_empty());
+    problem(round, &file.option, what, &file.path)
+}
+
+fn unusable_certificate(source: &CertificateSource, round: &str, what: &str) -> Problem {
+    problem(round, &source.option(), what, &source.name())
+}
+
+/// Nothing was found that is `what`.
+fn unusable_object(object: &TokenObject, round: &str, what: &str) -> Problem {
+    let handle = object.option("handle");
+    if !finds_tokens() {
+        let what = "charon to have the plugin pkcs11, for tokens";
+        return problem(round, &handle, what, &object.handle_hex());
+    }
+    if let (Some(module), Some(modules)) = (&object.module, token_modules()) {
+        if !modules.contains(module) {
+            let what = match modules.as_slice() {
+                [] => "none, as strongswan.conf has no charon.plugins.pkcs11.modules".to_owned(),
+                _ => {
+                    let names = modules.join(", ");
+                    format!("one of charon.plugins.pkcs11.modules in strongswan.conf ({names})")
+                }
+            };
+            return problem(round, &object.option("module"), &what, module);
+        }
+    }
+    let slot = object.slot.map(|slot| format!(" in slot {slot}"));
+    let module = object
+        .module
+        .as_ref()
+        .map(|name| format!(" of module {name}"));
+    let place = [slot, module].into_iter().flatten().collect::<String>();
+    let what = what.replacen("a token", &format!("a token{place}"), 1);
+    problem(
+        round,
+        &handle,
+        &format!("the CKA_ID of {what}"),
+        &object.handle_hex(),
+    )
+}
+
+fn problem(round: &str, option: &str, what: &str, found: &str) -> Problem {
+    let path = [round, option].into_iter().filter(|part| !part.is_empty());
     Problem {
         path: path.collect::<Vec<_>>().join("."),
         // The whole of it, however long.
-        why: format!("expected {what}, found {:?}", file.path),
+        why: format!("expected {what}, found {found:?}"),
     }
 }

@@ -118,6 +118,9 @@ impl Driver {
         for container in &configuration.containers {
             problems.keep(shared.add_container(container));
         }
+        for key in &configuration.token_keys {
+            problems.keep(shared.add_token_key(key));
+        }
         for authority in &configuration.authorities {
             problems.keep(shared.add_authority(authority));
         }

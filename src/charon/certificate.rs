@@ -127,6 +127,21 @@ impl Certificate {
         }
     }
 
+    /// Its encoding in DER; empty if charon does not have it.
+    pub fn encoding(&self) -> Vec<u8> {
+        let kind = sys::cred_encoding_type_t::CERT_ASN1_DER;
+        let mut encoding = sys::chunk_t::default();
+        // SAFETY: self holds the object; a chunk that it fills is ours, on libc's heap.
+        unsafe {
+            if !call!(self.as_ptr(), get_encoding, kind, &mut encoding) {
+                return Vec::new();
+            }
+            let bytes = std::slice::from_raw_parts(encoding.ptr, encoding.len).to_vec();
+            libc::free(encoding.ptr.cast());
+            bytes
+        }
+    }
+
     /// Whose it is.
     pub fn subject(&self) -> Identification {
         // SAFETY: self holds the object, which lends its subject for as long.
@@ -263,7 +278,7 @@ impl Drop for Passphrase {
 }
 
 /// A chunk that is only read.
-fn chunk(bytes: &[u8]) -> sys::chunk_t {
+pub(super) fn chunk(bytes: &[u8]) -> sys::chunk_t {
     sys::chunk_t {
         ptr: bytes.as_ptr().cast_mut(),
         len: bytes.len(),

@@ -2,9 +2,9 @@
 
 //! mem_cred_t: an in-memory credential set that charon searches.
 
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
-use super::certificate::{copy, Certificate, PrivateKey};
+use super::certificate::{chunk, copy, Certificate, PrivateKey};
 use super::enumerate::c_string;
 use super::identification::Identification;
 use super::sys;
@@ -111,6 +111,19 @@ impl Credentials {
                 id.as_ptr(),
                 uri.as_ptr().cast_mut()
             )
+        }
+    }
+
+    /// Adds the PIN of a key with that identifier on a token, for tokens that ask for it again.
+    pub fn add_pin(&self, handle: &[u8], pin: &[u8]) {
+        let kind = sys::shared_key_type_t::SHARED_PIN;
+        // SAFETY: the shared key adopts the copy and wipes it; the identity copies the handle; the set is
+        // ours, and adopts both.
+        unsafe {
+            let pin = sys::shared_key_create(kind, copy(pin));
+            let owner = Identification::key_id(chunk(handle)).expect("charon: never NULL");
+            let end = ptr::null_mut::<sys::identification_t>();
+            call!(self.raw.as_ptr(), add_shared, pin, owner.into_raw(), end);
         }
     }
 

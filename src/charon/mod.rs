@@ -44,6 +44,7 @@ mod settings;
 mod stream;
 #[doc(hidden)]
 pub mod sys;
+mod token;
 mod traffic_selector;
 mod traps;
 
@@ -75,5 +76,6 @@ pub use sys::{
     hw_offload_t, ike_version_t, ipsec_mode_t, mark_t, plugin_t, sec_label_mode_t,
     shared_key_type_t, unique_policy_t,
 };
+pub use token::{finds_tokens, token_modules, NoKey};
 pub use traffic_selector::TrafficSelector;
 pub use traps::{install as install_trap, uninstall as uninstall_trap};

@@ -24,7 +24,7 @@ const CHANGED: [&str; 4] = [
 ];
 
 /// charon with what the lab's hosts load, and nothing else.
-const PLUGINS: &str = "random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 pkcs7 pkcs8 pkcs12 x509 pubkey \
+const PLUGINS: &str = "random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 pkcs7 pkcs8 pkcs11 pkcs12 x509 pubkey \
                        revocation constraints socket-default kernel-libipsec kernel-netlink vici stroke updown \
                        resolve attr eap-identity eap-md5 eap-mschapv2 md4 xauth-generic extsock";
 

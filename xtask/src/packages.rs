@@ -42,6 +42,10 @@ const TEST: &[&str] = &[
     "libcharon-extauth-plugins",
     // certificates
     "openssl",
+    // tokens, and charon's plugin for them
+    "softhsm2",
+    "opensc",
+    "libstrongswan-extra-plugins",
     // the guide's examples
     "jq",
     "python3",

@@ -2,11 +2,12 @@
 
 //! Reads the authentication rounds of a connection.
 
-use super::model::{Auth, AuthMethod, CredentialFile, PrivateKey, Revocation};
+use super::model::{Auth, AuthMethod, CertificateSource, CredentialFile, PrivateKey, Revocation};
 use super::reader::Node;
 use super::secret::Secret;
 use super::setting::{settings, words, Form, Kind, Setting};
 use super::setting::{BOOLEAN, IDENTITY, NUMBER, PASSPHRASE, SECRET, TEXT, TEXTS, WHOLE_TEXTS};
+use super::token;
 use crate::error::Result;
 
 /// A round as it is written.
@@ -95,19 +96,19 @@ pub(super) const AUTH_CFG: &[Setting<Round>] = settings!(Round {
         => |r, v| r.secret = Some(v);
     "certs": TEXTS, "none",
         "Files of own certificates, or of those of which the gateway has to have one."
-        => |r, v| add(&mut r.auth.certs, "certs", v);
+        => |r, v| add_certificates(&mut r.auth.certs, "certs", v);
     "cacerts": TEXTS, "none", "Files of CA certificates, of which one has to be in the trust chain."
-        => |r, v| add(&mut r.auth.cacerts, "cacerts", v);
+        => |r, v| add_certificates(&mut r.auth.cacerts, "cacerts", v);
     "pubkeys": TEXTS, "none", "Files of raw public keys, otherwise as certs."
         => |r, v| add(&mut r.auth.pubkeys, "pubkeys", v);
-    "cert": CERT, "none", "A file as in certs: its path, or an object with it, which may have a suffix."
+    "cert": CERT, "none", "A file as in certs, or an object for a certificate in a file or on a token, which may have a suffix."
         => |r, v| r.auth.certs.push(v);
-    "cacert": CACERT, "none", "Objects with a file as in cacerts, which may have a suffix."
+    "cacert": CACERT, "none", "Objects for CA certificates in files or on tokens, which may have a suffix."
         => |r, v| r.auth.cacerts.push(v);
     "ca_cert": TEXT, "none", "The existing plugin's: a file as in cacerts."
-        => |r, v| add(&mut r.auth.cacerts, "ca_cert", vec![v]);
+        => |r, v| add_certificates(&mut r.auth.cacerts, "ca_cert", vec![v]);
     "ca_certs": WHOLE_TEXTS, "none", "The existing plugin's: files as in cacerts."
-        => |r, v| add(&mut r.auth.cacerts, "ca_certs", v);
+        => |r, v| add_certificates(&mut r.auth.cacerts, "ca_certs", v);
     "ca_chain": CHAIN, "none", "The existing plugin's: a root CA and those below it."
         => |r, v| {
             r.auth.cacerts.extend(v.root);
@@ -128,30 +129,21 @@ const METHOD: Kind<AuthMethod> = Kind {
     read: |n| method(&n),
 };
 
-const CERT: Kind<CredentialFile> = Kind {
-    form: Form::File,
+const CERT: Kind<CertificateSource> = Kind {
+    form: Form::FileOrObject("certificate"),
     read: |n| {
         if n.is_object() {
-            read_file(n)
+            token::read_certificate(n)
         } else {
-            Ok(file("cert", n.text()?))
+            Ok(CertificateSource::File(file("cert", n.text()?)))
         }
     },
 };
 
-const CACERT: Kind<CredentialFile> = Kind {
-    form: Form::FileObject,
-    read: read_file,
+const CACERT: Kind<CertificateSource> = Kind {
+    form: Form::Objects("certificate"),
+    read: token::read_certificate,
 };
-
-/// swanctl's `cert<suffix>` and `cacert<suffix>`.
-fn read_file(node: Node) -> Result<CredentialFile> {
-    let option = format!("{}.file", node.key());
-    let mut fields = node.into_fields()?;
-    let path = fields.require("file", "a file")?.text()?;
-    fields.finish(&["file"])?;
-    Ok(CredentialFile { option, path })
-}
 
 const CHAIN: Kind<Chain> = Kind {
     form: Form::Object("ca_chain"),
@@ -171,13 +163,13 @@ const CHAIN: Kind<Chain> = Kind {
 /// `ca_chain`
 #[derive(Default)]
 pub(super) struct Chain {
-    root: Vec<CredentialFile>,
+    root: Vec<CertificateSource>,
     intermediates: Vec<CredentialFile>,
 }
 
 pub(super) const CA_CHAIN: &[Setting<Chain>] = settings!(Chain {
     "root_ca": TEXT, "none, it is needed", "A file as in cacerts."
-        => |c, v| add(&mut c.root, "ca_chain.root_ca", vec![v]);
+        => |c, v| add_certificates(&mut c.root, "ca_chain.root_ca", vec![v]);
     "intermediate_cas": WHOLE_TEXTS, "none", "Files of CAs that are trusted only below another."
         => |c, v| add(&mut c.intermediates, "ca_chain.intermediate_cas", v);
 });
@@ -191,6 +183,16 @@ pub(super) fn file(option: &str, path: String) -> CredentialFile {
 
 fn add(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) {
     files.extend(paths.into_iter().map(|path| file(option, path)));
+}
+
+/// The certificates of files that an option lists.
+pub(super) fn add_certificates(
+    certificates: &mut Vec<CertificateSource>,
+    option: &str,
+    paths: Vec<String>,
+) {
+    let files = paths.into_iter().map(|path| file(option, path));
+    certificates.extend(files.map(CertificateSource::File));
 }
 
 fn disable(auth: &mut Auth, option: &str, enabled: bool) {
@@ -366,10 +368,15 @@ mod tests {
         assert_eq!(connection.remote, [expected]);
     }
 
-    fn files(files: &[CredentialFile]) -> Vec<(&str, &str)> {
+    fn names(certificates: &[CertificateSource]) -> Vec<(String, String)> {
+        let certificates = certificates.iter();
+        certificates.map(|c| (c.option(), c.name())).collect()
+    }
+
+    fn files(files: &[(&str, &str)]) -> Vec<(String, String)> {
+        let files = files.iter().copied();
         files
-            .iter()
-            .map(|file| (file.option.as_str(), file.path.as_str()))
+            .map(|(option, path)| (option.to_owned(), path.to_owned()))
             .collect()
     }
 
@@ -378,48 +385,64 @@ mod tests {
         let connection = connection(json!({
             "local_auth": {
                 "auth": "cert", "cert": "/me, myself.pem", "private_key": "me.key",
+                "cert-token": {"handle": "00:FF"},
                 "private_key_passphrase": "0x00", "ca_cert": "a.pem", "ca_certs": ["b.pem", "c.der"],
                 "ca_chain": {"root_ca": "root.pem", "intermediate_cas": ["sub.pem"]},
                 "enable_ocsp": true, "enable_crl": false,
             },
             "remote": {
                 "certs": "d.pem, e.pem", "cert": {"file": "f.pem"}, "cert-g": {"file": "g.pem"},
-                "cacerts": ["h.pem"], "cacert1": {"file": "i.pem"}, "pubkeys": "j.pem",
+                "cacerts": ["h.pem"], "cacert1": {"file": "i.pem"},
+                "cacert-t": {"handle": "1", "slot": 3, "module": "hsm"}, "pubkeys": "j.pem",
             },
         }));
         let (local, remote) = (&connection.local[0], &connection.remote[0]);
-        assert_eq!(files(&local.certs), [("cert", "/me, myself.pem")]);
         assert_eq!(
-            files(&local.cacerts),
-            [
+            names(&local.certs),
+            files(&[("cert", "/me, myself.pem"), ("cert-token.handle", "00ff")])
+        );
+        assert_eq!(
+            names(&local.cacerts),
+            files(&[
                 ("ca_cert", "a.pem"),
                 ("ca_certs", "b.pem"),
                 ("ca_certs", "c.der"),
                 ("ca_chain.root_ca", "root.pem"),
-            ]
+            ])
         );
         assert_eq!(
-            files(&local.intermediates),
-            [("ca_chain.intermediate_cas", "sub.pem")]
+            local.intermediates,
+            [file("ca_chain.intermediate_cas", "sub.pem".to_owned())]
         );
         let key = local.private_key.as_ref().unwrap();
         assert_eq!(key.file.path, "me.key");
         assert_eq!(key.passphrase.as_ref().unwrap().as_bytes(), b"0x00");
         assert_eq!(local.disabled, ["enable_crl"]);
         assert_eq!(
-            files(&remote.certs),
-            [
+            names(&remote.certs),
+            files(&[
                 ("cert.file", "f.pem"),
                 ("cert-g.file", "g.pem"),
                 ("certs", "d.pem"),
                 ("certs", "e.pem"),
-            ]
+            ])
         );
         assert_eq!(
-            files(&remote.cacerts),
-            [("cacert1.file", "i.pem"), ("cacerts", "h.pem")]
+            names(&remote.cacerts),
+            files(&[
+                ("cacert-t.handle", "01"),
+                ("cacert1.file", "i.pem"),
+                ("cacerts", "h.pem"),
+            ])
         );
-        assert_eq!(files(&remote.pubkeys), [("pubkeys", "j.pem")]);
+        assert_eq!(remote.pubkeys, [file("pubkeys", "j.pem".to_owned())]);
+        let CertificateSource::Token(object) = &remote.cacerts[0] else {
+            panic!("{:?}", remote.cacerts);
+        };
+        assert_eq!(
+            (object.slot, object.module.as_deref()),
+            (Some(3), Some("hsm"))
+        );
     }
 
     #[test]
@@ -517,7 +540,9 @@ mod tests {
                 "connections.a.remote[0].revocation: expected one of relaxed, ifuri, strict, found \
                  \"hard\" at line 3 column 25",
                 "connections.a.remote[0].grups: unknown option, did you mean groups? at line 3 column 47",
-                "connections.a.remote[1].cert-1.file: expected a file, found nothing at line 3 column 63",
+                "connections.a.remote[1].cert-1.fil: unknown option, did you mean file? at line 3 column 74",
+                "connections.a.remote[1].cert-1.file: expected a file, or a handle of a token, found nothing at \
+                 line 3 column 63",
                 "connections.a.remote-1.round: expected a number from 0 to 4294967295, found -1 at line \
                  4 column 26",
                 "connections.a.remote-1.ca_chain.root: unknown option, expected one of root_ca, \

@@ -2,25 +2,34 @@
 
 //! Reads the `authorities` of a document.
 
-use super::model::{Authority, CredentialFile};
+use super::auth::file;
+use super::model::{Authority, CertificateSource, CredentialFile};
 use super::reader::{Fields, Node};
-use super::setting::{settings, Setting, TEXT, TEXTS};
+use super::setting::{settings, Setting, HANDLE, SLOT, TEXT, TEXTS};
+use super::token::{check_alternatives, Token};
 use crate::error::Result;
 
 /// An authority as it is written.
 #[derive(Default)]
 pub(super) struct Draft {
     file: Option<CredentialFile>,
+    token: Token,
     crl_uris: Vec<String>,
     ocsp_uris: Vec<String>,
     cert_uri_base: Option<String>,
 }
 
 pub(super) const AUTHORITY: &[Setting<Draft>] = settings!(Draft {
-    "cacert": TEXT, "none, it or file is needed", "File of the CA's certificate, in swanctl's x509ca."
+    "cacert": TEXT, "none, it, file or handle is needed", "File of the CA's certificate, in swanctl's x509ca."
         => |a, v| a.file = Some(file("cacert", v));
     "file": TEXT, "none", "The same as cacert."
         => |a, v| a.file = Some(file("file", v));
+    "handle": HANDLE, "none", "CKA_ID of the CA's certificate on a PKCS#11 token."
+        => |a, v| a.token.handle = Some(v);
+    "slot": SLOT, "any", "Slot of that token."
+        => |a, v| a.token.slot = Some(v);
+    "module": TEXT, "any", "Module of that token in charon.plugins.pkcs11.modules of strongswan.conf."
+        => |a, v| a.token.module = Some(v);
     "crl_uris": TEXTS, "none", "Where CRLs of the CA are, besides what its certificates say."
         => |a, v| a.crl_uris = v;
     "ocsp_uris": TEXTS, "none", "OCSP responders of the CA, besides those that its certificates name."
@@ -39,64 +48,66 @@ pub(super) fn read(node: Node) -> Result<Vec<Authority>> {
 }
 
 fn read_authority(name: String, fields: Fields) -> Result<Authority> {
-    let cacert = fields.place("cacert");
-    let why = match (fields.has("cacert"), fields.has("file")) {
-        (false, false) => Some("expected a file, found nothing"),
-        (true, true) => Some("expected one of cacert and file, found both"),
-        _ => None,
-    };
+    let alternatives = check_alternatives(&fields, &["cacert", "file", "handle"]);
     let mut draft = Draft::default();
     fields.read(&mut draft, &[AUTHORITY]);
-    if let Some(why) = why {
-        return Err(cacert.refused(why));
-    }
+    alternatives?;
+    let certificate = draft.token.into_object("").map(CertificateSource::Token);
     Ok(Authority {
         name,
-        // Without it an error is reported, and nothing is made of this.
-        file: draft.file.unwrap_or_else(|| file("cacert", String::new())),
+        certificate: certificate.unwrap_or_else(|| {
+            // Without it an error is reported, and nothing is made of this.
+            let file = draft.file.unwrap_or_else(|| file("cacert", String::new()));
+            CertificateSource::File(file)
+        }),
         crl_uris: draft.crl_uris,
         ocsp_uris: draft.ocsp_uris,
         cert_uri_base: draft.cert_uri_base,
     })
 }
 
-fn file(option: &str, path: String) -> CredentialFile {
-    CredentialFile {
-        option: option.to_owned(),
-        path,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::tests::parse;
+    use crate::config::TokenObject;
 
     #[test]
     fn all_options_are_read_and_an_authority_needs_no_connection() {
         let document = r#"{"authorities": {
             "one": {"cacert": "ca.pem", "crl_uris": "http://a/1, http://b/2",
                     "ocsp_uris": ["http://c"], "cert_uri_base": "http://d/"},
-            "two": {"file": "/ca.der"}
+            "two": {"file": "/ca.der"},
+            "three": {"handle": "0x012A", "slot": "0x7", "module": "hsm"}
         }}"#;
         let authorities = parse(document).unwrap().authorities;
         let one = Authority {
             name: "one".to_owned(),
-            file: file("cacert", "ca.pem".to_owned()),
+            certificate: CertificateSource::File(file("cacert", "ca.pem".to_owned())),
             crl_uris: vec!["http://a/1".to_owned(), "http://b/2".to_owned()],
             ocsp_uris: vec!["http://c".to_owned()],
             cert_uri_base: Some("http://d/".to_owned()),
         };
         assert_eq!(authorities[0], one);
-        assert_eq!(authorities[1].file, file("file", "/ca.der".to_owned()));
+        let certificate = CertificateSource::File(file("file", "/ca.der".to_owned()));
+        assert_eq!(authorities[1].certificate, certificate);
         assert!(authorities[1].crl_uris.is_empty());
+        let certificate = CertificateSource::Token(TokenObject {
+            section: String::new(),
+            handle: vec![1, 0x2a],
+            slot: Some(7),
+            module: Some("hsm".to_owned()),
+        });
+        assert_eq!(authorities[2].certificate, certificate);
     }
 
     #[test]
     fn all_errors_are_told() {
         let document = r#"{"authorities": {
             "one": {"crl_uri": "x"},
-            "two": {"cacert": "a", "file": "b"}, "three": 5
+            "two": {"cacert": "a", "file": "b"}, "three": 5,
+            "four": {"file": "a", "slot": 1}, "five": {"handle": "", "file": "b"},
+            "six": {"handle": "0xyz", "slot": 2147483648, "module": ""}
         }}"#;
         let error = parse(document).unwrap_err();
         assert_eq!(
@@ -104,8 +115,14 @@ mod tests {
             [
                 "authorities.three: expected an object, found a number at line 3 column 50",
                 "authorities.one.crl_uri: unknown option, did you mean crl_uris? at line 2 column 21",
-                "authorities.one.cacert: expected a file, found nothing at line 2 column 13",
-                "authorities.two.cacert: expected one of cacert and file, found both at line 3 column 21",
+                "authorities.one.cacert: expected a file, or a handle of a token, found nothing at line 2 column 13",
+                "authorities.two.cacert: expected one of cacert, file, handle, found cacert and file at line 3 column 21",
+                "authorities.four.slot: expected a handle beside it, found none at line 4 column 35",
+                "authorities.five.handle: expected hex digits, the CKA_ID of an object on a token, found \"\" at line 4 column 56",
+                "authorities.five.file: expected one of cacert, file, handle, found file and handle at line 4 column 70",
+                "authorities.six.handle: expected hex digits, the CKA_ID of an object on a token, found \"0xyz\" at line 5 column 21",
+                "authorities.six.slot: expected a number from 0 to 2147483647, found 2147483648 at line 5 column 39",
+                "authorities.six.module: expected a string, found an empty one at line 5 column 59",
             ]
         );
     }

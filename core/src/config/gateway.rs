@@ -4,8 +4,8 @@
 
 use std::collections::HashSet;
 
-use super::auth::file;
-use super::model::{Auth, CredentialFile, GatewaySettings};
+use super::auth::add_certificates;
+use super::model::{Auth, CertificateSource, GatewaySettings};
 use super::reader::Node;
 use super::setting::{settings, Form, Kind, Setting};
 use super::setting::{IDENTITY, NUMBER, PORT, TEXTS};
@@ -32,8 +32,8 @@ pub(super) struct Differing {
     addr: String,
     port: Option<u16>,
     id: Option<String>,
-    certs: Vec<CredentialFile>,
-    cacerts: Vec<CredentialFile>,
+    certs: Vec<CertificateSource>,
+    cacerts: Vec<CertificateSource>,
     priority: u32,
 }
 
@@ -157,15 +157,11 @@ pub(super) const GATEWAY: &[Setting<Differing>] = settings!(Differing {
     "id": IDENTITY, "that of the first round of remote", "Its IKE identity."
         => |g, v| g.id = Some(v);
     "certs": TEXTS, "those of the first round of remote", "Files of certificates of which it has to have one."
-        => |g, v| add(&mut g.certs, "certs", v);
+        => |g, v| add_certificates(&mut g.certs, "certs", v);
     "cacerts": TEXTS, "those of the first round of remote",
         "Files of CA certificates, of which one has to be in its trust chain."
-        => |g, v| add(&mut g.cacerts, "cacerts", v);
+        => |g, v| add_certificates(&mut g.cacerts, "cacerts", v);
     "priority": NUMBER, "0",
         "Its place in the list: lower is preferred, as in DNS SRV records; where equal, the order of the document."
         => |g, v| g.priority = v;
 });
-
-fn add(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) {
-    files.extend(paths.into_iter().map(|path| file(option, path)));
-}

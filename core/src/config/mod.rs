@@ -19,12 +19,13 @@ mod secrets;
 mod setting;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use model::{
-    Action, Auth, AuthMethod, Authority, Child, Childless, Configuration, Connection, CopyDscp,
-    CredentialFile, Failover, Fragmentation, GatewaySettings, HwOffload, IkeVersion, LabelMode,
-    Mark, Mode, Ocsp, PerCpuSas, PrivateKey, Revocation, SecretKind, SendCert, SharedSecret,
-    Unique, Volume, UNIQUE, UNIQUE_DIR,
+    Action, Auth, AuthMethod, Authority, CertificateSource, Child, Childless, Configuration,
+    Connection, CopyDscp, CredentialFile, Failover, Fragmentation, GatewaySettings, HwOffload,
+    IkeVersion, LabelMode, Mark, Mode, Ocsp, PerCpuSas, PrivateKey, Revocation, SecretKind,
+    SendCert, SharedSecret, TokenKey, TokenObject, Unique, Volume, UNIQUE, UNIQUE_DIR,
 };
 pub use places::{Places, Problem, Problems};
 pub use schema::{json_schema, reference};

@@ -22,6 +22,8 @@ pub struct Configuration {
     pub private_keys: Vec<PrivateKey>,
     /// PKCS#12 containers from `secrets`, otherwise as `private_keys`.
     pub containers: Vec<PrivateKey>,
+    /// Private keys on tokens, from `secrets`; their `section` is its whole path.
+    pub token_keys: Vec<TokenKey>,
     /// Certification authorities, from `authorities`.
     pub authorities: Vec<Authority>,
     /// Where all of it stands in the document.
@@ -230,9 +232,9 @@ pub struct Auth {
     /// What has to be known about revocation.
     pub revocation: Revocation,
     /// Own certificate and others that may be used, or certificates of which the gateway has to have one.
-    pub certs: Vec<CredentialFile>,
+    pub certs: Vec<CertificateSource>,
     /// CAs to trust; if it is the gateway's round, its certificate has to come from one of them.
-    pub cacerts: Vec<CredentialFile>,
+    pub cacerts: Vec<CertificateSource>,
     /// CAs that are below one that is trusted.
     pub intermediates: Vec<CredentialFile>,
     /// Raw public keys, otherwise as `certs`.
@@ -252,13 +254,80 @@ pub struct CredentialFile {
     pub path: String,
 }
 
+/// Where a certificate is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// In a file.
+    File(CredentialFile),
+    /// On a token.
+    Token(TokenObject),
+}
+
+impl CertificateSource {
+    /// The option that names it, as that of a [`CredentialFile`].
+    pub fn option(&self) -> String {
+        match self {
+            Self::File(file) => file.option.clone(),
+            Self::Token(object) => object.option("handle"),
+        }
+    }
+
+    /// Its path or its handle.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(file) => file.path.clone(),
+            Self::Token(object) => object.handle_hex(),
+        }
+    }
+}
+
+/// A certificate or a private key on a PKCS#11 token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenObject {
+    /// The section that describes it, such as `cert-1`; empty if it is one by itself.
+    pub section: String,
+    /// CKA_ID of the object; never empty.
+    pub handle: Vec<u8>,
+    /// Number of the token's slot, at most `i32::MAX`; None for any.
+    pub slot: Option<u32>,
+    /// Name of the PKCS#11 module in strongswan.conf; None for any.
+    pub module: Option<String>,
+}
+
+impl TokenObject {
+    /// The path of one of its options.
+    pub fn option(&self, name: &str) -> String {
+        match self.section.as_str() {
+            "" => name.to_owned(),
+            section => format!("{section}.{name}"),
+        }
+    }
+
+    /// The handle in hex digits.
+    pub fn handle_hex(&self) -> String {
+        self.handle
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+/// A private key that stays on its token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenKey {
+    /// The key.
+    pub object: TokenObject,
+    /// What opens the token; None if nothing is needed, or charon knows it.
+    pub pin: Option<Secret>,
+}
+
 /// A certification authority: its certificate is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
     /// Its name in the document.
     pub name: String,
     /// Its certificate.
-    pub file: CredentialFile,
+    pub certificate: CertificateSource,
     /// Where its CRLs are.
     pub crl_uris: Vec<String>,
     /// Its OCSP responders.

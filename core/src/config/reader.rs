@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::document::Value;
 use super::model::{Mark, UNIQUE, UNIQUE_DIR};
 use super::report::{shown, Path, Report};
-use super::secret::Secret;
+use super::secret::{decode_hex, Secret};
 use super::setting::{Form, Setting, Word};
 use crate::error::{Error, Result};
 use crate::failover::address::{is_any, Gateway, GatewayKind};
@@ -470,6 +470,15 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Hex digits, after `0x` or not.
+    pub(super) fn handle(&self) -> Result<Vec<u8>> {
+        self.parsed("hex digits, the CKA_ID of an object on a token", |text| {
+            let digits = text.strip_prefix("0x").unwrap_or(text);
+            let bytes = decode_hex(digits)?.to_vec();
+            (!bytes.is_empty()).then_some(bytes)
+        })
+    }
+
     pub(super) fn passphrase(&self) -> Result<Secret> {
         match &self.value {
             Value::Text(text) => {
@@ -529,16 +538,22 @@ impl<'a> Fields<'a> {
         self.fields.iter().any(|(_, name, _)| name == key)
     }
 
+    /// The path of the object.
+    pub(super) fn own_path(&self) -> String {
+        self.path.to_string()
+    }
+
     /// The path of a field.
     pub(super) fn path(&self, key: &str) -> String {
         self.path.missing(key).to_string()
     }
 
-    pub(super) fn has_text(&self, key: &str) -> bool {
-        let is_text = |value: &Value| matches!(value, Value::Text(_));
+    /// Whether the field is there with a value that is no object.
+    pub(super) fn has_value(&self, key: &str) -> bool {
+        let is_object = |value: &Value| matches!(value, Value::Object(_));
         self.fields
             .iter()
-            .any(|(_, name, v)| name == key && is_text(v))
+            .any(|(_, name, v)| name == key && !is_object(v))
     }
 
     pub(super) fn take(&mut self, key: &str) -> Option<Node<'a>> {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde_json::{json, Map, Value};
 
 use super::setting::{Form, Setting, Word};
-use super::{auth, authorities, child, connection, failover, gateway, secrets};
+use super::{auth, authorities, child, connection, failover, gateway, secrets, token};
 
 /// A table as it is told.
 struct Section {
@@ -18,6 +18,8 @@ struct Section {
     options: Vec<Told>,
     /// Those that it does not work without.
     required: &'static [&'static str],
+    /// Those of which it has one.
+    one_of: &'static [&'static str],
 }
 
 struct Told {
@@ -49,66 +51,91 @@ fn sections() -> Vec<Section> {
             title: "A connection",
             options: ike_cfg().chain(peer_cfg).collect(),
             required: &[],
+            one_of: &[],
         },
         Section {
             name: "ike_cfg",
             title: "`ike_cfg` of the existing plugin",
             options: ike_cfg().collect(),
             required: &[],
+            one_of: &[],
         },
         Section {
             name: "gateway",
             title: "A gateway as an object in `remote_addrs`",
             options: told(gateway::GATEWAY).collect(),
             required: &["addr"],
+            one_of: &[],
         },
         Section {
             name: "children",
             title: "A CHILD_SA",
             options: children.collect(),
             required: &[],
+            one_of: &[],
         },
         Section {
             name: "lifetime",
             title: "`lifetime` of the existing plugin",
             options: told(connection::LIFETIME).collect(),
             required: &[],
+            one_of: &[],
         },
         Section {
             name: "failover",
             title: "`failover` of a connection",
             options: told(failover::FAILOVER).collect(),
             required: &[],
+            one_of: &[],
         },
         Section {
             name: "auth",
             title: "An authentication round",
             options: told(auth::AUTH_CFG).collect(),
             required: &[],
+            one_of: &[],
+        },
+        Section {
+            name: "certificate",
+            title: "An object under `cert` or `cacert`",
+            options: told(token::CERTIFICATE).collect(),
+            required: &[],
+            one_of: &["file", "handle"],
         },
         Section {
             name: "ca_chain",
             title: "`ca_chain` of the existing plugin",
             options: told(auth::CA_CHAIN).collect(),
             required: &["root_ca"],
+            one_of: &[],
         },
         Section {
             name: "shared_secret",
             title: "An entry of `ike`, `eap`, `xauth`, `ntlm` or `ppk` in `secrets`",
             options: told(secrets::SHARED).collect(),
             required: &["secret"],
+            one_of: &[],
         },
         Section {
             name: "key_file",
             title: "An entry of `private`, `rsa`, `ecdsa`, `pkcs8` or `pkcs12` in `secrets`",
             options: told(secrets::KEY_FILE).collect(),
             required: &["file"],
+            one_of: &[],
+        },
+        Section {
+            name: "token_key",
+            title: "An entry of `token` in `secrets`",
+            options: told(secrets::TOKEN_KEY).collect(),
+            required: &["handle"],
+            one_of: &[],
         },
         Section {
             name: "authorities",
             title: "A certification authority",
             options: told(authorities::AUTHORITY).collect(),
             required: &[],
+            one_of: &["cacert", "file", "handle"],
         },
     ]
 }
@@ -173,13 +200,21 @@ fn object(section: &Section, named: bool) -> Value {
     }
     let name = named.then_some(&"name");
     let required: Vec<_> = section.required.iter().chain(name).collect();
-    json!({
+    let mut object = json!({
         "type": "object",
         "properties": properties,
         "patternProperties": patterns,
         "required": required,
         "additionalProperties": false,
-    })
+    });
+    if !section.one_of.is_empty() {
+        let alternatives = section.one_of.iter();
+        object["oneOf"] = alternatives.map(|o| json!({"required": [o]})).collect();
+    }
+    if options.iter().any(|option| option.name == "handle") {
+        object["dependentRequired"] = json!({"slot": ["handle"], "module": ["handle"]});
+    }
+    object
 }
 
 /// Sections, each an entry, an array of entries or an object of named ones.
@@ -245,6 +280,7 @@ impl Form {
                 {"type": "string", "pattern": "^\\s*[0-9.]+\\s*([mM][sS]|[sSmMhHdD])?\\s*$"},
             ]}),
             Self::Bytes => numbers("^\\s*[0-9][0-9a-fA-FxX]*\\s*[kKmMgG]?\\s*$"),
+            Self::Hex => json!({"type": "string", "pattern": "^(0x)?:*[0-9a-fA-F][0-9a-fA-F:]*$"}),
             Self::Dscp => json!({"type": "string", "pattern": "^[01]{6}$"}),
             Self::IfId => {
                 numbers("^(0[xX][0-9a-fA-F]+|[0-9]+|%[uU][nN][iI][qQ][uU][eE](-[dD][iI][rR])?)$")
@@ -256,8 +292,10 @@ impl Form {
             Self::Padding => numbers("^(0[xX][0-9a-fA-F]+|[0-9]+|mtu)$"),
             Self::Object(section) => json!({"$ref": format!("#/$defs/{section}")}),
             Self::Named(section) => named(section),
-            Self::File => json!({"anyOf": [Self::Text.schema(), self.with_suffix()]}),
-            Self::Rounds(_) | Self::FileObject => self.with_suffix(),
+            Self::FileOrObject(_) => {
+                json!({"anyOf": [Self::Text.schema(), self.with_suffix()]})
+            }
+            Self::Rounds(_) | Self::Objects(_) => self.with_suffix(),
         }
     }
 
@@ -268,13 +306,10 @@ impl Form {
                 let round = json!({"$ref": format!("#/$defs/{section}")});
                 json!({"anyOf": [round, {"type": "array", "items": round}]})
             }
-            Self::Owners => self.schema(),
-            _ => json!({
-                "type": "object",
-                "properties": {"file": {"type": "string", "minLength": 1}},
-                "required": ["file"],
-                "additionalProperties": false,
-            }),
+            Self::FileOrObject(section) | Self::Objects(section) => {
+                json!({"$ref": format!("#/$defs/{section}")})
+            }
+            _ => self.schema(),
         }
     }
 
@@ -296,6 +331,7 @@ impl Form {
             Self::Time => "time".to_owned(),
             Self::PreciseTime => "precise time".to_owned(),
             Self::Bytes => "bytes".to_owned(),
+            Self::Hex => "hex digits".to_owned(),
             Self::Dscp => "six binary digits".to_owned(),
             Self::IfId => "number, %unique or %unique-dir".to_owned(),
             Self::Mark => "number, %unique or %unique-dir, and /mask as needed".to_owned(),
@@ -304,8 +340,8 @@ impl Form {
             Self::Object(_) => "object".to_owned(),
             Self::Named(_) => "objects by name, or an array of objects with `name`".to_owned(),
             Self::Rounds(_) => "object, or an array of them".to_owned(),
-            Self::File => "text, or an object with `file`".to_owned(),
-            Self::FileObject => "object with `file`".to_owned(),
+            Self::FileOrObject(_) => "text, or an object".to_owned(),
+            Self::Objects(_) => "object".to_owned(),
         }
     }
 }

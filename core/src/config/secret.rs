@@ -51,7 +51,7 @@ impl fmt::Debug for Secret {
 }
 
 /// As charon reads hex: colons between bytes are allowed, an odd count gets a leading zero.
-fn decode_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn decode_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let digits = || text.chars().filter(|c| *c != ':');
     let count = digits().count();
     let mut bytes = Zeroizing::new(Vec::with_capacity(count.div_ceil(2)));

@@ -2,10 +2,11 @@
 
 //! Reads the `secrets` of a document.
 
-use super::model::{Configuration, CredentialFile, PrivateKey, SecretKind, SharedSecret};
+use super::model::{Configuration, CredentialFile, PrivateKey, SecretKind, SharedSecret, TokenKey};
 use super::reader::{Fields, Node};
 use super::secret::Secret;
-use super::setting::{settings, Setting, OWNERS, PASSPHRASE, SECRET, TEXT};
+use super::setting::{settings, Setting, HANDLE, OWNERS, PASSPHRASE, SECRET, SLOT, TEXT};
+use super::token::Token;
 use crate::error::Result;
 
 #[derive(Clone, Copy)]
@@ -15,10 +16,12 @@ enum Section {
     Private(&'static str),
     /// PKCS#12.
     Container,
+    /// PKCS#11.
+    Token,
 }
 
 /// The beginnings of the sections' names, as swanctl has them.
-const SECTIONS: [(&str, Section); 10] = [
+const SECTIONS: [(&str, Section); 11] = [
     ("ike", Section::Shared(SecretKind::Ike)),
     ("eap", Section::Shared(SecretKind::Eap)),
     ("xauth", Section::Shared(SecretKind::Eap)),
@@ -29,6 +32,7 @@ const SECTIONS: [(&str, Section); 10] = [
     ("ecdsa", Section::Private("ecdsa")),
     ("pkcs8", Section::Private("pkcs8")),
     ("pkcs12", Section::Container),
+    ("token", Section::Token),
 ];
 
 /// The beginnings of the sections' names, each with that of the table of its entries.
@@ -36,6 +40,7 @@ pub(super) fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
     SECTIONS.into_iter().map(|(name, section)| match section {
         Section::Shared(_) => (name, "shared_secret"),
         Section::Private(_) | Section::Container => (name, "key_file"),
+        Section::Token => (name, "token_key"),
     })
 }
 
@@ -67,6 +72,25 @@ pub(super) const KEY_FILE: &[Setting<KeyFile>] = settings!(KeyFile {
         => |f, v| f.path = Some(v);
     "secret": PASSPHRASE, "none", "What decrypts it."
         => |f, v| f.passphrase = Some(v);
+});
+
+/// A key on a token as it is written.
+#[derive(Default)]
+pub(super) struct TokenDraft {
+    token: Token,
+    pin: Option<Secret>,
+}
+
+pub(super) const TOKEN_KEY: &[Setting<TokenDraft>] = settings!(TokenDraft {
+    "handle": HANDLE, "none, it is needed", "CKA_ID of the private key on a PKCS#11 token."
+        => |t, v| t.token.handle = Some(v);
+    "slot": SLOT, "any", "Slot of that token."
+        => |t, v| t.token.slot = Some(v);
+    "module": TEXT, "any",
+        "Module of that token in charon.plugins.pkcs11.modules of strongswan.conf; charon heeds it together with slot."
+        => |t, v| t.token.module = Some(v);
+    "pin": PASSPHRASE, "none", "PIN of the token, kept for as long as the key."
+        => |t, v| t.pin = Some(v);
 });
 
 /// The bytes of an NT hash.
@@ -102,6 +126,10 @@ fn read_section(key: &str, node: Node, configuration: &mut Configuration) -> Res
                 let container = report.keep(read_key_file("pkcs12", entry));
                 configuration.containers.extend(container);
             }
+            Section::Token => {
+                let key = report.keep(read_token_key(entry));
+                configuration.token_keys.extend(key.flatten());
+            }
         }
     }
     Ok(())
@@ -116,7 +144,8 @@ fn entries<'a>(section: Node<'a>) -> Result<Vec<Fields<'a>>> {
         return Ok(items.filter_map(fields).collect());
     }
     let section = section.into_fields()?;
-    if section.has_text("secret") || section.has_text("file") {
+    let options = ["secret", "file", "handle", "slot", "module", "pin"];
+    if options.iter().any(|option| section.has_value(option)) {
         return Ok(vec![section]);
     }
     let named = section.into_nodes();
@@ -140,6 +169,22 @@ fn read_key_file(directory: &'static str, fields: Fields) -> Result<PrivateKey> 
         directory,
         passphrase: draft.passphrase,
     })
+}
+
+/// None if the handle is of no use, which is reported.
+fn read_token_key(fields: Fields) -> Result<Option<TokenKey>> {
+    let section = fields.own_path();
+    let (place, is_missing) = (fields.place("handle"), !fields.has("handle"));
+    let mut draft = TokenDraft::default();
+    fields.read(&mut draft, &[TOKEN_KEY]);
+    if is_missing {
+        return Err(
+            place.refused("expected hex digits, the CKA_ID of a private key, found nothing")
+        );
+    }
+    let object = draft.token.into_object(&section);
+    let pin = draft.pin;
+    Ok(object.map(|object| TokenKey { object, pin }))
 }
 
 /// None if the secret is of no use, which is reported.

@@ -41,6 +41,8 @@ pub(super) enum Form {
     PreciseTime,
     Bytes,
     Dscp,
+    /// Hex digits.
+    Hex,
     IfId,
     Mark,
     SetMark,
@@ -53,10 +55,10 @@ pub(super) enum Form {
     Rounds(&'static str),
     /// Text items, or an array of them and objects of that section.
     Gateways(&'static str),
-    /// A file, or an object with its path; the latter also under any name that begins with this one.
-    File,
-    /// Objects with the path of a file, under the name and under any that begins with it.
-    FileObject,
+    /// A file, or an object of that section; the latter also under any name that begins with this one.
+    FileOrObject(&'static str),
+    /// Objects of that section, under the name and under any that begins with it.
+    Objects(&'static str),
     /// Identities: a text or an array of them, under the name and under any that begins with it.
     Owners,
 }
@@ -84,7 +86,10 @@ impl Form {
 
     /// Whether what is under such names has to be an object or an array of them.
     pub(super) fn is_section(self) -> bool {
-        matches!(self, Self::Rounds(_) | Self::File | Self::FileObject)
+        matches!(
+            self,
+            Self::Rounds(_) | Self::FileOrObject(_) | Self::Objects(_)
+        )
     }
 }
 
@@ -115,6 +120,11 @@ pub(super) const TIME: Kind<Duration> = kind(Form::Time, |n| n.time());
 pub(super) const PRECISE_TIME: Kind<Duration> = kind(Form::PreciseTime, |n| n.precise_time());
 pub(super) const BYTES: Kind<u64> = kind(Form::Bytes, |n| n.bytes());
 pub(super) const DSCP: Kind<u8> = kind(Form::Dscp, |n| n.dscp());
+pub(super) const HANDLE: Kind<Vec<u8>> = kind(Form::Hex, |n| n.handle());
+/// charon has it as an int.
+pub(super) const SLOT: Kind<u32> = kind(Form::Number(0, i32::MAX as u64), |n| {
+    n.number(0..=i32::MAX.unsigned_abs())
+});
 pub(super) const IF_ID: Kind<u32> = kind(Form::IfId, |n| n.if_id());
 pub(super) const MARK: Kind<Mark> = kind(Form::Mark, |n| n.mark());
 pub(super) const SET_MARK: Kind<Mark> = kind(Form::SetMark, |n| n.set_mark());

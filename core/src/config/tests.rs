@@ -640,7 +640,7 @@ fn all_errors_are_told_with_line_and_column() {
         7]},
     "b": {"mobike": true, "mobike": false}
   },
-  "secrets": {"token": {}, "eap": [{}, 5]}
+  "secrets": {"tokn": {}, "eap": [{}, 5]}
 }"#;
     assert_eq!(
         lines(document),
@@ -655,10 +655,9 @@ fn all_errors_are_told_with_line_and_column() {
             "connections.é.children.net.mode: expected one of tunnel, transport, transport_proxy, iptfs, \
              beet, pass, drop, found 5 at line 4 column 47",
             "connections.é.remote_addrs[1]: expected a string, found a number at line 6 column 9",
-            "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk, private, rsa, \
-             ecdsa, pkcs8, pkcs12 at line 9 column 15",
-            "secrets.eap[1]: expected an object, found a number at line 9 column 40",
-            "secrets.eap[0].secret: expected a string, found nothing at line 9 column 36",
+            "secrets.tokn: unknown option, did you mean token? at line 9 column 15",
+            "secrets.eap[1]: expected an object, found a number at line 9 column 39",
+            "secrets.eap[0].secret: expected a string, found nothing at line 9 column 35",
         ]
     );
 }
@@ -869,6 +868,39 @@ fn the_section_tells_what_a_secret_is_for() {
         SecretKind::Ntlm,
     ];
     assert_eq!(kinds, expected);
+}
+
+#[test]
+fn keys_on_tokens_have_handles_and_pins() {
+    let document = r#"{"secrets": {"token-a": {"handle": "0x01:fF", "slot": 7, "module": "hsm", "pin": "0x00"},
+                                   "token": [{"handle": "123"}], "tokens": {"b": {"handle": "02", "slot": "0x10"}}}}"#;
+    let configuration = parse(document).unwrap();
+    let [a, second, b] = &configuration.token_keys[..] else {
+        panic!("{:?}", configuration.token_keys);
+    };
+    let object = &a.object;
+    assert_eq!(object.handle, [1, 0xff]);
+    assert_eq!(object.option("pin"), "secrets.token-a.pin");
+    assert_eq!(
+        (object.slot, object.module.as_deref()),
+        (Some(7), Some("hsm"))
+    );
+    assert_eq!(a.pin.as_ref().unwrap().as_bytes(), b"0x00");
+    assert_eq!(second.object.handle, [1, 0x23]);
+    assert_eq!(second.object.option("handle"), "secrets.token[0].handle");
+    assert_eq!((second.object.slot, &second.pin), (None, &None));
+    assert_eq!(b.object.option("slot"), "secrets.tokens.b.slot");
+    assert_eq!(b.object.slot, Some(16));
+    assert!(!format!("{configuration:?}").contains("0x00"));
+    assert_eq!(
+        lines(r#"{"secrets": {"token": {"pin": "1234"}, "token-b": [{"handle": "x", "pin": ""}]}}"#),
+        [
+            "secrets.token.handle: expected hex digits, the CKA_ID of a private key, found nothing at line 1 column 14",
+            "secrets.token-b[0].handle: expected hex digits, the CKA_ID of an object on a token, found \"x\" at line 1 \
+             column 53",
+            "secrets.token-b[0].pin: expected a string, found an empty one at line 1 column 68",
+        ]
+    );
 }
 
 #[test]
@@ -1097,9 +1129,9 @@ fn errors_name_the_path_what_was_expected_and_what_was_found() {
              \"ike:rsa-2048-sha256\", found \"psk-sha256\"",
         ),
         (
-            r#"{"secrets": {"token": {}}}"#,
-            "secrets.token: unknown option, expected one of ike, eap, xauth, ntlm, ppk, \
-             private, rsa, ecdsa, pkcs8, pkcs12",
+            r#"{"secrets": {"manual": {}}}"#,
+            "secrets.manual: unknown option, expected one of ike, eap, xauth, ntlm, ppk, \
+             private, rsa, ecdsa, pkcs8, pkcs12, token",
         ),
         (
             r#"{"secrets": {"rsa": [{"secret": "a"}]}}"#,
@@ -1139,6 +1171,10 @@ fn errors_show_no_secret() {
         r#"{"secrets": {"ike": [{"secret": "hunter2""#,
         r#"{"secrets": {"ike": [{"secret": "hunter2\q"}]}}"#,
         r#"{"secrets": {"ike": [{"secret": "x", "id": "hunter2\n"}]}}"#,
+        r#"{"secrets": {"token": "hunter2"}}"#,
+        r#"{"secrets": {"token": {"pin": "hunter2"}}}"#,
+        r#"{"secrets": {"token": {"handle": "01", "pin": ["hunter2"]}}}"#,
+        r#"{"secrets": {"token": {"handle": "01", "pin": "hunter2", "slt": 1}}}"#,
         r#"{"name": "a", "local_auth": "hunter2"}"#,
         r#"{"name": "a", "local_auth": {"auth": "psk", "psk": "hunter2"}}"#,
     ] {
@@ -1290,6 +1326,8 @@ fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
         json!({"ike": {"secret": "a"}, "eap-1": [{"id": "a", "id-2": ["b", "c"], "secret": "b"}]}),
         json!({"xauth": {"alice": {"id": "a", "secret": "b"}}, "ppk": {"id1": "a", "secret": "0x00"}}),
         json!({"rsa": {"file": "a"}, "pkcs8": [{"file": "a", "secret": "b"}], "pkcs12-a": {"x": {"file": "a"}}}),
+        json!({"token": {"handle": "0x01"}, "token-1": [{"handle": "a:b:", "slot": 1, "module": "m", "pin": "1"}]}),
+        json!({"token": {"hsm": {"handle": "abc", "slot": "0x10"}}}),
         json!({}),
     ] {
         assert!(secrets(good));
@@ -1303,6 +1341,17 @@ fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
         json!({"eap": {"alice": {"secrt": "b"}}}),
         json!({"private": {"file": "a", "passphrase": "b"}}),
         json!({"pkcs12": [{"secret": "b"}]}),
+        json!({"token": {"pin": "1"}}),
+        json!({"token": {"slot": 1}}),
+        json!({"token": {"handle": ""}}),
+        json!({"token": {"handle": ":"}}),
+        json!({"token": {"handle": "0x"}}),
+        json!({"token": {"handle": "key"}}),
+        json!({"token": {"handle": 1}}),
+        json!({"token": {"handle": "1", "slot": -1}}),
+        json!({"token": {"handle": "1", "slot": 2147483648u32}}),
+        json!({"token": {"handle": "1", "module": ""}}),
+        json!({"token": {"handle": "1", "secret": "1"}}),
     ] {
         assert!(!secrets(bad));
     }
@@ -1314,6 +1363,8 @@ fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
         json!({"local-1": {"cert": "a", "cert-b": {"file": "b"}, "certs": "c", "cert_policy": "1.2"}}),
         json!({"local_addrs": [], "local": [{"cacert": {"file": "a"}}, {}], "remote_auth": {"round": 2}}),
         json!({"local_auth": {"ca_chain": {"root_ca": "a", "intermediate_cas": "b"}}}),
+        json!({"local": {"cert": {"handle": "01", "slot": 0}, "cert-b": {"handle": "0x02", "module": "m"}}}),
+        json!({"remote": {"cacert": {"handle": "01", "slot": "7", "module": "m"}}}),
     ] {
         assert!(both(good));
     }
@@ -1333,6 +1384,11 @@ fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
         json!({"remote_addrs": {"id": "a"}}),
         json!({"local": {"cacert1": {"path": "a"}}}),
         json!({"local": {"ca_chain": {}}}),
+        json!({"local": {"cert": {}}}),
+        json!({"local": {"cert": {"file": "a", "handle": "01"}}}),
+        json!({"local": {"cert": {"file": "a", "slot": 1}}}),
+        json!({"remote": {"cacert": {"module": "m"}}}),
+        json!({"remote": {"cacert": {"handle": "01", "pin": "1"}}}),
     ] {
         assert!(!both(bad));
     }
@@ -1361,13 +1417,13 @@ fn a_gateway_that_differs_is_an_object() {
     assert_eq!((&*c.addr, c.port), ("segw.example", 501));
     assert_eq!(c.remote.section, "remote_addrs[1]");
     assert_eq!(c.remote.id.as_deref(), Some("c.example"));
-    assert_eq!(c.remote.cacerts[0].path, "c.pem");
-    assert_eq!(c.remote.certs[0].path, "any.pem");
+    assert_eq!(c.remote.cacerts[0].name(), "c.pem");
+    assert_eq!(c.remote.certs[0].name(), "any.pem");
     assert_eq!(c.remote.pubkeys.len(), 1);
     assert_eq!((&*d.addr, d.port), ("10.0.0.4", 4500));
     assert_eq!(d.remote, connection.remote[0]);
     assert_eq!((&*e.addr, e.port), ("10.0.0.5", 501));
-    assert_eq!(e.remote.certs[0].path, "e.pem");
+    assert_eq!(e.remote.certs[0].name(), "e.pem");
     assert!(e.remote.pubkeys.is_empty());
     assert_eq!(e.remote.id.as_deref(), Some("any.example"));
     assert_eq!(connection.first_gateway(), None);

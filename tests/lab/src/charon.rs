@@ -74,6 +74,8 @@ pub(crate) struct CharonOptions {
     pub ipsec_conf: Option<String>,
     /// charon is given this socket, called extsock, as systemd does.
     pub socket: Option<&'static str>,
+    /// Variables of charon's environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 /// A host with its charon, which may be dead.
@@ -158,6 +160,7 @@ impl Charon {
         let process = command
             .env("STRONGSWAN_CONF", "/run/lab/strongswan.conf")
             .env("RUST_BACKTRACE", "1")
+            .envs(self.options.environment.iter().cloned())
             .stdin(input)
             .stdout(output.try_clone().expect("a file descriptor is free"))
             .stderr(output)

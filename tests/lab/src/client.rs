@@ -54,6 +54,8 @@ pub struct ClientOptions {
     pub ipsec_conf: Option<String>,
     /// Has charon be given this socket, called extsock, as systemd does.
     pub socket: Option<&'static str>,
+    /// Variables of charon's environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for ClientOptions {
@@ -66,6 +68,7 @@ impl Default for ClientOptions {
             sanitizer: Sanitizer::None,
             ipsec_conf: None,
             socket: None,
+            environment: Vec::new(),
         }
     }
 }
@@ -129,6 +132,7 @@ impl Client {
                 sanitizer: options.sanitizer,
                 ipsec_conf: options.ipsec_conf,
                 socket: options.socket,
+                environment: options.environment,
             },
         );
         charon.start();

@@ -92,6 +92,7 @@ impl Gateway {
                 sanitizer: Sanitizer::None,
                 ipsec_conf: None,
                 socket: None,
+                environment: Vec::new(),
             },
         );
         for (file, content) in &options.files {

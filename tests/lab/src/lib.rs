@@ -21,6 +21,7 @@ pub mod pairs;
 mod ping;
 mod pki;
 mod responder;
+pub mod token;
 pub mod wait;
 
 pub use charon::{Charon, Sanitizer, PLUGINS};
@@ -31,6 +32,7 @@ pub use gateway::{Gateway, GatewayOptions};
 pub use ping::{Answered, Pings};
 pub use pki::Pki;
 pub use responder::Responder;
+pub use token::Token;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -84,6 +84,11 @@ impl Pki {
         self.issue(name, issuer, "host", "-1");
     }
 
+    /// Makes another certificate of a host, for the same key.
+    pub fn renew(&self, name: &str, issuer: &str) {
+        self.issue(name, issuer, "host", "3");
+    }
+
     /// Runs the openssl tool in the directory.
     pub fn openssl(&self, line: &str) {
         let output = Command::new("openssl")

@@ -23,6 +23,7 @@ mod secrecy;
 mod shutdown;
 mod socket;
 mod stroke;
+mod tokens;
 
 use extsock_lab::{net, Client, ClientOptions, Extsock, Gateway, GatewayOptions, Lab};
 use serde_json::Value;

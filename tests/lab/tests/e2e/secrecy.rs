@@ -17,7 +17,7 @@ fn secret(what: &str) -> String {
 }
 
 /// The mappings of charon's memory that have the bytes, one entry for each place.
-fn places(client: &Client, bytes: &[u8]) -> Vec<String> {
+pub(crate) fn places(client: &Client, bytes: &[u8]) -> Vec<String> {
     let process = format!("/proc/{}", client.pid());
     let maps = fs::read_to_string(format!("{process}/maps")).expect("charon runs");
     let memory = File::open(format!("{process}/mem")).expect("the tests run as root");

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Authentication with what is on a PKCS#11 token.
+
+use extsock_lab::{token, Client, ClientOptions, Extsock, Lab, Pki, Token, PLUGINS};
+use serde_json::{json, Value};
+
+use crate::authentication::gateway;
+use crate::expect_failover;
+use crate::secrecy::places;
+
+const PIN: &str = "24681357";
+/// Of the client's certificate and key.
+const CLIENT: &str = "01";
+const CA: &str = "0aff";
+
+/// A CA, a gateway's certificate and the client's.
+fn pki() -> Pki {
+    let pki = Pki::with_ca("ca");
+    pki.add_host("segw", "ca");
+    pki.add_host("client", "ca");
+    pki
+}
+
+/// With all that the client needs.
+fn token<'a>(pki: &'a Pki, pin: &str) -> Token<'a> {
+    let token = Token::new(pki, pin);
+    token.add_key("client", CLIENT);
+    token.add_certificate("client", CLIENT);
+    token.add_certificate("ca", CA);
+    token
+}
+
+fn client(lab: &Lab, token: &Token) -> Client {
+    let extsock = "extsock {\n config_dir = /run/lab\n }";
+    lab.client_with(ClientOptions {
+        settings: format!(
+            "load = {PLUGINS} vici updown pkcs11 extsock\n plugins {{\n {}\n {extsock}\n }}",
+            Token::settings()
+        ),
+        environment: vec![token.environment()],
+        ..ClientOptions::default()
+    })
+}
+
+/// Connection `net` with nothing of its own but what is on the token.
+fn config(token: &Token, pin: &str) -> Value {
+    let mut config = extsock_lab::net(&[11, 12]);
+    let net = &mut config["connections"]["net"];
+    net["local_auth"] = json!({"auth": "pubkey", "id": "client", "cert": {"handle": CLIENT}});
+    net["remote_auth"] = json!({"auth": "pubkey", "id": "segw"});
+    config["secrets"] = json!({"token-client": {
+        "handle": CLIENT, "slot": token.slot(), "module": token::MODULE, "pin": pin,
+    }});
+    config["authorities"] = json!({"ca": {"handle": CA, "module": token::MODULE}});
+    config
+}
+
+fn has_key(client: &Client) -> bool {
+    let certificates = client.swanctl(&["--list-certs"]);
+    certificates.contains("has private key")
+}
+
+#[test]
+fn a_key_that_asks_for_its_pin_at_each_signature_takes_part_in_a_failover() {
+    let pki = pki();
+    let token = token(&pki, PIN);
+    let lab = Lab::new();
+    let mut gateway_1 = lab.gateway_with(11, gateway(&pki, &pki));
+    let _gateway_2 = lab.gateway_with(12, gateway(&pki, &pki));
+    let mut client = client(&lab, &token);
+    let mut control = client.connect();
+    control.apply(&config(&token, PIN));
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    client.ping("10.2.0.1");
+
+    gateway_1.kill();
+    expect_failover(&mut control, 11, 12, "dpd_timeout");
+    client.ping("10.2.0.1");
+
+    // What it brought goes with it, and what is there at the end is in charon's way no more.
+    assert!(has_key(&client));
+    control.ok("REMOVE_CONFIG net");
+    assert_eq!(client.swanctl(&["--list-certs"]), "");
+    control.apply(&config(&token, PIN));
+    assert!(has_key(&client));
+    let (status, _) = client.stop();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn what_a_token_does_not_have_is_told_and_leaves_everything_as_it_is() {
+    let pki = pki();
+    pki.add_expired_host("old", "ca");
+    let token = token(&pki, PIN);
+    token.add_certificate("old", "02");
+    let lab = Lab::new();
+    let client = client(&lab, &token);
+    let mut control = client.connect();
+    let good = config(&token, PIN);
+    let local = |options: Value| json!({"connections": {"net": {"local": options}}});
+    let key = "secrets.token-client";
+    let cert = "connections.net.local";
+    for (bad, expected) in [
+        (
+            json!({"secrets": {"token-client": {"handle": CLIENT, "pin": "12345678"}}}),
+            format!("{key}.pin: expected the PIN of a token that has a private key with the handle, found another"),
+        ),
+        (
+            json!({"secrets": {"token-client": {"handle": CLIENT}}}),
+            format!("{key}.handle: expected the CKA_ID of a private key on a token that needs no PIN, found \"01\""),
+        ),
+        (
+            json!({"secrets": {"token-client": {"handle": "0xAB:c", "pin": PIN}}}),
+            format!("{key}.handle: expected the CKA_ID of a private key on a token, found \"0abc\""),
+        ),
+        (
+            json!({"secrets": {"token-client": {"handle": CLIENT, "slot": 7, "pin": PIN}}}),
+            format!("{key}.handle: expected the CKA_ID of a private key on a token in slot 7, found \"01\""),
+        ),
+        (
+            json!({"secrets": {"token-client": {"handle": CLIENT, "slot": 7, "module": "softhsm", "pin": PIN}}}),
+            format!("{key}.handle: expected the CKA_ID of a private key on a token in slot 7 of module softhsm, found \"01\""),
+        ),
+        (
+            json!({"secrets": {"token-client": {"handle": CLIENT, "slot": 7, "module": "opensc", "pin": PIN}}}),
+            format!("{key}.module: expected one of charon.plugins.pkcs11.modules in strongswan.conf (softhsm), found \"opensc\""),
+        ),
+        (
+            local(json!({"cert": {"handle": "03"}})),
+            format!("{cert}.cert.handle: expected the CKA_ID of an X.509 certificate on a token, found \"03\""),
+        ),
+        (
+            local(json!({"cert-1": {"handle": CLIENT, "slot": 7}})),
+            format!("{cert}.cert-1.handle: expected the CKA_ID of an X.509 certificate on a token in slot 7, found \"01\""),
+        ),
+        (
+            local(json!({"cert": {"handle": CLIENT, "module": "opensc"}})),
+            format!("{cert}.cert.module: expected one of charon.plugins.pkcs11.modules in strongswan.conf (softhsm), found \"opensc\""),
+        ),
+        (
+            local(json!({"cert": {"handle": "02"}})),
+            format!("{cert}.cert.handle: expected a certificate that is valid now, neither expired nor of the future, found \"02\""),
+        ),
+        (
+            local(json!({"cacert": {"handle": CLIENT}})),
+            format!("{cert}.cacert.handle: expected a certificate of a CA, found \"01\""),
+        ),
+        (
+            local(json!({"cert": {"handle": CLIENT}, "private_key": pki.path("segw.key")})),
+            format!("{cert}.private_key: expected the key of cert.handle \"01\", found {:?}", pki.path("segw.key")),
+        ),
+        (
+            json!({"authorities": {"ca": {"handle": "04"}}}),
+            "authorities.ca.handle: expected the CKA_ID of an X.509 certificate on a token, found \"04\"".to_owned(),
+        ),
+    ] {
+        let error = control.error(&format!("APPLY_CONFIG {bad}"));
+        let message = error["message"].as_str().unwrap_or_default();
+        let (message, place) = message.rsplit_once(" at line 1 column ").expect(message);
+        assert_eq!(message, expected);
+        assert!(place.parse::<u32>().is_ok_and(|column| column > 10), "{error}");
+        assert_eq!(control.ok("LIST")["connections"], json!([]));
+        assert_eq!(client.swanctl(&["--list-certs"]), "");
+    }
+    // No attempt too many: the token is opened by the next one.
+    assert_eq!(client.log().matches("PIN_INCORRECT").count(), 1);
+    control.apply(&good);
+    assert!(has_key(&client));
+}
+
+#[test]
+fn a_charon_without_the_plugin_is_told_of() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    let key = json!({"secrets": {"token": {"handle": CLIENT, "pin": PIN}}});
+    let authority = json!({"authorities": {"ca": {"handle": CA}}});
+    for (document, section) in [(key, "secrets.token"), (authority, "authorities.ca")] {
+        let error = control.error(&format!("APPLY_CONFIG {document}"));
+        let message = error["message"].as_str().unwrap_or_default();
+        let expected = format!(
+            "{section}.handle: expected charon to have the plugin pkcs11, for tokens, found "
+        );
+        assert!(message.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn the_pin_is_there_once_and_only_as_long_as_its_key() {
+    // Not in this file as it is, so that only the test's own memory has it.
+    let pin = format!("pin-{}", "that-nobody-may-find");
+    let pki = pki();
+    let token = token(&pki, &pin);
+    let lab = Lab::new();
+    let _gateway = lab.gateway_with(11, gateway(&pki, &pki));
+    let client = client(&lab, &token);
+    let mut control = client.connect();
+    let found = || places(&client, pin.as_bytes());
+
+    let mut refused = config(&token, &pin);
+    refused["authorities"]["ca"]["handle"] = json!("04");
+    control.error(&format!("APPLY_CONFIG {refused}"));
+    assert_eq!(found(), [""; 0]);
+    control.apply(&config(&token, &pin));
+    control.ok(&format!("APPLY_CONFIG {}", config(&token, &pin)));
+    control.ok("INITIATE net");
+    control.wait_event("tunnel_up");
+    assert_eq!(found().len(), 1, "{:#?}", found());
+    control.ok("REMOVE_CONFIG net");
+    assert_eq!(found(), [""; 0]);
+
+    // Of a document without connections.
+    let mut alone = config(&token, &pin);
+    alone.as_object_mut().unwrap().remove("connections");
+    control.ok(&format!("APPLY_CONFIG {alone}"));
+    assert_eq!(found().len(), 1, "{:#?}", found());
+    control.ok(r#"APPLY_CONFIG {"secrets": {}}"#);
+    assert_eq!(found(), [""; 0]);
+
+    let events: Vec<String> = control.events().iter().map(|e| format!("{e:?}")).collect();
+    let told = [client.full_log(), client.output(), events.concat()];
+    assert!(!told.iter().any(|text| text.contains(&pin)));
+}
+
+#[test]
+fn a_certificate_that_was_renewed_on_the_token_is_taken_at_a_reload() {
+    let pki = pki();
+    let token = token(&pki, PIN);
+    let lab = Lab::new();
+    let client = client(&lab, &token);
+    let mut control = client.connect();
+    client.write("net.json", &config(&token, PIN).to_string());
+    let loaded = |control: &mut Extsock| {
+        assert_eq!(control.ok("RELOAD")["failed"], json!([]));
+        client.swanctl(&["--list-certs", "--type", "x509", "--flag", "none"])
+    };
+    let first = loaded(&mut control);
+    assert!(first.contains("has private key"), "{first}");
+    let applied = |control: &Extsock| control.events_named("config_applied").len();
+    let count = applied(&control);
+    assert_eq!(loaded(&mut control), first);
+    assert_eq!(applied(&control), count, "left alone");
+
+    let before = pki.read("client.pem");
+    pki.renew("client", "ca");
+    assert_ne!(pki.read("client.pem"), before);
+    token.remove_certificate(CLIENT);
+    token.add_certificate("client", CLIENT);
+    let second = loaded(&mut control);
+    assert_ne!(second, first);
+    assert!(second.contains("has private key"), "{second}");
+}
