@@ -6,6 +6,7 @@
 //! The reference is vici of the strongSwan that this is built for, whose options and defaults ours are.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::ffi::CString;
 use std::fs;
 use std::process::{Command, Output};
@@ -14,8 +15,8 @@ use extsock::adapter::build;
 use extsock::charon::{self, has_selinux, peer_cfg_by_name, sys, PeerCfg};
 use extsock_core::error::Error;
 use extsock_core::strongswan::Version;
-use extsock_lab::pairs::{json, pairs, swanctl_conf, Pair, Values};
-use extsock_lab::Pki;
+use extsock_lab::pairs::{json, pairs, swanctl_conf, token_pairs, Pair, Values};
+use extsock_lab::{token, Pki, Token};
 use serde_json::Value;
 
 use super::harness::{alone, init, parse, start};
@@ -69,6 +70,30 @@ impl Vici {
         }
         start();
         vici
+    }
+
+    /// A token with the client's certificate and the CA's, which charon finds from now on.
+    fn token(&self) -> Token<'_> {
+        let token = Token::new(&self.pki, "24681357");
+        token.add_certificate("client", "01");
+        token.add_certificate("ca", "0aff");
+        let (name, value) = token.environment();
+        env::set_var(name, value);
+        let key = format!("charon.plugins.pkcs11.modules.{}.path", token::MODULE);
+        let [key, library] = [&key, token::LIBRARY].map(|text| CString::new(text).unwrap());
+        // SAFETY: as in start().
+        unsafe {
+            let settings = (*sys::lib).settings;
+            call!(
+                settings,
+                set_str,
+                key.as_ptr().cast_mut(),
+                library.as_ptr().cast_mut()
+            );
+            let list = c"pkcs11".as_ptr().cast_mut();
+            assert!(call!((*sys::lib).plugins, load, list));
+        }
+        token
     }
 
     fn uri(&self) -> String {
@@ -195,7 +220,8 @@ fn vici_and_extsock_make_equal_objects() {
     alone("equality::vici_and_extsock_make_equal_objects", || {
         let vici = Vici::start();
         let directory = vici.pki.path("");
-        let pairs = all_pairs(directory.trim_end_matches('/'), charon::version());
+        let mut pairs = all_pairs(directory.trim_end_matches('/'), charon::version());
+        pairs.extend(token_pairs(&vici.token()));
         let expected = vici.load(&pairs);
         let mut wrong = Vec::new();
         for values in [Values::Text, Values::Native] {

@@ -11,18 +11,7 @@ use extsock_core::config::json_schema;
 use serde_json::Value;
 
 /// What is left out, and why.
-const NOT_TAKEN: [(&str, &str); 8] = [
-    ("secrets.token<suffix>*", TOKENS),
-    ("connections.<conn>.*.handle", TOKENS),
-    ("connections.<conn>.*.slot", TOKENS),
-    ("connections.<conn>.*.module", TOKENS),
-    ("authorities.<name>.handle", TOKENS),
-    ("authorities.<name>.slot", TOKENS),
-    ("authorities.<name>.module", TOKENS),
-    ("pools.*", "it is gateways that give out addresses"),
-];
-
-const TOKENS: &str = "PKCS#11 is not supported";
+const NOT_TAKEN: [(&str, &str); 1] = [("pools.*", "it is gateways that give out addresses")];
 
 /// The options of swanctl.opt, each a path with its placeholders.
 fn swanctls() -> BTreeSet<String> {

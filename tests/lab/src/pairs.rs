@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 use extsock_core::strongswan::Version;
 
+use crate::token::{Token, MODULE};
+
 /// One connection in both languages.
 pub struct Pair {
     /// Its name.
@@ -84,6 +86,23 @@ pub fn pairs(directory: &str, strongswan: Version) -> Vec<Pair> {
     bodies.extend(newer.map(|(_, sections, row)| within(sections, row)));
     let number = |(index, body): (usize, String)| Pair::new(&format!("pair-{index}"), &body);
     bodies.into_iter().enumerate().map(number).collect()
+}
+
+/// A pair for every way to name a certificate on a token, where the client's is 01 and the CA's 0aff.
+pub fn token_pairs(token: &Token) -> Vec<Pair> {
+    let (module, slot) = (MODULE, token.slot());
+    let objects = [
+        "local {\ncert {\nhandle = 01\n}\n}".to_owned(),
+        format!("local {{\nauth = pubkey\ncert-me {{\nhandle = 0x01\nslot = {slot}\n}}\n}}"),
+        format!("remote {{\ncacert-hsm {{\nhandle = 0a:FF\nmodule = {module}\n}}\n}}"),
+        format!(
+            "remote {{\ncacert {{\nhandle = aff\nslot = {slot:#x}\nmodule = {module}\n}}\n\
+             cert1 {{\nhandle = 01\n}}\n}}"
+        ),
+    ];
+    let number =
+        |(index, body)| Pair::new(&format!("token-{index}"), &format!("version = 0\n{body}"));
+    objects.into_iter().enumerate().map(number).collect()
 }
 
 /// The options in these sections, from the outermost on; `;` ends a line.

@@ -10,7 +10,7 @@ use crate::pki::Pki;
 /// Its name in strongswan.conf.
 pub const MODULE: &str = "softhsm";
 /// Debian's.
-const LIBRARY: &str = "/usr/lib/softhsm/libsofthsm2.so";
+pub const LIBRARY: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const CONFIGURATION: &str = "softhsm2.conf";
 
 /// A token, whose files are in the directory of certificates and keys that it is given.

@@ -3,8 +3,10 @@
 //! A connection is the same to swanctl whether swanctl.conf or our JSON describes it. What swanctl does not
 //! show is compared in tests/in_process/equality.rs, with the same connections.
 
-use extsock_lab::pairs::{json, pairs, swanctl_conf, Values};
+use extsock_lab::pairs::{json, pairs, swanctl_conf, token_pairs, Pair, Values};
 use extsock_lab::{Client, Lab, Pki};
+
+use crate::tokens;
 
 /// What swanctl tells of each connection, in the order of their names.
 fn listed(client: &Client) -> Vec<String> {
@@ -12,6 +14,32 @@ fn listed(client: &Client) -> Vec<String> {
     let mut lines: Vec<String> = list.lines().map(str::to_owned).collect();
     lines.sort();
     lines
+}
+
+#[track_caller]
+fn test(client: &Client, pairs: &[Pair]) {
+    let mut control = client.connect();
+    client.load(&swanctl_conf(pairs));
+    let expected = listed(client);
+    assert!(expected.len() >= pairs.len(), "{expected:#?}");
+    client.load("");
+    assert_eq!(client.swanctl(&["--list-conns"]), "");
+
+    for values in [Values::Text, Values::Native] {
+        control.ok(&format!("APPLY_CONFIG {}", json(pairs, values)));
+        let found = listed(client);
+        let unlike = |list: &[String], other: &[String]| -> Vec<String> {
+            let lines = list.iter().filter(|line| !other.contains(line));
+            lines.cloned().collect()
+        };
+        let (missing, wrong) = (unlike(&expected, &found), unlike(&found, &expected));
+        assert_eq!(wrong, missing, "{values:?}");
+        assert_eq!(found.len(), expected.len());
+        for pair in pairs {
+            control.ok(&format!("REMOVE_CONFIG {}", pair.name));
+        }
+        assert_eq!(client.swanctl(&["--list-conns"]), "");
+    }
 }
 
 #[test]
@@ -36,26 +64,13 @@ fn swanctl_conf_and_json_give_equal_connections() {
             .option("start_action")
             .is_some_and(|action| action.contains("start"))
     });
+    test(&client, &pairs);
+}
 
-    client.load(&swanctl_conf(&pairs));
-    let expected = listed(&client);
-    assert!(expected.len() >= pairs.len(), "{expected:#?}");
-    client.load("");
-    assert_eq!(client.swanctl(&["--list-conns"]), "");
-
-    for values in [Values::Text, Values::Native] {
-        control.ok(&format!("APPLY_CONFIG {}", json(&pairs, values)));
-        let found = listed(&client);
-        let unlike = |list: &[String], other: &[String]| -> Vec<String> {
-            let lines = list.iter().filter(|line| !other.contains(line));
-            lines.cloned().collect()
-        };
-        let (missing, wrong) = (unlike(&expected, &found), unlike(&found, &expected));
-        assert_eq!(wrong, missing, "{values:?}");
-        assert_eq!(found.len(), expected.len());
-        for pair in &pairs {
-            control.ok(&format!("REMOVE_CONFIG {}", pair.name));
-        }
-        assert_eq!(client.swanctl(&["--list-conns"]), "");
-    }
+#[test]
+fn swanctl_conf_and_json_name_certificates_on_tokens_alike() {
+    let pki = tokens::pki();
+    let token = tokens::token(&pki, tokens::PIN);
+    let lab = Lab::new();
+    test(&tokens::client(&lab, &token), &token_pairs(&token));
 }

@@ -9,13 +9,13 @@ use crate::authentication::gateway;
 use crate::expect_failover;
 use crate::secrecy::places;
 
-const PIN: &str = "24681357";
+pub(crate) const PIN: &str = "24681357";
 /// Of the client's certificate and key.
 const CLIENT: &str = "01";
 const CA: &str = "0aff";
 
 /// A CA, a gateway's certificate and the client's.
-fn pki() -> Pki {
+pub(crate) fn pki() -> Pki {
     let pki = Pki::with_ca("ca");
     pki.add_host("segw", "ca");
     pki.add_host("client", "ca");
@@ -23,7 +23,7 @@ fn pki() -> Pki {
 }
 
 /// With all that the client needs.
-fn token<'a>(pki: &'a Pki, pin: &str) -> Token<'a> {
+pub(crate) fn token<'a>(pki: &'a Pki, pin: &str) -> Token<'a> {
     let token = Token::new(pki, pin);
     token.add_key("client", CLIENT);
     token.add_certificate("client", CLIENT);
@@ -31,7 +31,7 @@ fn token<'a>(pki: &'a Pki, pin: &str) -> Token<'a> {
     token
 }
 
-fn client(lab: &Lab, token: &Token) -> Client {
+pub(crate) fn client(lab: &Lab, token: &Token) -> Client {
     let extsock = "extsock {\n config_dir = /run/lab\n }";
     lab.client_with(ClientOptions {
         settings: format!(
