@@ -43,16 +43,24 @@ pub(crate) fn client(lab: &Lab, token: &Token) -> Client {
     })
 }
 
-/// Connection `net` with nothing of its own but what is on the token.
+/// The guide's example as connection `net`, with the lab's addresses and names.
 fn config(token: &Token, pin: &str) -> Value {
-    let mut config = extsock_lab::net(&[11, 12]);
-    let net = &mut config["connections"]["net"];
-    net["local_auth"] = json!({"auth": "pubkey", "id": "client", "cert": {"handle": CLIENT}});
-    net["remote_auth"] = json!({"auth": "pubkey", "id": "segw"});
-    config["secrets"] = json!({"token-client": {
-        "handle": CLIENT, "slot": token.slot(), "module": token::MODULE, "pin": pin,
-    }});
-    config["authorities"] = json!({"ca": {"handle": CA, "module": token::MODULE}});
+    let example = include_str!("../../../../docs/examples/token.json");
+    let mut config: Value = serde_json::from_str(example).expect("JSON");
+    let site = config["connections"]["site"].take();
+    config["connections"] = extsock_lab::net(&[11, 12])["connections"].take();
+    let net = config["connections"]["net"]
+        .as_object_mut()
+        .expect("an object");
+    net.retain(|option, _| !option.ends_with("_auth"));
+    for (side, id) in [("local", "client"), ("remote", "segw")] {
+        net.insert(side.to_owned(), site[side].clone());
+        net[side]["id"] = json!(id);
+    }
+    let key = &mut config["secrets"]["token-site"];
+    key["pin"] = json!(pin);
+    key["slot"] = json!(token.slot());
+    key["module"] = json!(token::MODULE);
     config
 }
 
@@ -100,31 +108,31 @@ fn what_a_token_does_not_have_is_told_and_leaves_everything_as_it_is() {
     let mut control = client.connect();
     let good = config(&token, PIN);
     let local = |options: Value| json!({"connections": {"net": {"local": options}}});
-    let key = "secrets.token-client";
+    let key = "secrets.token-site";
     let cert = "connections.net.local";
     for (bad, expected) in [
         (
-            json!({"secrets": {"token-client": {"handle": CLIENT, "pin": "12345678"}}}),
+            json!({"secrets": {"token-site": {"handle": CLIENT, "pin": "12345678"}}}),
             format!("{key}.pin: expected the PIN of a token that has a private key with the handle, found another"),
         ),
         (
-            json!({"secrets": {"token-client": {"handle": CLIENT}}}),
+            json!({"secrets": {"token-site": {"handle": CLIENT}}}),
             format!("{key}.handle: expected the CKA_ID of a private key on a token that needs no PIN, found \"01\""),
         ),
         (
-            json!({"secrets": {"token-client": {"handle": "0xAB:c", "pin": PIN}}}),
+            json!({"secrets": {"token-site": {"handle": "0xAB:c", "pin": PIN}}}),
             format!("{key}.handle: expected the CKA_ID of a private key on a token, found \"0abc\""),
         ),
         (
-            json!({"secrets": {"token-client": {"handle": CLIENT, "slot": 7, "pin": PIN}}}),
+            json!({"secrets": {"token-site": {"handle": CLIENT, "slot": 7, "pin": PIN}}}),
             format!("{key}.handle: expected the CKA_ID of a private key on a token in slot 7, found \"01\""),
         ),
         (
-            json!({"secrets": {"token-client": {"handle": CLIENT, "slot": 7, "module": "softhsm", "pin": PIN}}}),
+            json!({"secrets": {"token-site": {"handle": CLIENT, "slot": 7, "module": "softhsm", "pin": PIN}}}),
             format!("{key}.handle: expected the CKA_ID of a private key on a token in slot 7 of module softhsm, found \"01\""),
         ),
         (
-            json!({"secrets": {"token-client": {"handle": CLIENT, "slot": 7, "module": "opensc", "pin": PIN}}}),
+            json!({"secrets": {"token-site": {"handle": CLIENT, "slot": 7, "module": "opensc", "pin": PIN}}}),
             format!("{key}.module: expected one of charon.plugins.pkcs11.modules in strongswan.conf (softhsm), found \"opensc\""),
         ),
         (
@@ -200,7 +208,7 @@ fn the_pin_is_there_once_and_only_as_long_as_its_key() {
     let found = || places(&client, pin.as_bytes());
 
     let mut refused = config(&token, &pin);
-    refused["authorities"]["ca"]["handle"] = json!("04");
+    refused["authorities"]["site-ca"]["handle"] = json!("04");
     control.error(&format!("APPLY_CONFIG {refused}"));
     assert_eq!(found(), [""; 0]);
     control.apply(&config(&token, &pin));
