@@ -55,10 +55,14 @@ pub fn config(data: &[u8]) {
     no_error_shows_a_secret(text);
 }
 
+/// The options that are secrets.
+const SECRETS: [&str; 3] = ["secret", "private_key_passphrase", "pin"];
+
 /// With a known text in place of each secret.
 fn no_error_shows_a_secret(text: &str) {
     const KNOWN: &str = "Xq7-known-Xq7";
-    if !text.contains("secret") || text.contains(KNOWN) {
+    let has_secrets = SECRETS.iter().any(|key| text.contains(key));
+    if !has_secrets || text.contains(KNOWN) {
         return;
     }
     let Ok(mut document) = serde_json::from_str(text) else {
@@ -78,7 +82,7 @@ fn replace_secrets(value: &mut Value, by: &str) {
         Value::Object(object) => {
             for (key, value) in object {
                 match value {
-                    Value::String(text) if key == "secret" => *text = by.to_owned(),
+                    Value::String(text) if SECRETS.contains(&key.as_str()) => *text = by.to_owned(),
                     other => replace_secrets(other, by),
                 }
             }

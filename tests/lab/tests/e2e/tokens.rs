@@ -176,6 +176,10 @@ fn what_a_token_does_not_have_is_told_and_leaves_everything_as_it_is() {
     assert_eq!(client.log().matches("PIN_INCORRECT").count(), 1);
     control.apply(&good);
     assert!(has_key(&client));
+    // Nor is there one while charon is logged in.
+    let wrong = json!({"secrets": {"token-b": {"handle": CLIENT, "pin": "12345678"}}});
+    control.ok(&format!("APPLY_CONFIG {wrong}"));
+    assert_eq!(client.log().matches("PIN_INCORRECT").count(), 1);
 }
 
 #[test]
