@@ -200,10 +200,13 @@ fn a_charon_without_the_plugin_is_told_of() {
 }
 
 #[test]
-fn the_pin_is_there_once_and_only_as_long_as_its_key() {
+fn the_pin_of_an_rsa_key_is_there_once_and_as_long_as_the_key() {
     // Not in this file as it is, so that only the test's own memory has it.
     let pin = format!("pin-{}", "that-nobody-may-find");
-    let pki = pki();
+    let pki = Pki::with_ca("ca");
+    pki.add_host("segw", "ca");
+    let rsa = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+    pki.add_host_with("client", "ca", &rsa);
     let token = token(&pki, &pin);
     let lab = Lab::new();
     let _gateway = lab.gateway_with(11, gateway(&pki, &pki));
