@@ -97,6 +97,7 @@ impl Material {
     /// Finds a private key of `secrets` on its token.
     pub fn add_token_key(&mut self, key: &TokenKey) -> Result<(), Problem> {
         let pin = key.pin.as_ref();
+        check_module(&key.object, "")?;
         let found = PrivateKey::on_token(&key.object, pin.map(Secret::as_bytes));
         let found = found.map_err(|why| match why {
             NoKey::Locked => Problem {
@@ -105,11 +106,11 @@ impl Material {
                     .to_owned(),
             },
             NoKey::NotFound => {
-                let what = match pin {
-                    Some(_) => "a private key on a token",
-                    None => "a private key on a token that needs no PIN",
+                let which = match pin {
+                    Some(_) => "",
+                    None => " that needs no PIN",
                 };
-                unusable_object(&key.object, "", what)
+                missing(&key.object, "", "a private key", which)
             }
         })?;
         self.keys.push(found);
@@ -180,7 +181,7 @@ impl Material {
             let Some(certificate) = problems.keep(self.x509(source, path, "x509")) else {
                 continue;
             };
-            own.push((source.option(), source.name(), certificate.clone()));
+            own.push((source.clone(), certificate.clone()));
             self.certificates.push((certificate, Trust::Yes));
         }
         let owner = round.id.as_deref().and_then(Identification::pattern);
@@ -189,7 +190,7 @@ impl Material {
             let Some(certificate) = problems.keep(result) else {
                 continue;
             };
-            own.push((file.option.clone(), file.path.clone(), certificate.clone()));
+            own.push((CertificateSource::File(file.clone()), certificate.clone()));
             self.certificates.push((certificate, Trust::Yes));
         }
         for source in &round.cacerts {
@@ -213,10 +214,10 @@ impl Material {
             let private = self.private_key_of(own, key, path);
             self.keys.extend(problems.keep(private));
         }
-        if let (None, Some((.., certificate))) = (&round.id, own.first()) {
+        if let (None, Some((_, certificate))) = (&round.id, own.first()) {
             auth.add_identity(IdentityRule::Ike, certificate.subject());
         }
-        for (.., certificate) in own {
+        for (_, certificate) in own {
             auth.add_certificate(certificate);
         }
     }
@@ -224,14 +225,14 @@ impl Material {
     /// The key of a round, which has to be that of its certificate.
     fn private_key_of(
         &mut self,
-        own: Option<&(String, String, Certificate)>,
+        own: Option<&(CertificateSource, Certificate)>,
         key: &config::PrivateKey,
         path: &str,
     ) -> Result<PrivateKey, Problem> {
         let private = self.private_key(key, path)?;
         match own {
-            Some((option, name, certificate)) if !private.is_key_of(certificate) => {
-                let what = format!("the key of {option} {name:?}");
+            Some((source, certificate)) if !private.is_key_of(certificate) => {
+                let what = format!("the key of {} {:?}", source.option(), source.name());
                 Err(unusable(&key.file, path, &what))
             }
             _ => Ok(private),
@@ -276,9 +277,9 @@ impl Material {
                 Certificate::x509(&encoded).ok_or_else(|| unusable(file, round, what))?
             }
             CertificateSource::Token(object) => {
-                let found = Certificate::on_token(object);
-                let what = "an X.509 certificate on a token";
-                let found = found.ok_or_else(|| unusable_object(object, round, what))?;
+                check_module(object, round)?;
+                let found = Certificate::on_token(object)
+                    .ok_or_else(|| missing(object, round, "an X.509 certificate", ""))?;
                 let digest = Digest::of(&found.encoding());
                 let place = Place::Token(object.clone());
                 self.files.push(ReadFile { place, digest });
@@ -354,38 +355,36 @@ fn unusable_certificate(source: &CertificateSource, round: &str, what: &str) -> 
     problem(round, &source.option(), what, &source.name())
 }
 
-/// Nothing was found that is `what`.
-fn unusable_object(object: &TokenObject, round: &str, what: &str) -> Problem {
-    let handle = object.option("handle");
-    if !finds_tokens() {
-        let what = "charon to have the plugin pkcs11, for tokens";
-        return problem(round, &handle, what, &object.handle_hex());
-    }
-    if let (Some(module), Some(modules)) = (&object.module, token_modules()) {
-        if !modules.contains(module) {
-            let what = match modules.as_slice() {
-                [] => "none, as strongswan.conf has no charon.plugins.pkcs11.modules".to_owned(),
-                _ => {
-                    let names = modules.join(", ");
-                    format!("one of charon.plugins.pkcs11.modules in strongswan.conf ({names})")
-                }
-            };
-            return problem(round, &object.option("module"), &what, module);
+/// charon passes over a name that it does not know, if it is that of a key without a slot.
+fn check_module(object: &TokenObject, round: &str) -> Result<(), Problem> {
+    let (Some(module), Some(modules)) = (&object.module, token_modules()) else {
+        return Ok(());
+    };
+    let what = match modules.as_slice() {
+        known if known.contains(module) => return Ok(()),
+        [] => "none, as strongswan.conf has no charon.plugins.pkcs11.modules".to_owned(),
+        known => {
+            let known = known.join(", ");
+            format!("one of charon.plugins.pkcs11.modules in strongswan.conf ({known})")
         }
-    }
-    let slot = object.slot.map(|slot| format!(" in slot {slot}"));
-    let module = object
-        .module
-        .as_ref()
-        .map(|name| format!(" of module {name}"));
-    let place = [slot, module].into_iter().flatten().collect::<String>();
-    let what = what.replacen("a token", &format!("a token{place}"), 1);
-    problem(
-        round,
-        &handle,
-        &format!("the CKA_ID of {what}"),
-        &object.handle_hex(),
-    )
+    };
+    Err(problem(round, &object.option("module"), &what, module))
+}
+
+/// There is no such object on a token, of which `which` tells more.
+fn missing(object: &TokenObject, round: &str, what: &str, which: &str) -> Problem {
+    let place = match (object.slot, &object.module) {
+        (None, None) => String::new(),
+        (Some(slot), None) => format!(" in slot {slot}"),
+        (None, Some(module)) => format!(" of module {module}"),
+        (Some(slot), Some(module)) => format!(" in slot {slot} of module {module}"),
+    };
+    let what = if finds_tokens() {
+        format!("the CKA_ID of {what} on a token{place}{which}")
+    } else {
+        "charon to have the plugin pkcs11, for tokens".to_owned()
+    };
+    problem(round, &object.option("handle"), &what, &object.handle_hex())
 }
 
 fn problem(round: &str, option: &str, what: &str, found: &str) -> Problem {

@@ -45,9 +45,9 @@ fn has_plugin(name: &str) -> bool {
 /// Why a private key cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoKey {
-    /// No token that needs the PIN has an object with the handle.
+    /// It was not found, and charon asked for no PIN.
     NotFound,
-    /// The token took the PIN to be wrong, or has no private key with the handle.
+    /// charon asked for the PIN, and it was wrong, or the token has no private key with the handle.
     Locked,
 }
 

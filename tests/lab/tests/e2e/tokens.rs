@@ -135,6 +135,11 @@ fn what_a_token_does_not_have_is_told_and_leaves_everything_as_it_is() {
             json!({"secrets": {"token-site": {"handle": CLIENT, "slot": 7, "module": "opensc", "pin": PIN}}}),
             format!("{key}.module: expected one of charon.plugins.pkcs11.modules in strongswan.conf (softhsm), found \"opensc\""),
         ),
+        // Which charon would pass over.
+        (
+            json!({"secrets": {"token-site": {"handle": CLIENT, "module": "opensc", "pin": PIN}}}),
+            format!("{key}.module: expected one of charon.plugins.pkcs11.modules in strongswan.conf (softhsm), found \"opensc\""),
+        ),
         (
             local(json!({"cert": {"handle": "03"}})),
             format!("{cert}.cert.handle: expected the CKA_ID of an X.509 certificate on a token, found \"03\""),
@@ -197,6 +202,21 @@ fn a_charon_without_the_plugin_is_told_of() {
         );
         assert!(message.starts_with(&expected), "{error}");
     }
+}
+
+#[test]
+fn a_strongswan_conf_without_modules_is_told_of() {
+    let lab = Lab::new();
+    let client = lab.client_with(ClientOptions {
+        settings: format!("load = {PLUGINS} vici updown pkcs11 extsock"),
+        ..ClientOptions::default()
+    });
+    let authority = json!({"authorities": {"ca": {"handle": CA, "module": token::MODULE}}});
+    let error = client.connect().error(&format!("APPLY_CONFIG {authority}"));
+    let expected = "authorities.ca.module: expected none, as strongswan.conf has no \
+                    charon.plugins.pkcs11.modules, found \"softhsm\"";
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with(expected), "{error}");
 }
 
 #[test]
