@@ -7,12 +7,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use extsock_core::config::{self, Auth, Authority, CredentialFile, Problem, Problems};
-use zeroize::Zeroizing;
 
 use super::digest::Digest;
 use crate::charon::{
-    setting_string, AuthCfg, Certificate, Container, Credentials, Distributed, Identification,
-    IdentityRule, PrivateKey,
+    on_secure_heap, setting_string, AuthCfg, Certificate, Container, Credentials, Distributed,
+    Identification, IdentityRule, PrivateKey,
 };
 
 /// The certificates, keys and authorities that a connection or a document brings.
@@ -247,7 +246,7 @@ impl Material {
         round: &str,
         directory: &str,
         what: &str,
-    ) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    ) -> Result<Vec<u8>, Problem> {
         let path = located(&file.path, directory);
         match read_file(&path) {
             Ok(content) => {
@@ -266,15 +265,18 @@ impl Material {
 /// More than any certificate or key has.
 const LIMIT: u64 = 1 << 20;
 
-fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+/// On the secure heap, which wipes it.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     // Before it is opened, for that would wait for the other end of a pipe.
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    // At once with room for all, so that no copy is left behind by growing.
-    let mut content = Zeroizing::new(Vec::with_capacity(LIMIT as usize));
-    File::open(path)?.take(LIMIT).read_to_end(&mut content)?;
-    Ok(content)
+    on_secure_heap(|| {
+        // Into a vector with little room, the first bytes would pass through the stack.
+        let mut content = Vec::with_capacity(LIMIT as usize);
+        File::open(path)?.take(LIMIT).read_to_end(&mut content)?;
+        Ok(content)
+    })
 }
 
 /// As swanctl finds its files.

@@ -4,9 +4,10 @@
 
 use std::ptr::NonNull;
 
-use super::certificate::{copy, Certificate, PrivateKey};
+use super::certificate::{Certificate, PrivateKey};
 use super::enumerate::c_string;
 use super::identification::Identification;
+use super::shared_key;
 use super::sys;
 
 /// What is found at a distribution point.
@@ -50,11 +51,10 @@ impl Credentials {
         let key = c_string(key);
         let any = ["%any".to_owned()];
         let owners = if owners.is_empty() { &any[..] } else { owners };
-        // SAFETY: the chunk is copied into memory that the shared key adopts, wipes and frees (its
-        // allocator is ours: libc's); the list adopts the identities, the set adopts both; the
-        // key string is copied.
+        // SAFETY: the list adopts the identities, the set adopts it and the shared key; the key string
+        // is copied.
         unsafe {
-            let shared = sys::shared_key_create(kind, copy(secret));
+            let shared = shared_key::create(kind, secret);
             let list = sys::linked_list_create();
             // What is no identity was refused before.
             for owner in owners
