@@ -3,7 +3,7 @@
 //! Reads the authentication rounds of a connection.
 
 use super::model::{Auth, AuthMethod, CredentialFile, PrivateKey, Revocation};
-use super::reader::Node;
+use super::reader::{parts, Node};
 use super::secret::Secret;
 use super::setting::{settings, words, Form, Kind, Setting};
 use super::setting::{BOOLEAN, IDENTITY, NUMBER, PASSPHRASE, SECRET, TEXT, TEXTS, WHOLE_TEXTS};
@@ -95,19 +95,19 @@ pub(super) const AUTH_CFG: &[Setting<Round>] = settings!(Round {
         => |r, v| r.secret = Some(v);
     "certs": TEXTS, "none",
         "Files of own certificates, or of those of which the gateway has to have one."
-        => |r, v| add(&mut r.auth.certs, "certs", v);
+        => |r, v| add_files(&mut r.auth.certs, "certs", v);
     "cacerts": TEXTS, "none", "Files of CA certificates, of which one has to be in the trust chain."
-        => |r, v| add(&mut r.auth.cacerts, "cacerts", v);
+        => |r, v| add_files(&mut r.auth.cacerts, "cacerts", v);
     "pubkeys": TEXTS, "none", "Files of raw public keys, otherwise as certs."
-        => |r, v| add(&mut r.auth.pubkeys, "pubkeys", v);
+        => |r, v| add_files(&mut r.auth.pubkeys, "pubkeys", v);
     "cert": CERT, "none", "A file as in certs: its path, or an object with it, which may have a suffix."
         => |r, v| r.auth.certs.push(v);
     "cacert": CACERT, "none", "Objects with a file as in cacerts, which may have a suffix."
         => |r, v| r.auth.cacerts.push(v);
     "ca_cert": TEXT, "none", "The existing plugin's: a file as in cacerts."
-        => |r, v| add(&mut r.auth.cacerts, "ca_cert", vec![v]);
+        => |r, v| r.auth.cacerts.push(file("ca_cert", v));
     "ca_certs": WHOLE_TEXTS, "none", "The existing plugin's: files as in cacerts."
-        => |r, v| add(&mut r.auth.cacerts, "ca_certs", v);
+        => |r, v| add_files(&mut r.auth.cacerts, "ca_certs", v);
     "ca_chain": CHAIN, "none", "The existing plugin's: a root CA and those below it."
         => |r, v| {
             r.auth.cacerts.extend(v.root);
@@ -177,9 +177,9 @@ pub(super) struct Chain {
 
 pub(super) const CA_CHAIN: &[Setting<Chain>] = settings!(Chain {
     "root_ca": TEXT, "none, it is needed", "A file as in cacerts."
-        => |c, v| add(&mut c.root, "ca_chain.root_ca", vec![v]);
+        => |c, v| c.root.push(file("ca_chain.root_ca", v));
     "intermediate_cas": WHOLE_TEXTS, "none", "Files of CAs that are trusted only below another."
-        => |c, v| add(&mut c.intermediates, "ca_chain.intermediate_cas", v);
+        => |c, v| add_files(&mut c.intermediates, "ca_chain.intermediate_cas", v);
 });
 
 pub(super) fn file(option: &str, path: String) -> CredentialFile {
@@ -189,8 +189,15 @@ pub(super) fn file(option: &str, path: String) -> CredentialFile {
     }
 }
 
-fn add(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) {
-    files.extend(paths.into_iter().map(|path| file(option, path)));
+/// Adds the items of a list, each under its own path.
+pub(super) fn add_files(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) {
+    let mut index = 0;
+    for path in paths {
+        let item = format!("{option}[{index}]");
+        // As a problem's path counts them.
+        index += parts(&path).count();
+        files.push(file(&item, path));
+    }
 }
 
 fn disable(auth: &mut Auth, option: &str, enabled: bool) {
@@ -393,14 +400,14 @@ mod tests {
             files(&local.cacerts),
             [
                 ("ca_cert", "a.pem"),
-                ("ca_certs", "b.pem"),
-                ("ca_certs", "c.der"),
+                ("ca_certs[0]", "b.pem"),
+                ("ca_certs[1]", "c.der"),
                 ("ca_chain.root_ca", "root.pem"),
             ]
         );
         assert_eq!(
             files(&local.intermediates),
-            [("ca_chain.intermediate_cas", "sub.pem")]
+            [("ca_chain.intermediate_cas[0]", "sub.pem")]
         );
         let key = local.private_key.as_ref().unwrap();
         assert_eq!(key.file.path, "me.key");
@@ -411,15 +418,15 @@ mod tests {
             [
                 ("cert.file", "f.pem"),
                 ("cert-g.file", "g.pem"),
-                ("certs", "d.pem"),
-                ("certs", "e.pem"),
+                ("certs[0]", "d.pem"),
+                ("certs[1]", "e.pem"),
             ]
         );
         assert_eq!(
             files(&remote.cacerts),
-            [("cacert1.file", "i.pem"), ("cacerts", "h.pem")]
+            [("cacert1.file", "i.pem"), ("cacerts[0]", "h.pem")]
         );
-        assert_eq!(files(&remote.pubkeys), [("pubkeys", "j.pem")]);
+        assert_eq!(files(&remote.pubkeys), [("pubkeys[0]", "j.pem")]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 //! Reads the `authorities` of a document.
 
+use super::auth::file;
 use super::model::{Authority, CredentialFile};
 use super::reader::{Fields, Node};
 use super::setting::{settings, Setting, TEXT, TEXTS};
@@ -58,13 +59,6 @@ fn read_authority(name: String, fields: Fields) -> Result<Authority> {
         ocsp_uris: draft.ocsp_uris,
         cert_uri_base: draft.cert_uri_base,
     })
-}
-
-fn file(option: &str, path: String) -> CredentialFile {
-    CredentialFile {
-        option: option.to_owned(),
-        path,
-    }
 }
 
 #[cfg(test)]

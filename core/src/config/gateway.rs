@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::auth::file;
+use super::auth::add_files;
 use super::model::{Auth, CredentialFile, GatewaySettings};
 use super::reader::Node;
 use super::setting::{settings, Form, Kind, Setting};
@@ -157,15 +157,11 @@ pub(super) const GATEWAY: &[Setting<Differing>] = settings!(Differing {
     "id": IDENTITY, "that of the first round of remote", "Its IKE identity."
         => |g, v| g.id = Some(v);
     "certs": TEXTS, "those of the first round of remote", "Files of certificates of which it has to have one."
-        => |g, v| add(&mut g.certs, "certs", v);
+        => |g, v| add_files(&mut g.certs, "certs", v);
     "cacerts": TEXTS, "those of the first round of remote",
         "Files of CA certificates, of which one has to be in its trust chain."
-        => |g, v| add(&mut g.cacerts, "cacerts", v);
+        => |g, v| add_files(&mut g.cacerts, "cacerts", v);
     "priority": NUMBER, "0",
         "Its place in the list: lower is preferred, as in DNS SRV records; where equal, the order of the document."
         => |g, v| g.priority = v;
 });
-
-fn add(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) {
-    files.extend(paths.into_iter().map(|path| file(option, path)));
-}

@@ -338,6 +338,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_a_list_has_a_place() {
+        for list in ["certs", "cacerts", "ca_certs", "pubkeys"] {
+            let document = format!(
+                r#"{{"connections": {{"site": {{"local": {{"{list}": ["a,b",
+                "c"]}}}}}}}}"#
+            );
+            let round = parse(&document)
+                .unwrap()
+                .connections
+                .remove(0)
+                .local
+                .remove(0);
+            let mut files = [round.certs, round.cacerts, round.pubkeys].concat();
+            let file = files.pop().unwrap();
+            assert_eq!(file.path, "c");
+            assert_eq!(
+                told(&document, &format!("connections.site.local.{}", file.option)),
+                format!(
+                    "connections.site.local.{list}[1]: expected this, found \"that\" at line 2 column 17"
+                )
+            );
+        }
+    }
+
+    #[test]
     fn problems_are_told_in_the_order_of_the_document_and_once() {
         let configuration = parse(r#"{"name": "a", "version": 1, "vips": ["::"]}"#).unwrap();
         let mut problems = Problems::default();
