@@ -19,7 +19,7 @@ fn local(round: Value) -> Result<String, String> {
     init();
     let json = json!({"name": "site", "local_auth": round}).to_string();
     match build(&parse(&json).unwrap().connections[0]) {
-        Ok((config, _)) => Ok(snapshot(&config)["local"].clone()),
+        Ok(built) => Ok(snapshot(&built.peer_cfg)["local"].clone()),
         Err(problems) => Err(problems.located(&Places::default()).unwrap_err().message),
     }
 }
