@@ -118,7 +118,14 @@ impl Client {
         }
         // A line that is longer by itself is let through. Replies do not count: how many wait is limited
         // by answering, how long one is by what was asked for.
-        if output.queued_events > 0 && output.queued_events + line.len() > self.max_queue {
+        let is_full = |output: &Output| {
+            output.queued_events > 0 && output.queued_events + line.len() > self.max_queue
+        };
+        if is_full(&output) {
+            // A client that reads may have made room of which charon has yet to tell.
+            self.write(&mut output);
+        }
+        if is_full(&output) {
             self.drop_deaf(&mut output);
             return;
         }
