@@ -375,7 +375,11 @@ fn initiated(backend: &Backend, remote_addrs: &str) -> *mut sys::ike_sa_t {
         }}}}}}"#
     );
     let config = parse(&config, charon::version()).expect("a valid configuration");
-    backend.set(build(&config.connections[0]).expect("a valid connection").0);
+    backend.set(
+        build(&config.connections[0])
+            .expect("a valid connection")
+            .peer_cfg,
+    );
     // SAFETY: the managers are there; the IKE_SA adopts hosts and task, and takes its own reference
     // of the configuration.
     unsafe {

@@ -35,6 +35,8 @@ mod original;
 mod plugin;
 #[path = "in_process/requests.rs"]
 mod requests;
+#[path = "in_process/secure_heap.rs"]
+mod secure_heap;
 #[path = "in_process/settings.rs"]
 mod settings;
 #[path = "in_process/snapshot.rs"]

@@ -45,6 +45,8 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs it with the arguments of this process.
 pub fn main() -> ExitCode {
+    // No core dumps: a configuration has secrets. This call cannot fail.
+    let _ = nix::sys::prctl::set_dumpable(false);
     let arguments = Arguments::parse();
     match commands::run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,

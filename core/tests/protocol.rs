@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use extsock_core::config::{self, Problem, Problems};
 use extsock_core::error::{Error, ErrorCode};
 use extsock_core::failover::policy::FailoverPolicy;
 use extsock_core::protocol::{
@@ -136,7 +137,8 @@ fn replies() -> Vec<Reply> {
             removed: vec!["old".to_owned()],
             failed: vec![FileError {
                 file: "/etc/extsock.d/20-site.json".to_owned(),
-                error: Error::parsing("connections.site: expected an object, found a number"),
+                error: config::parse("{\"connections\": {\n  \"site\": 1\n}}", Version::NEWEST)
+                    .unwrap_err(),
             }],
         },
         Reply::help(),
@@ -151,12 +153,30 @@ fn refusals() -> Vec<Reply> {
         )
         .unwrap_err()
         .into(),
+        Reply::failed(Verb::ApplyConfig, missing_file()),
         parse("LIST all", Version::NEWEST).unwrap_err().into(),
         Reply::failed(
             Verb::Initiate,
             Error::new(ErrorCode::InvalidParameter, "there is no connection net"),
         ),
     ]
+}
+
+/// What only the plugin finds out, told where it stands in the document.
+fn missing_file() -> Error {
+    let document = r#"{"connections": {"net": {
+        "local": {"certs": ["a.pem", "b.pem"]}
+    }}}"#;
+    let mut problems = Problems::default();
+    problems.push(Problem {
+        path: "connections.net.local.certs[1]".to_owned(),
+        why:
+            "expected an X.509 certificate in PEM or DER (/etc/swanctl/x509/b.pem: No such file or \
+              directory (os error 2)), found \"b.pem\""
+                .to_owned(),
+    });
+    let places = config::parse(document, Version::NEWEST).unwrap().places;
+    problems.located(&places).unwrap_err()
 }
 
 fn events() -> Vec<Event> {

@@ -11,14 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use extsock_core::config::{self, Problem, Problems};
 use extsock_core::error::{Error, ErrorCode, Result};
 use extsock_core::protocol::{FileError, Reply};
-use zeroize::Zeroizing;
 
 use super::connections::secret_key;
 use super::credential_files::ReadFile;
 use super::digest::Digest;
 use super::driver::Driver;
 use super::requests::names;
-use crate::charon;
+use crate::charon::{self, on_secure_heap};
 
 /// `*.json` of one directory, in the order of their names.
 pub struct ConfigDir {
@@ -129,9 +128,9 @@ impl ConfigDir {
         file: &str,
         when: When,
     ) -> Result<Option<BTreeSet<String>>> {
-        let text = fs::read_to_string(self.path.join(file));
-        let text = Zeroizing::new(text.map_err(|error| cannot_read(&error))?);
-        let configuration = config::parse(&text, charon::version())?;
+        let text = on_secure_heap(|| fs::read_to_string(self.path.join(file)));
+        let text = text.map_err(|error| cannot_read(&error))?;
+        let configuration = on_secure_heap(|| config::parse(&text, charon::version()))?;
         let connections = names(&configuration);
         let mut problems = Problems::default();
         // Those that come after it are not yet what they will be.

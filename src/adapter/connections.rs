@@ -17,7 +17,7 @@ use extsock_core::config::{
 
 use super::authentication::auth_cfg;
 use super::credential_files::Material;
-use super::gateways::Gateways;
+use super::gateways::{build_gateways, GatewayCfgs, Gateways};
 use super::selectors;
 use crate::charon::{
     self, Backend, ChildCfg, ChildCfgFields, Credentials, Host, Identification, IkeCfg,
@@ -140,9 +140,18 @@ pub(super) fn secret_key(secret: &SharedSecret) -> String {
     format!("{:?}\n{}", secret.kind, secret.ids.join("\n"))
 }
 
-/// The peer_cfg of a connection, and its certificates and keys; an error names what charon cannot read or
-/// does not have.
-pub fn build(connection: &Connection) -> Result<(PeerCfg, Material), Problems> {
+/// What charon gets of a connection.
+pub struct Built {
+    /// Its configuration.
+    pub peer_cfg: PeerCfg,
+    /// What its gateways have of their own.
+    pub gateways: GatewayCfgs,
+    /// The certificates and keys of both.
+    pub material: Material,
+}
+
+/// Builds what charon gets of a connection; an error names what charon cannot read or does not have.
+pub fn build(connection: &Connection) -> Result<Built, Problems> {
     let mut problems = Problems::default();
     let path = format!("connections.{}", connection.name);
     check_mediation(connection, &path, &mut problems);
@@ -258,7 +267,12 @@ pub fn build(connection: &Connection) -> Result<(PeerCfg, Material), Problems> {
         let path = format!("{path}.children.{}", child.name);
         peer_cfg.add_child_cfg(child_cfg(child, &path, &mut problems));
     }
-    problems.conclude((peer_cfg, material))
+    let gateways = build_gateways(connection, &path, &mut material, &mut problems);
+    problems.conclude(Built {
+        peer_cfg,
+        gateways,
+        material,
+    })
 }
 
 /// A value that came with a later charon.

@@ -10,12 +10,11 @@ use extsock_core::config::{
     self, Auth, Authority, CertificateSource, CredentialFile, Problem, Problems, Secret, TokenKey,
     TokenObject,
 };
-use zeroize::Zeroizing;
 
 use super::digest::Digest;
 use crate::charon::{
-    finds_tokens, setting_string, token_modules, AuthCfg, Certificate, Container, Credentials,
-    Distributed, Identification, IdentityRule, NoKey, PrivateKey,
+    finds_tokens, on_secure_heap, setting_string, token_modules, AuthCfg, Certificate, Container,
+    Credentials, Distributed, Identification, IdentityRule, NoKey, PrivateKey,
 };
 
 /// The certificates, keys and authorities that a connection or a document brings.
@@ -307,7 +306,7 @@ impl Material {
         round: &str,
         directory: &str,
         what: &str,
-    ) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    ) -> Result<Vec<u8>, Problem> {
         let path = located(&file.path, directory);
         match read_file(&path) {
             Ok(content) => {
@@ -327,15 +326,18 @@ impl Material {
 /// More than any certificate or key has.
 const LIMIT: u64 = 1 << 20;
 
-fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+/// On the secure heap, which wipes it.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     // Before it is opened, for that would wait for the other end of a pipe.
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    // At once with room for all, so that no copy is left behind by growing.
-    let mut content = Zeroizing::new(Vec::with_capacity(LIMIT as usize));
-    File::open(path)?.take(LIMIT).read_to_end(&mut content)?;
-    Ok(content)
+    on_secure_heap(|| {
+        // Into a vector with little room, the first bytes would pass through the stack.
+        let mut content = Vec::with_capacity(LIMIT as usize);
+        File::open(path)?.take(LIMIT).read_to_end(&mut content)?;
+        Ok(content)
+    })
 }
 
 /// As swanctl finds its files.

@@ -37,26 +37,26 @@ pub struct GatewayCfg {
 /// All gateways of a connection, by their entry in its list; none where they do not differ.
 pub type GatewayCfgs = HashMap<String, GatewayCfg>;
 
-/// The gateways of the connection, whose files go to `material`.
-pub fn build_gateways(
+/// The gateways of the connection, whose path is given, and whose files go to `material`.
+pub(super) fn build_gateways(
     connection: &Connection,
+    path: &str,
     material: &mut Material,
-) -> Result<GatewayCfgs, Problems> {
+    problems: &mut Problems,
+) -> GatewayCfgs {
     let mut gateways = GatewayCfgs::new();
     let Some(first) = connection.remote.first() else {
-        return Ok(gateways);
+        return gateways;
     };
     if connection.gateways.is_empty() {
-        return Ok(gateways);
+        return gateways;
     }
-    let mut problems = Problems::default();
-    let path = format!("connections.{}", connection.name);
     for own in &connection.gateways {
-        let remote = auth_cfg(&own.remote, false, &path, material, &mut problems);
+        let remote = auth_cfg(&own.remote, false, path, material, problems);
         let port = own.port;
         gateways.insert(own.addr.clone(), GatewayCfg { port, remote });
     }
-    let remote = auth_cfg(first, false, &path, material, &mut problems);
+    let remote = auth_cfg(first, false, path, material, problems);
     for gateway in connection.remote_addrs.gateways() {
         let cfg = || GatewayCfg {
             port: connection.remote_port,
@@ -64,7 +64,7 @@ pub fn build_gateways(
         };
         gateways.entry(gateway.to_string()).or_insert_with(cfg);
     }
-    problems.conclude(gateways)
+    gateways
 }
 
 /// The gateways of all connections in which they differ.

@@ -20,10 +20,10 @@ mod state_file;
 mod steering;
 
 pub use config_dir::ConfigDir;
-pub use connections::{build, Connections, Owner};
+pub use connections::{build, Built, Connections, Owner};
 pub use credential_files::Material;
 pub use driver::{Driver, Publisher};
 pub use failover_config::create_failover_config;
-pub use gateways::{build_gateways, GatewayCfg, GatewayCfgs};
+pub use gateways::{GatewayCfg, GatewayCfgs};
 pub use listener::EventListener;
 pub use state_file::StateFile;

@@ -14,10 +14,10 @@ use extsock_core::protocol::{
 };
 
 use super::authentication::identity;
-use super::connections::{build, Owner};
+use super::connections::{build, Built, Owner};
 use super::credential_files::{Material, ReadFile};
 use super::driver::Driver;
-use super::gateways::{build_gateways, GatewayCfgs};
+use super::gateways::GatewayCfgs;
 use crate::charon::{built_for, IkeSaId, PeerCfg};
 
 impl Driver {
@@ -95,21 +95,14 @@ impl Driver {
         configuration: &Configuration,
         source: &str,
     ) -> Result<Vec<ReadFile>> {
-        let mut loaded: Vec<(&config::Connection, (PeerCfg, GatewayCfgs), Material)> = Vec::new();
+        let mut loaded: Vec<(&config::Connection, Built)> = Vec::new();
         let mut shared = Material::default();
         let mut problems = Problems::default();
         for connection in &configuration.connections {
             check_start_actions(connection, &mut problems);
             match build(connection) {
-                Ok((peer_cfg, mut material)) => match build_gateways(connection, &mut material) {
-                    Ok(gateways) => loaded.push((connection, (peer_cfg, gateways), material)),
-                    Err(found) => problems.extend(found),
-                },
-                Err(found) => {
-                    problems.extend(found);
-                    let gateways = build_gateways(connection, &mut Material::default());
-                    problems.extend(gateways.err().unwrap_or_default());
-                }
+                Ok(built) => loaded.push((connection, built)),
+                Err(found) => problems.extend(found),
             }
         }
         for key in &configuration.private_keys {
@@ -129,8 +122,8 @@ impl Driver {
         }
         problems.located(&configuration.places)?;
         let mut files = shared.take_files();
-        for (_, _, material) in &mut loaded {
-            files.extend(material.take_files());
+        for (_, built) in &mut loaded {
+            files.extend(built.material.take_files());
         }
 
         let check_names = |manager: &FailoverManager| {
@@ -143,10 +136,10 @@ impl Driver {
         let shared = shared.register().map(Arc::new);
         let mut materials = Vec::new();
         let mut configs = Vec::new();
-        for (connection, built, material) in loaded {
-            let own = material.register().map(Arc::new);
+        for (connection, built) in loaded {
+            let own = built.material.register().map(Arc::new);
             materials.push(own.into_iter().chain(shared.clone()).collect::<Vec<_>>());
-            configs.push((connection, built));
+            configs.push((connection, built.peer_cfg, built.gateways));
         }
         let owners = if configuration.connections.is_empty() {
             materials.push(shared.into_iter().collect());
@@ -165,8 +158,8 @@ impl Driver {
                 *material = self.connections.set_material(owner.clone(), brought);
             }
             let mut actions = Vec::new();
-            for (connection, built) in configs {
-                actions.extend(self.load(manager, connection, built, now));
+            for (connection, peer_cfg, gateways) in configs {
+                actions.extend(self.load(manager, connection, peer_cfg, gateways, now));
             }
             Ok(actions)
         })?;
@@ -177,7 +170,8 @@ impl Driver {
         self: &Arc<Self>,
         manager: &mut FailoverManager,
         connection: &config::Connection,
-        (peer_cfg, gateways): (PeerCfg, GatewayCfgs),
+        peer_cfg: PeerCfg,
+        gateways: GatewayCfgs,
         now: Now,
     ) -> Vec<Action> {
         let name = &connection.name;

@@ -7,6 +7,7 @@ use std::ptr;
 use super::enumerate::Enumerator;
 use super::identification::Identification;
 use super::object::object;
+use super::shared_key;
 use super::sys;
 
 object! {
@@ -243,12 +244,12 @@ struct Passphrase(*mut sys::mem_cred_t);
 
 impl Passphrase {
     fn offer(passphrase: Option<&[u8]>) -> Self {
-        // SAFETY: the set is ours, and this thread's until Drop removes it; the key adopts the copy.
+        // SAFETY: the set is ours, and this thread's until Drop removes it; it adopts the key.
         unsafe {
             let set = sys::mem_cred_create();
             if let Some(passphrase) = passphrase {
                 let kind = sys::shared_key_type_t::SHARED_PRIVATE_KEY_PASS;
-                let key = sys::shared_key_create(kind, copy(passphrase));
+                let key = shared_key::create(kind, passphrase);
                 let no_owner = ptr::null_mut::<sys::identification_t>();
                 call!(set, add_shared, key, no_owner);
             }
@@ -282,19 +283,5 @@ pub(super) fn chunk(bytes: &[u8]) -> sys::chunk_t {
     sys::chunk_t {
         ptr: bytes.as_ptr().cast_mut(),
         len: bytes.len(),
-    }
-}
-
-/// A copy on libc's heap, charon's own, for an object that adopts it.
-pub(super) fn copy(bytes: &[u8]) -> sys::chunk_t {
-    // SAFETY: the new memory has room for the bytes, and is nobody's yet.
-    unsafe {
-        let copy = libc::malloc(bytes.len().max(1)).cast::<u8>();
-        assert!(!copy.is_null(), "out of memory");
-        copy.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-        sys::chunk_t {
-            ptr: copy,
-            len: bytes.len(),
-        }
     }
 }

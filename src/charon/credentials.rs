@@ -4,9 +4,10 @@
 
 use std::ptr::{self, NonNull};
 
-use super::certificate::{chunk, copy, Certificate, PrivateKey};
+use super::certificate::{chunk, Certificate, PrivateKey};
 use super::enumerate::c_string;
 use super::identification::Identification;
+use super::shared_key;
 use super::sys;
 
 /// What is found at a distribution point.
@@ -50,11 +51,10 @@ impl Credentials {
         let key = c_string(key);
         let any = ["%any".to_owned()];
         let owners = if owners.is_empty() { &any[..] } else { owners };
-        // SAFETY: the chunk is copied into memory that the shared key adopts, wipes and frees (its
-        // allocator is ours: libc's); the list adopts the identities, the set adopts both; the
-        // key string is copied.
+        // SAFETY: the list adopts the identities, the set adopts it and the shared key; the key string
+        // is copied.
         unsafe {
-            let shared = sys::shared_key_create(kind, copy(secret));
+            let shared = shared_key::create(kind, secret);
             let list = sys::linked_list_create();
             // What is no identity was refused before.
             for owner in owners
@@ -117,10 +117,9 @@ impl Credentials {
     /// Adds the PIN of a key with that identifier on a token, for tokens that ask for it again.
     pub fn add_pin(&self, handle: &[u8], pin: &[u8]) {
         let kind = sys::shared_key_type_t::SHARED_PIN;
-        // SAFETY: the shared key adopts the copy and wipes it; the identity copies the handle; the set is
-        // ours, and adopts both.
+        // SAFETY: the identity copies the handle; the set is ours, and adopts both.
         unsafe {
-            let pin = sys::shared_key_create(kind, copy(pin));
+            let pin = shared_key::create(kind, pin);
             let owner = Identification::key_id(chunk(handle)).expect("charon: never NULL");
             let end = ptr::null_mut::<sys::identification_t>();
             call!(self.raw.as_ptr(), add_shared, pin, owner.into_raw(), end);

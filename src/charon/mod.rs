@@ -40,7 +40,9 @@ mod peer_cfg;
 mod plugin;
 mod proposal;
 mod sec_label;
+mod secure_heap;
 mod settings;
+mod shared_key;
 mod stream;
 #[doc(hidden)]
 pub mod sys;
@@ -67,6 +69,7 @@ pub use peer_cfg::{PeerCfg, PeerCfgFields};
 pub use plugin::{create as create_plugin, Feature};
 pub use proposal::{Proposal, Protocol};
 pub use sec_label::{has_selinux, SecLabel};
+pub use secure_heap::on_secure_heap;
 pub use settings::{charon_number, setting_bool, setting_duration, setting_number, setting_string};
 pub use stream::{Handler, Peer, Reader, Stream, StreamService};
 #[cfg(strongswan_5_9_14)]

@@ -8,9 +8,10 @@ use std::ptr;
 
 use extsock_core::config::TokenObject;
 
-use super::certificate::{chunk, copy, Certificate, PrivateKey};
+use super::certificate::{chunk, Certificate, PrivateKey};
 use super::enumerate::{c_string, string, Enumerator};
 use super::guard::guard;
+use super::shared_key;
 use super::sys;
 
 /// Whether charon has loaded a plugin that finds objects by their handles: pkcs11, or tpm for those in a TPM.
@@ -138,12 +139,12 @@ struct Offer {
 
 impl Pin {
     fn offer(pin: &[u8]) -> Self {
-        // SAFETY: the key adopts the copy, and is ours until Drop; so is what the callback gets. The set is
+        // SAFETY: the key is ours until Drop; so is what the callback gets. The set is
         // this thread's until Drop removes it.
         unsafe {
             let kind = sys::shared_key_type_t::SHARED_PIN;
             let offer = Box::into_raw(Box::new(Offer {
-                pin: sys::shared_key_create(kind, copy(pin)),
+                pin: shared_key::create(kind, pin),
                 is_given: Cell::new(false),
                 was_given: Cell::new(false),
             }));

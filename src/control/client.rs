@@ -12,7 +12,7 @@ use extsock_core::protocol::{self, Event, Framer, Rejection, Reply, Request, Sub
 
 use super::access::{Access, Limits};
 use super::server::Server;
-use crate::charon::{self, queue, schedule, Handler, Priority, Reader, Stream};
+use crate::charon::{self, on_secure_heap, queue, schedule, Handler, Priority, Reader, Stream};
 
 /// One connected client.
 ///
@@ -118,7 +118,14 @@ impl Client {
         }
         // A line that is longer by itself is let through. Replies do not count: how many wait is limited
         // by answering, how long one is by what was asked for.
-        if output.queued_events > 0 && output.queued_events + line.len() > self.max_queue {
+        let is_full = |output: &Output| {
+            output.queued_events > 0 && output.queued_events + line.len() > self.max_queue
+        };
+        if is_full(&output) {
+            // A client that reads may have made room of which charon has yet to tell.
+            self.write(&mut output);
+        }
+        if is_full(&output) {
             self.drop_deaf(&mut output);
             return;
         }
@@ -181,15 +188,15 @@ impl Client {
     fn readable(self: &Arc<Self>, stream: &Reader<'_>) -> bool {
         let _unwinding = DropOnPanic(self);
         let mut input = lock(&self.input);
-        let mut buffer = zeroize::Zeroizing::new([0; 16 * 1024]);
+        let mut buffer = on_secure_heap(|| vec![0; 16 * 1024]);
         match stream.read(&mut buffer[..]) {
             Ok(0) => {
-                input.framer.end();
+                on_secure_heap(|| input.framer.end());
                 input.ended = true;
             }
             Ok(n) => {
                 input.last_read = Instant::now();
-                input.framer.push(&buffer[..n]);
+                on_secure_heap(|| input.framer.push(&buffer[..n]));
                 input.ended = input.framer.is_broken();
                 if !input.framer.is_partial() {
                     input.begun = None;
@@ -245,7 +252,7 @@ impl Client {
                 return;
             };
             let reply = request
-                .and_then(|text| protocol::parse(&text, charon::version()))
+                .and_then(|text| on_secure_heap(|| protocol::parse(&text, charon::version())))
                 .and_then(|request| self.permit(request))
                 .map_or_else(Reply::Failed, |request| {
                     if let Request::Subscribe(subscription) = &request {
@@ -349,7 +356,7 @@ impl Client {
                 client.answer_soon(&mut input);
             } else if left.is_zero() {
                 input.timer = false;
-                input.framer.pause();
+                on_secure_heap(|| input.framer.pause());
                 client.answer_soon(&mut input);
             } else {
                 client.watch_for_pause(left);

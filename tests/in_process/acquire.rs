@@ -344,7 +344,7 @@ fn finds_the_ike_sa_of_a_connection_that_others_loaded() {
             control.apply(&json!({ "secrets": config["secrets"] }));
             let others = Backend::register();
             let connection = &parse(&config.to_string()).unwrap().connections[0];
-            let peer_cfg = build(connection).unwrap().0;
+            let peer_cfg = build(connection).unwrap().peer_cfg;
             assert!(others.set(peer_cfg.clone()).is_none());
             assert!(install_trap(&peer_cfg, &peer_cfg.child_cfgs()[0]));
             assert_eq!(control.ok("LIST")["connections"], json!([]));

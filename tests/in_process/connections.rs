@@ -24,7 +24,7 @@ fn example(name: &str) -> Configuration {
 /// The first connection and its children, in charon.
 fn loaded(configuration: &Configuration) -> (Snapshot, Vec<Snapshot>) {
     init();
-    let config = build(&configuration.connections[0]).unwrap().0;
+    let config = build(&configuration.connections[0]).unwrap().peer_cfg;
     (snapshot(&config), children(&config))
 }
 
@@ -176,7 +176,7 @@ fn the_existing_plugins_array_is_loaded() {
             ("remote_ts", "dynamic"),
         ],
     );
-    let second = snapshot(&build(&configuration.connections[1]).unwrap().0);
+    let second = snapshot(&build(&configuration.connections[1]).unwrap().peer_cfg);
     assert_values(
         &second,
         &[
@@ -387,7 +387,9 @@ fn the_jitter_reaches_charon() {
             r#"{{"connections": {{"site": {{"remote_addrs": "10.0.0.1",
                 "rekey_time": "1h", "over_time": "5m", "rand_time": "{rand_time}"}}}}}}"#
         );
-        build(&parse(&json).unwrap().connections[0]).unwrap().0
+        build(&parse(&json).unwrap().connections[0])
+            .unwrap()
+            .peer_cfg
     };
     assert!(with("60s") == with("1m"));
     assert!(with("60s") != with("61s"));
@@ -399,7 +401,9 @@ fn the_jitter_of_a_child_reaches_charon() {
     init();
     let json = r#"{"connections": {"site": {"remote_addrs": "10.0.0.1",
         "children": {"net": {"rekey_time": "30m", "life_time": "40m", "rand_time": "90s"}}}}}"#;
-    let config = build(&parse(json).unwrap().connections[0]).unwrap().0;
+    let config = build(&parse(json).unwrap().connections[0])
+        .unwrap()
+        .peer_cfg;
 
     let drawn: Vec<u64> = (0..256).map(|_| drawn_rekey_time(&config)).collect();
 
@@ -548,7 +552,9 @@ fn every_option_makes_another_configuration_and_none_the_same() {
     init();
     let load = |connection: serde_json::Value| {
         let json = serde_json::json!({"connections": {"net": connection}}).to_string();
-        build(&parse(&json).unwrap().connections[0]).unwrap().0
+        build(&parse(&json).unwrap().connections[0])
+            .unwrap()
+            .peer_cfg
     };
     let plain = || load(serde_json::json!({"children": {"a": {}}}));
     assert!(plain().is_same(&plain()));

@@ -5,14 +5,15 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{mpsc, Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use extsock::adapter::Publisher;
+use extsock::charon::{queue, Priority};
 use extsock::control::{Limits, Listening, Server};
 use extsock_core::protocol::{Event, Published, Reply, Request, Subscription, MAX_REQUEST};
 
-use super::harness::{alone, start, PATIENCE};
+use super::harness::{alone, start, PATIENCE, WORKERS};
 
 /// A socket that answers every request with an empty list.
 fn listen(path: &str) -> Listening {
@@ -361,7 +362,67 @@ fn a_long_reply_is_no_reason_to_drop_who_is_reading_it() {
     );
 }
 
-fn line(reader: &mut BufReader<UnixStream>) -> String {
+#[test]
+fn who_reads_in_a_burst_is_not_dropped_however_busy_charon_is() {
+    alone(
+        "control::who_reads_in_a_burst_is_not_dropped_however_busy_charon_is",
+        || {
+            start();
+            let path = Path::new();
+            let server = Arc::<Server>::default();
+            let _listening = serve(&server, &path.0);
+            let mut client = connect(&path.0);
+            client.write_all(b"LIST\n").unwrap();
+            line(&mut BufReader::new(&client));
+            // Nobody is left to tell that there is room.
+            let busy = Arc::new(Mutex::new(()));
+            let hold = busy.lock().unwrap();
+            let (begun, all_begun) = mpsc::channel();
+            for _ in 0..WORKERS {
+                let (busy, begun) = (Arc::clone(&busy), begun.clone());
+                queue(Priority::High, move || {
+                    begun.send(()).unwrap();
+                    drop(busy.lock());
+                });
+            }
+            for _ in 0..WORKERS {
+                all_begun.recv_timeout(PATIENCE).unwrap();
+            }
+
+            client.set_nonblocking(true).unwrap();
+            let connection = "x".repeat(1000);
+            let (mut sent, mut received) = (0, 0);
+            let mut buffer = vec![0; 1 << 20];
+            while sent < 4 * Limits::default().max_queue {
+                let event = Event::ConfigApplied {
+                    connection: connection.clone(),
+                };
+                let published = Published {
+                    event,
+                    time: Duration::ZERO,
+                    seq: 1,
+                };
+                sent += published.to_line().len();
+                server.publish(&published);
+                // Not before some wait, so that the plugin depends on being told.
+                if sent > Limits::default().max_queue {
+                    received += client.read(&mut buffer).unwrap_or(0);
+                }
+            }
+            assert_eq!(server.stats().clients_dropped, 0);
+            drop(hold);
+            client.set_nonblocking(false).unwrap();
+            while received < sent {
+                let n = client.read(&mut buffer).unwrap();
+                assert_ne!(n, 0, "{received} of {sent} bytes have come");
+                received += n;
+            }
+            assert_eq!(received, sent);
+        },
+    );
+}
+
+fn line(reader: &mut BufReader<impl Read>) -> String {
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
     line

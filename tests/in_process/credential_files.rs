@@ -19,7 +19,7 @@ fn local(round: Value) -> Result<String, String> {
     init();
     let json = json!({"name": "site", "local_auth": round}).to_string();
     match build(&parse(&json).unwrap().connections[0]) {
-        Ok((config, _)) => Ok(snapshot(&config)["local"].clone()),
+        Ok(built) => Ok(snapshot(&built.peer_cfg)["local"].clone()),
         Err(problems) => Err(problems.located(&Places::default()).unwrap_err().message),
     }
 }
@@ -191,20 +191,20 @@ fn a_file_that_is_of_no_use_is_named_with_its_option() {
             "me.pem",
         ),
         (
-            json!({"cacerts": [&me]}),
-            "cacerts",
+            json!({"cacerts": [path("ca.pem"), &me]}),
+            "cacerts[1]",
             "a certificate of a CA",
             "me.pem",
         ),
         (
             json!({"ca_chain": {"root_ca": path("ca.pem"), "intermediate_cas": [&me]}}),
-            "ca_chain.intermediate_cas",
+            "ca_chain.intermediate_cas[0]",
             "a certificate of a CA",
             "me.pem",
         ),
         (
             json!({"pubkeys": path("garbage")}),
-            "pubkeys",
+            "pubkeys[0]",
             "a public key",
             "garbage",
         ),

@@ -134,7 +134,7 @@ impl Vici {
 fn ours(pairs: &[Pair], values: Values) -> Result<Vec<PeerCfg>, Error> {
     let configuration = parse(&json(pairs, values))?;
     let build = |connection| match build(connection) {
-        Ok((config, _)) => Ok(config),
+        Ok(built) => Ok(built.peer_cfg),
         Err(problems) => Err(problems.located(&configuration.places).unwrap_err()),
     };
     configuration.connections.iter().map(build).collect()

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use extsock::adapter::{build, build_gateways, create_failover_config};
+use extsock::adapter::{build, create_failover_config};
 use extsock::charon::PeerCfg;
 use extsock_core::failover::action::Lead;
 
@@ -211,8 +211,8 @@ fn a_clone_has_what_its_gateway_has_of_its_own() {
         "remote": {"auth": "pubkey", "id": "b.example", "cacerts": [pki.path("one.pem")]},
     }}});
     let configuration = parse(&json.to_string()).unwrap();
-    let (own, mut material) = build(&configuration.connections[0]).unwrap();
-    let gateways = build_gateways(&configuration.connections[0], &mut material).unwrap();
+    let built = build(&configuration.connections[0]).unwrap();
+    let (own, gateways) = (built.peer_cfg, built.gateways);
 
     let values = snapshot(&own);
     assert!(values["remote"].contains("a.example"), "{values:?}");
@@ -230,7 +230,7 @@ fn a_clone_has_what_its_gateway_has_of_its_own() {
         let json = json!({"connections": {"site": {"remote":
             {"auth": "pubkey", "id": id, "cacerts": [pki.path(&format!("{ca}.pem"))]}}}});
         let alike = parse(&json.to_string()).unwrap();
-        let (alike, _) = build(&alike.connections[0]).unwrap();
+        let alike = build(&alike.connections[0]).unwrap().peer_cfg;
         assert!(remote == alike.auth_cfgs(false), "{gateway}");
         assert!(clone.auth_cfgs(true) == own.auth_cfgs(true));
         let differ = differences(&clone, &own);
@@ -253,8 +253,7 @@ fn a_file_of_a_gateway_is_named_with_its_place() {
         "remote_addrs": ["10.0.0.1", {"addr": "10.0.0.2", "cacerts": "/none.pem"}],
     }}});
     let configuration = parse(&json.to_string()).unwrap();
-    let (_, mut material) = build(&configuration.connections[0]).unwrap();
-    let problems = build_gateways(&configuration.connections[0], &mut material).err();
+    let problems = build(&configuration.connections[0]).err();
     let error = (problems.unwrap().located(&configuration.places)).unwrap_err();
     let path = "connections.site.remote_addrs[1].cacerts: expected ";
     assert!(error.message.starts_with(path), "{error}");

@@ -27,7 +27,10 @@ const PLUGINS: &CStr =
     c"random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 x509 pubkey pkcs8";
 
 /// Two for charon's own scheduler and watcher, the others for jobs.
-const THREADS: u32 = 6;
+const THREADS: u32 = 2 + WORKERS;
+
+/// Threads for jobs.
+pub const WORKERS: u32 = 4;
 
 /// A configuration for this charon.
 pub fn parse(json: &str) -> Result<Configuration, Error> {

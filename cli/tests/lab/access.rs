@@ -4,9 +4,9 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
-use extsock_lab::{net, Client, ClientOptions, Lab, PSK};
+use extsock_lab::{net, wait, Client, ClientOptions, Lab, PSK};
 
 use crate::{text, PROGRAM};
 
@@ -25,12 +25,23 @@ fn client(lab: &Lab, access: &str) -> (Client, String) {
 
 /// Runs extsockctl as a user with this primary group and these further ones.
 fn run_as(
-    (client, program): &(Client, String),
+    host: &(Client, String),
     uid: u32,
     gid: &str,
     groups: Option<&str>,
     arguments: &[&str],
 ) -> Output {
+    let output = command_as(host, uid, gid, groups, arguments).output();
+    output.expect("setpriv of util-linux starts")
+}
+
+fn command_as(
+    (client, program): &(Client, String),
+    uid: u32,
+    gid: &str,
+    groups: Option<&str>,
+    arguments: &[&str],
+) -> Command {
     let mut command = client.command("setpriv");
     command.args(["--reuid", &uid.to_string(), "--regid", gid]);
     match groups {
@@ -38,7 +49,7 @@ fn run_as(
         None => command.arg("--clear-groups"),
     };
     command.arg(program).args(arguments);
-    command.output().expect("setpriv of util-linux starts")
+    command
 }
 
 #[track_caller]
@@ -151,4 +162,23 @@ fn tcp_has_users_for_none_and_can_be_closed_to_all() {
         &run_as(&closed, 0, "0", None, &list),
         "user unknown is not in allowed_uids",
     );
+}
+
+#[test]
+fn a_configuration_that_is_read_is_in_no_core_dump() {
+    let lab = Lab::new();
+    let host = client(&lab, "");
+    let mut command = command_as(&host, 2001, SOCKET_GROUP, None, &["apply", "-"]);
+    command.stdin(Stdio::piped()).stderr(Stdio::null());
+    let mut reading = command.spawn().expect("setpriv of util-linux starts");
+    let process = format!("/proc/{}", reading.id());
+    wait::until("extsockctl cannot be dumped", || {
+        let name = fs::read_to_string(format!("{process}/comm")).ok()?;
+        let owner = fs::metadata(format!("{process}/maps")).ok()?.uid();
+        // As proc(5) says: otherwise they are its user's.
+        (name.trim() == "extsockctl" && owner == 0).then_some(())
+    });
+    drop(reading.stdin.take());
+    let status = reading.wait().expect("it has not been waited for");
+    assert_eq!(status.code(), Some(1), "an empty configuration is refused");
 }

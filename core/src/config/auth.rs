@@ -3,7 +3,7 @@
 //! Reads the authentication rounds of a connection.
 
 use super::model::{Auth, AuthMethod, CertificateSource, CredentialFile, PrivateKey, Revocation};
-use super::reader::Node;
+use super::reader::{parts, Node};
 use super::secret::Secret;
 use super::setting::{settings, words, Form, Kind, Setting};
 use super::setting::{BOOLEAN, IDENTITY, NUMBER, PASSPHRASE, SECRET, TEXT, TEXTS, WHOLE_TEXTS};
@@ -100,13 +100,13 @@ pub(super) const AUTH_CFG: &[Setting<Round>] = settings!(Round {
     "cacerts": TEXTS, "none", "Files of CA certificates, of which one has to be in the trust chain."
         => |r, v| add_certificates(&mut r.auth.cacerts, "cacerts", v);
     "pubkeys": TEXTS, "none", "Files of raw public keys, otherwise as certs."
-        => |r, v| add(&mut r.auth.pubkeys, "pubkeys", v);
+        => |r, v| add_files(&mut r.auth.pubkeys, "pubkeys", v);
     "cert": CERT, "none", "A file as in certs, or an object for a certificate in a file or on a token, which may have a suffix."
         => |r, v| r.auth.certs.push(v);
     "cacert": CACERT, "none", "Objects for CA certificates in files or on tokens, which may have a suffix."
         => |r, v| r.auth.cacerts.push(v);
     "ca_cert": TEXT, "none", "The existing plugin's: a file as in cacerts."
-        => |r, v| add_certificates(&mut r.auth.cacerts, "ca_cert", vec![v]);
+        => |r, v| r.auth.cacerts.push(certificate("ca_cert", v));
     "ca_certs": WHOLE_TEXTS, "none", "The existing plugin's: files as in cacerts."
         => |r, v| add_certificates(&mut r.auth.cacerts, "ca_certs", v);
     "ca_chain": CHAIN, "none", "The existing plugin's: a root CA and those below it."
@@ -169,9 +169,9 @@ pub(super) struct Chain {
 
 pub(super) const CA_CHAIN: &[Setting<Chain>] = settings!(Chain {
     "root_ca": TEXT, "none, it is needed", "A file as in cacerts."
-        => |c, v| add_certificates(&mut c.root, "ca_chain.root_ca", vec![v]);
+        => |c, v| c.root.push(certificate("ca_chain.root_ca", v));
     "intermediate_cas": WHOLE_TEXTS, "none", "Files of CAs that are trusted only below another."
-        => |c, v| add(&mut c.intermediates, "ca_chain.intermediate_cas", v);
+        => |c, v| add_files(&mut c.intermediates, "ca_chain.intermediate_cas", v);
 });
 
 pub(super) fn file(option: &str, path: String) -> CredentialFile {
@@ -181,18 +181,31 @@ pub(super) fn file(option: &str, path: String) -> CredentialFile {
     }
 }
 
-fn add(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) {
-    files.extend(paths.into_iter().map(|path| file(option, path)));
+pub(super) fn certificate(option: &str, path: String) -> CertificateSource {
+    CertificateSource::File(file(option, path))
 }
 
-/// The certificates of files that an option lists.
+/// The files of a list, each under the path of its item.
+fn items(option: &str, paths: Vec<String>) -> impl Iterator<Item = CredentialFile> + use<'_> {
+    let mut index = 0;
+    paths.into_iter().map(move |path| {
+        let item = format!("{option}[{index}]");
+        // As a problem's path counts them.
+        index += parts(&path).count();
+        file(&item, path)
+    })
+}
+
+pub(super) fn add_files(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) {
+    files.extend(items(option, paths));
+}
+
 pub(super) fn add_certificates(
     certificates: &mut Vec<CertificateSource>,
     option: &str,
     paths: Vec<String>,
 ) {
-    let files = paths.into_iter().map(|path| file(option, path));
-    certificates.extend(files.map(CertificateSource::File));
+    certificates.extend(items(option, paths).map(CertificateSource::File));
 }
 
 fn disable(auth: &mut Auth, option: &str, enabled: bool) {
@@ -405,14 +418,14 @@ mod tests {
             names(&local.cacerts),
             files(&[
                 ("ca_cert", "a.pem"),
-                ("ca_certs", "b.pem"),
-                ("ca_certs", "c.der"),
+                ("ca_certs[0]", "b.pem"),
+                ("ca_certs[1]", "c.der"),
                 ("ca_chain.root_ca", "root.pem"),
             ])
         );
         assert_eq!(
             local.intermediates,
-            [file("ca_chain.intermediate_cas", "sub.pem".to_owned())]
+            [file("ca_chain.intermediate_cas[0]", "sub.pem".to_owned())]
         );
         let key = local.private_key.as_ref().unwrap();
         assert_eq!(key.file.path, "me.key");
@@ -423,8 +436,8 @@ mod tests {
             files(&[
                 ("cert.file", "f.pem"),
                 ("cert-g.file", "g.pem"),
-                ("certs", "d.pem"),
-                ("certs", "e.pem"),
+                ("certs[0]", "d.pem"),
+                ("certs[1]", "e.pem"),
             ])
         );
         assert_eq!(
@@ -432,10 +445,10 @@ mod tests {
             files(&[
                 ("cacert-t.handle", "01"),
                 ("cacert1.file", "i.pem"),
-                ("cacerts", "h.pem"),
+                ("cacerts[0]", "h.pem"),
             ])
         );
-        assert_eq!(remote.pubkeys, [file("pubkeys", "j.pem".to_owned())]);
+        assert_eq!(remote.pubkeys, [file("pubkeys[0]", "j.pem".to_owned())]);
         let CertificateSource::Token(object) = &remote.cacerts[0] else {
             panic!("{:?}", remote.cacerts);
         };

@@ -138,24 +138,13 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
 });
 
 /// A time that has two places.
-pub(super) const CHILD_TIMES: &[Setting<Draft>] = &[
-    Setting {
-        name: "rekey_time",
-        since: None,
-        form: Form::Time,
-        default: "1h; from strongSwan 6.0.0 on ten elevenths of life_time, if that is given",
-        about: "Time to rekeying; 0 for none.",
-        set: |d, n| set_once(&mut d.rekey_time, &n),
-    },
-    Setting {
-        name: "lifetime",
-        since: None,
-        form: Form::Object("lifetime"),
-        default: "none",
-        about: "The existing plugin's place of rekey_time.",
-        set: |d, n| read_lifetime(&mut d.rekey_time, n),
-    },
-];
+pub(super) const CHILD_TIMES: &[Setting<Draft>] = settings!(Draft {
+    "rekey_time" as Form::Time, "1h; from strongSwan 6.0.0 on ten elevenths of life_time, if that is given",
+        "Time to rekeying; 0 for none."
+        => |d, n| set_once(&mut d.rekey_time, &n);
+    "lifetime" as Form::Object("lifetime"), "none", "The existing plugin's place of rekey_time."
+        => |d, n| read_lifetime(&mut d.rekey_time, n);
+});
 
 /// An action by its word.
 #[derive(Clone, Copy)]

@@ -82,24 +82,12 @@ pub(super) const IKE_CFG: &[Setting<Draft>] = settings!(Draft {
 });
 
 /// A time of the ike_cfg that has two places.
-pub(super) const IKE_TIMES: &[Setting<Draft>] = &[
-    Setting {
-        name: "rekey_time",
-        since: None,
-        form: Form::Time,
-        default: "4h, or 0 if there is a reauth_time",
-        about: "Time to IKE rekeying; 0 for none.",
-        set: |d, n| set_once(&mut d.rekey_time, &n),
-    },
-    Setting {
-        name: "lifetime",
-        since: None,
-        form: Form::Object("lifetime"),
-        default: "none",
-        about: "The existing plugin's place of rekey_time.",
-        set: |d, n| read_lifetime(&mut d.rekey_time, n),
-    },
-];
+pub(super) const IKE_TIMES: &[Setting<Draft>] = settings!(Draft {
+    "rekey_time" as Form::Time, "4h, or 0 if there is a reauth_time", "Time to IKE rekeying; 0 for none."
+        => |d, n| set_once(&mut d.rekey_time, &n);
+    "lifetime" as Form::Object("lifetime"), "none", "The existing plugin's place of rekey_time."
+        => |d, n| read_lifetime(&mut d.rekey_time, n);
+});
 
 /// Options of the peer_cfg.
 pub(super) const PEER_CFG: &[Setting<Draft>] = settings!(Draft {
@@ -159,73 +147,32 @@ pub(super) const PEER_CFG: &[Setting<Draft>] = settings!(Draft {
 });
 
 /// Parts of a connection.
-pub(super) const SECTIONS: &[Setting<Draft>] = &[
-    Setting {
-        name: "ike_cfg",
-        since: None,
-        form: Form::Object("ike_cfg"),
-        default: "none",
-        about: "The existing plugin's place of the options up to rekey_time.",
-        set: |d, n| {
+pub(super) const SECTIONS: &[Setting<Draft>] = settings!(Draft {
+    "ike_cfg" as Form::Object("ike_cfg"), "none", "The existing plugin's place of the options up to rekey_time."
+        => |d, n| {
             n.into_fields()?.read(d, &[IKE_CFG, IKE_TIMES]);
             Ok(())
-        },
-    },
-    Setting {
-        name: "local",
-        since: None,
-        form: Form::Rounds("auth"),
-        default: "any",
-        about: "Own authentication: an object or an array of them for each round, also with a suffix such as local-2.",
-        set: |d, n| auth::read(&mut d.local, n),
-    },
-    Setting {
-        name: "local_auth",
-        since: None,
-        form: Form::Rounds("auth"),
-        default: "any",
-        about: "The existing plugin's name of local.",
-        set: |d, n| auth::read(&mut d.local, n),
-    },
-    Setting {
-        name: "remote",
-        since: None,
-        form: Form::Rounds("auth"),
-        default: "any",
-        about: "Authentication of the gateway, written as local is.",
-        set: |d, n| auth::read(&mut d.remote, n),
-    },
-    Setting {
-        name: "remote_auth",
-        since: None,
-        form: Form::Rounds("auth"),
-        default: "any",
-        about: "The existing plugin's name of remote.",
-        set: |d, n| auth::read(&mut d.remote, n),
-    },
-    Setting {
-        name: "failover",
-        since: None,
-        form: Form::Object("failover"),
-        default: "none",
-        about: "When and how it fails over.",
-        set: |d, n| set(&mut d.connection.failover, failover::read(n)?),
-    },
-    Setting {
-        name: "children",
-        since: None,
-        form: Form::Named("children"),
-        default: "none",
-        about: "The CHILD_SAs.",
-        set: |d, n| {
+        };
+    "local" as Form::Rounds("auth"), "any",
+        "Own authentication: an object or an array of them for each round, also with a suffix such as local-2."
+        => |d, n| auth::read(&mut d.local, n);
+    "local_auth" as Form::Rounds("auth"), "any", "The existing plugin's name of local."
+        => |d, n| auth::read(&mut d.local, n);
+    "remote" as Form::Rounds("auth"), "any", "Authentication of the gateway, written as local is."
+        => |d, n| auth::read(&mut d.remote, n);
+    "remote_auth" as Form::Rounds("auth"), "any", "The existing plugin's name of remote."
+        => |d, n| auth::read(&mut d.remote, n);
+    "failover" as Form::Object("failover"), "none", "When and how it fails over."
+        => |d, n| set(&mut d.connection.failover, failover::read(n)?);
+    "children" as Form::Named("children"), "none", "The CHILD_SAs."
+        => |d, n| {
             for (name, fields) in n.into_named()? {
                 let child = child::read(name, fields, d.existing);
                 d.connection.children.push(child);
             }
             Ok(())
-        },
-    },
-];
+        };
+});
 
 /// swanctl's default of rekey_time unless there is a reauth_time.
 const REKEY_TIME: Duration = Duration::from_secs(4 * 60 * 60);
@@ -400,14 +347,9 @@ pub(super) fn read_lifetime(rekey_time: &mut Option<Duration>, node: Node) -> Re
     Ok(())
 }
 
-pub(super) const LIFETIME: &[Setting<Option<Duration>>] = &[Setting {
-    name: "rekey_time",
-    since: None,
-    form: Form::Time,
-    default: "none",
-    about: "Time to rekeying; 0 for none.",
-    set: |target, n| set_once(target, &n),
-}];
+pub(super) const LIFETIME: &[Setting<Option<Duration>>] = settings!(Option<Duration> {
+    "rekey_time" as Form::Time, "none", "Time to rekeying; 0 for none." => |time, n| set_once(time, &n);
+});
 
 fn whole_seconds(time: Duration) -> Duration {
     Duration::from_secs(time.as_secs())

@@ -2,7 +2,8 @@
 
 //! The JSON document as a tree that knows its order and its duplicate keys and wipes its strings.
 //!
-//! Not wiped is serde_json's own buffer, through which strings with escapes pass.
+//! serde_json's own buffer, through which strings with escapes pass, is wiped by the heap that the plugin
+//! reads documents on.
 
 use std::fmt;
 

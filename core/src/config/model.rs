@@ -248,7 +248,7 @@ pub struct Auth {
 /// A file of a certificate or key, in PEM or DER.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialFile {
-    /// The option of the round that names it, such as `ca_chain.root_ca`.
+    /// The option of the round that names it, such as `ca_chain.root_ca` or `certs[1]`.
     pub option: String,
     /// Absolute, or relative to swanctl's directory of its kind.
     pub path: String,

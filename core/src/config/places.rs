@@ -257,6 +257,7 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
     use crate::config::tests::parse;
+    use crate::config::CertificateSource;
 
     /// The line that is told of a problem at that path.
     fn told(document: &str, path: &str) -> String {
@@ -334,6 +335,33 @@ mod tests {
         ] {
             let expected = format!("{shown}: expected this, found \"that\" at {place}");
             assert_eq!(told(document, path), expected);
+        }
+    }
+
+    #[test]
+    fn a_file_of_a_list_has_a_place() {
+        for list in ["certs", "cacerts", "ca_certs", "pubkeys"] {
+            let document = format!(
+                r#"{{"connections": {{"site": {{"local": {{"{list}": ["a,b",
+                "c"]}}}}}}}}"#
+            );
+            let round = parse(&document)
+                .unwrap()
+                .connections
+                .remove(0)
+                .local
+                .remove(0);
+            let pubkeys = round.pubkeys.into_iter().map(CertificateSource::File);
+            let mut files = [round.certs, round.cacerts, pubkeys.collect()].concat();
+            let file = files.pop().unwrap();
+            assert_eq!(file.name(), "c");
+            let path = format!("connections.site.local.{}", file.option());
+            assert_eq!(
+                told(&document, &path),
+                format!(
+                    "connections.site.local.{list}[1]: expected this, found \"that\" at line 2 column 17"
+                )
+            );
         }
     }
 

@@ -167,7 +167,8 @@ macro_rules! words {
     };
 }
 
-/// A table: `name: kind, default, description => what sets it;`, also `name since [6, 0, 2]: ...`.
+/// A table: `name: kind, default, description => what sets it;`, also `name since [6, 0, 2]: ...`, or one of
+/// options that take more than a value: `name as form, default, description => what reads it;`.
 macro_rules! settings {
     ($target:ty { $($name:literal $(since $version:tt)?: $kind:expr, $default:literal, $about:literal
                     => |$draft:ident, $value:ident| $set:expr;)* }) => {
@@ -182,6 +183,17 @@ macro_rules! settings {
                 $set;
                 Ok(())
             },
+        }),*]
+    };
+    ($target:ty { $($name:literal as $form:expr, $default:literal, $about:literal
+                    => |$draft:ident, $node:ident| $read:expr;)* }) => {
+        &[$(crate::config::setting::Setting::<$target> {
+            name: $name,
+            since: None,
+            form: $form,
+            default: $default,
+            about: $about,
+            set: |$draft: &mut $target, $node| $read,
         }),*]
     };
 }
