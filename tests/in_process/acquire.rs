@@ -542,8 +542,10 @@ fn beside_an_attempt_at_a_gateway_of_another_identity_leaves_one_ike_sa() {
                 tried.then_some(())
             });
             acquire();
-            wait::until("one IKE_SA is left", || {
-                (ike_sas().len() == 1).then_some(())
+            // It has as long to go as the other one, and began earlier.
+            wait::until("the attempt alone is left", || {
+                let found = ike_sas();
+                (found.len() == 1 && found[0].remote == GATEWAY_2).then_some(())
             });
             control.wait_event("failover_exhausted");
             wait::until("none is left", || ike_sas().is_empty().then_some(()));
