@@ -7,7 +7,7 @@
 //! configuration of the gateway at its address instead, whoever initiated it and why, so that the identity
 //! that is demanded is always that gateway's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,9 @@ use crate::charon::{AuthCfg, IkeSa, IkeSaId, PeerCfg};
 
 /// Some microseconds.
 const TRIES: usize = 1000;
+
+/// How many addresses of names are remembered for a connection: more than one of them has at a time.
+const FOUND: usize = 64;
 
 /// What one gateway has in place of what the connection's own configuration has.
 #[derive(PartialEq)]
@@ -87,7 +90,69 @@ struct Tables {
 struct Differing {
     own: PeerCfg,
     gateways: Arc<GatewayCfgs>,
-    by_address: HashMap<IpAddr, PeerCfg>,
+    /// Those that are addresses.
+    fixed: Vec<Place>,
+    /// Addresses that names were found to have, the last ones.
+    found: VecDeque<Place>,
+}
+
+/// The configuration of a gateway at one of its addresses.
+struct Place {
+    address: IpAddr,
+    gateway: String,
+    config: PeerCfg,
+}
+
+impl Differing {
+    fn new(own: &PeerCfg, gateways: GatewayCfgs) -> Self {
+        let mut differing = Self {
+            own: own.clone(),
+            gateways: Arc::new(gateways),
+            fixed: Vec::new(),
+            found: VecDeque::new(),
+        };
+        let addresses = differing.gateways.keys().filter_map(|gateway| {
+            let ip = Gateway::parse(gateway).ip()?;
+            differing.place(gateway, ip)
+        });
+        differing.fixed = addresses.collect();
+        differing
+    }
+
+    /// None if the gateway is not one of the connection's.
+    fn place(&self, gateway: &str, address: IpAddr) -> Option<Place> {
+        let cfg = self.gateways.get(gateway)?;
+        let to = Lead {
+            gateway: gateway.to_owned(),
+            address: Some(address),
+        };
+        Some(Place {
+            address,
+            gateway: to.gateway.clone(),
+            config: create_gateway_config(&self.own, &to, cfg),
+        })
+    }
+
+    fn found(&mut self, gateway: &str, address: IpAddr) {
+        let is_known = |place: &Place| (place.address, &*place.gateway) == (address, gateway);
+        let known = (self.found.iter().position(is_known)).and_then(|at| self.found.remove(at));
+        self.found
+            .extend(known.or_else(|| self.place(gateway, address)));
+        if self.found.len() > FOUND {
+            self.found.pop_front();
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        // Of names the one that was looked up last: it is about to be tried, and may have moved to where
+        // another was.
+        self.fixed.iter().chain(self.found.iter().rev())
+    }
+
+    fn at(&self, address: IpAddr) -> Option<&PeerCfg> {
+        let place = self.places().find(|place| place.address == address);
+        place.map(|place| &place.config)
+    }
 }
 
 impl Gateways {
@@ -97,22 +162,14 @@ impl Gateways {
         if gateways.is_empty() {
             return self.remove(&name);
         }
-        let by_address = gateways.iter().filter_map(|(gateway, cfg)| {
-            let to = Lead {
-                gateway: gateway.clone(),
-                address: None,
-            };
-            let ip = Gateway::parse(gateway).ip()?;
-            Some((ip, create_gateway_config(own, &to, cfg)))
-        });
-        let differing = Differing {
-            own: own.clone(),
-            by_address: by_address.collect(),
-            gateways: Arc::new(gateways),
-        };
+        let mut differing = Differing::new(own, gateways);
         let clones: Vec<String> = (differing.gateways.keys())
             .map(|gateway| failover_name(&name, gateway))
             .collect();
+        // IKE_SAs may be at addresses that were looked up for the configuration before.
+        for (gateway, address) in self.found_before(&name) {
+            differing.found(&gateway, address);
+        }
         let mut tables = self.lock();
         tables.names.retain(|_, connection| *connection != name);
         for own in clones.into_iter().chain([name.clone()]) {
@@ -123,6 +180,15 @@ impl Gateways {
         drop(tables);
         // Freed without the lock.
         drop(replaced);
+    }
+
+    fn found_before(&self, connection: &str) -> Vec<(String, IpAddr)> {
+        let tables = self.lock();
+        let found = tables.connections.get(connection).map(|known| &known.found);
+        let places = found.into_iter().flatten();
+        places
+            .map(|place| (place.gateway.clone(), place.address))
+            .collect()
     }
 
     /// Forgets those of a connection.
@@ -154,18 +220,21 @@ impl Gateways {
         let Some(address) = to.address else { return };
         let mut tables = self.lock();
         if let Some(known) = tables.connections.get_mut(connection) {
-            if let Some(cfg) = known.gateways.get(&to.gateway) {
-                let config = create_gateway_config(&known.own, to, cfg);
-                known.by_address.insert(address, config);
-            }
+            known.found(&to.gateway, address);
         }
     }
 
     /// The configurations of a connection's gateways, by their addresses.
     pub fn by_address(&self, connection: &str) -> HashMap<IpAddr, PeerCfg> {
         let tables = self.lock();
-        let differing = tables.connections.get(connection);
-        differing.map_or_else(HashMap::new, |known| known.by_address.clone())
+        let places = tables.connections.get(connection).map(Differing::places);
+        let mut configs = HashMap::new();
+        for place in places.into_iter().flatten() {
+            configs
+                .entry(place.address)
+                .or_insert_with(|| place.config.clone());
+        }
+        configs
     }
 
     /// The IKE_SA begins to connect: gives it the configuration of the gateway at its address. Safe in a
@@ -174,9 +243,7 @@ impl Gateways {
         let (_, Some(address)) = ike_sa.addresses() else {
             return;
         };
-        self.exchange(ike_sa, |differing, _| {
-            differing.by_address.get(&address).cloned()
-        });
+        self.exchange(ike_sa, |differing, _| differing.at(address).cloned());
     }
 
     /// The IKE_SA is up: gives it the connection's own configuration back. Safe in a listener callback.

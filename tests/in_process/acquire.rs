@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use extsock::adapter::build;
 use extsock::charon::{create_plugin, install_trap, plugin_t, sys, Backend};
-use extsock_lab::{net, wait, Extsock, Lab};
+use extsock_lab::{net, wait, Extsock, Gateway, GatewayOptions, Lab, PSK};
 use serde_json::{json, Value};
 
 use super::harness::{is_alone, items, parse, run_alone, text};
@@ -24,11 +24,18 @@ use super::harness::{is_alone, items, parse, run_alone, text};
 /// Runs the body, the only one of its process, at the lab's client, with these gateways alive.
 #[track_caller]
 fn at_the_client(test: &str, gateways: &[u8], body: impl FnOnce()) {
+    let start = |lab: &Lab| gateways.iter().map(|number| lab.gateway(*number)).collect();
+    at_the_client_of(test, start, body);
+}
+
+/// As that, with gateways of one's own.
+#[track_caller]
+fn at_the_client_of(test: &str, gateways: impl FnOnce(&Lab) -> Vec<Gateway>, body: impl FnOnce()) {
     if is_alone() {
         return body();
     }
     let lab = Lab::new();
-    let _gateways: Vec<_> = gateways.iter().map(|number| lab.gateway(*number)).collect();
+    let _gateways = gateways(&lab);
     let executable = std::env::current_exe().unwrap();
     let host = lab.bare_client();
     run_alone(test, host.command(executable.to_str().unwrap()));
@@ -463,6 +470,86 @@ fn starts_an_exhausted_connection_afresh() {
                 assert_eq!(control.connection("net")["state"], "exhausted");
                 assert_eq!(ike_sas(), []);
             }
+        },
+    );
+}
+
+/// Gateway 2, which says that it is `other`.
+fn other(lab: &Lab) -> Vec<Gateway> {
+    let other = GatewayOptions::default().edited(&[("id = segw", "id = other")]);
+    vec![lab.gateway_with(12, other)]
+}
+
+/// Connection `net` over these, with a trap policy, and the secret for whichever identity.
+fn trapped_over(remote_addrs: Value) -> Value {
+    let mut config = trapped(&json!({ "remote_addrs": remote_addrs }), &json!({}));
+    config["secrets"] = json!({"ike": [{"id": "client", "secret": PSK}]});
+    config
+}
+
+#[test]
+fn finds_the_ike_sa_on_a_gateway_of_another_identity() {
+    at_the_client_of(
+        "acquire::finds_the_ike_sa_on_a_gateway_of_another_identity",
+        other,
+        || {
+            let _plugin = Plugin::start("");
+            let mut control = connect();
+            let two = json!(["192.168.7.11", {"addr": "192.168.7.12", "id": "other"}]);
+            control.apply(&trapped_over(two));
+            acquire();
+            assert_eq!(only_ike_sa().remote, GATEWAY_1);
+            comes_back_on_gateway_2(&mut control);
+        },
+    );
+}
+
+#[test]
+fn begins_with_a_first_gateway_of_another_identity() {
+    at_the_client_of(
+        "acquire::begins_with_a_first_gateway_of_another_identity",
+        other,
+        || {
+            let _plugin = Plugin::start("");
+            let mut control = connect();
+            let two = json!([{"addr": "192.168.7.12", "id": "other"}, "192.168.7.11"]);
+            control.apply(&trapped_over(two));
+            acquire();
+            control.wait_event("tunnel_up");
+            let up = only_ike_sa();
+            assert_eq!(up.remote, GATEWAY_2);
+            assert_eq!(up.remote_addrs, "192.168.7.12, 192.168.7.11");
+            assert!(control.events_named("failover_started").is_empty());
+        },
+    );
+}
+
+#[test]
+fn beside_an_attempt_at_a_gateway_of_another_identity_leaves_one_ike_sa() {
+    at_the_client(
+        "acquire::beside_an_attempt_at_a_gateway_of_another_identity_leaves_one_ike_sa",
+        &[],
+        || {
+            let _plugin = Plugin::start("max_retries = 1");
+            let mut control = connect();
+            let two = json!(["192.168.7.11", {"addr": "192.168.7.12", "id": "other"}]);
+            control.apply(&trapped_over(two));
+            control.ok("INITIATE net");
+            control.wait_event("failover_started");
+            wait::until("the second gateway is being tried", || {
+                let found = ike_sas();
+                let tried = found.iter().any(|sa| sa.remote == GATEWAY_2);
+                tried.then_some(())
+            });
+            acquire();
+            // It has as long to go as the other one, and began earlier.
+            wait::until("the attempt alone is left", || {
+                let found = ike_sas();
+                (found.len() == 1 && found[0].remote == GATEWAY_2).then_some(())
+            });
+            control.wait_event("failover_exhausted");
+            wait::until("none is left", || ike_sas().is_empty().then_some(()));
+            assert_eq!(control.events_named("failover_started").len(), 1);
         },
     );
 }

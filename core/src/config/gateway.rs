@@ -93,6 +93,10 @@ fn read(node: Node) -> Result<Vec<Entry>> {
     let mut known = HashSet::new();
     let mut entries = Vec::new();
     for (index, item) in node.into_items()?.into_iter().enumerate() {
+        if item.is_array() {
+            report.keep::<()>(Err(item.unexpected("a string or an object")));
+            continue;
+        }
         if !item.is_object() {
             let plain = report.keep(item.addresses()).unwrap_or_default();
             known.extend(plain.iter().map(|addr| key(addr)));

@@ -175,7 +175,7 @@ fn object(section: &Section, named: bool) -> Value {
     let options = &section.options;
     let mut properties = Map::new();
     if named {
-        properties.insert("name".to_owned(), json!({"type": "string"}));
+        properties.insert("name".to_owned(), Form::Text.schema());
     }
     // A document may be a single connection.
     if named && section.name == "connection" {
@@ -190,13 +190,16 @@ fn object(section: &Section, named: bool) -> Value {
     }
     let mut patterns = Map::new();
     for option in options.iter().filter(|o| o.form.may_have_suffix()) {
-        // Options that begin alike are not objects.
-        let others: Vec<&str> = options
-            .iter()
-            .filter_map(|other| other.name.strip_prefix(option.name))
-            .collect();
-        let pattern = format!("^{}(?!({})$)", option.name, others.join("|"));
-        patterns.insert(pattern, option.form.with_suffix());
+        // As local_auth by local.
+        let is_covered = |other: &Told| {
+            let rest = option.name.strip_prefix(other.name);
+            other.form == option.form && rest.is_some_and(|rest| !rest.is_empty())
+        };
+        if options.iter().any(is_covered) {
+            continue;
+        }
+        let names = options.iter().map(|option| option.name);
+        patterns.insert(suffixed(option.name, names), option.form.with_suffix());
     }
     let name = named.then_some(&"name");
     let required: Vec<_> = section.required.iter().chain(name).collect();
@@ -217,6 +220,19 @@ fn object(section: &Section, named: bool) -> Value {
     object
 }
 
+/// The names that begin with that of the option, but for its own and those of other options.
+fn suffixed(option: &str, options: impl Iterator<Item = &'static str>) -> String {
+    let others = options.filter_map(|other| other.strip_prefix(option));
+    let others: Vec<String> = (others.filter(|rest| !rest.is_empty()))
+        .map(|rest| format!("{rest}$"))
+        .collect();
+    let but = match others.is_empty() {
+        true => String::new(),
+        false => format!("(?!{})", others.join("|")),
+    };
+    format!("^{option}{but}.")
+}
+
 /// Sections, each an entry, an array of entries or an object of named ones.
 fn secrets() -> Value {
     let mut patterns = Map::new();
@@ -235,7 +251,11 @@ fn secrets() -> Value {
 fn named(section: &str) -> Value {
     json!({
         "anyOf": [
-            {"type": "object", "additionalProperties": {"$ref": format!("#/$defs/{section}")}},
+            {
+                "type": "object",
+                "propertyNames": {"minLength": 1},
+                "additionalProperties": {"$ref": format!("#/$defs/{section}")},
+            },
             {"type": "array", "items": {"$ref": format!("#/$defs/named_{section}")}},
         ],
     })
@@ -243,12 +263,13 @@ fn named(section: &str) -> Value {
 
 impl Form {
     fn schema(self) -> Value {
-        let numbers = |pattern: &str| {
+        let up_to = |most: u64, pattern: &str| {
             json!({"anyOf": [
-                {"type": "integer", "minimum": 0},
+                {"type": "integer", "minimum": 0, "maximum": most},
                 {"type": "string", "pattern": pattern},
             ]})
         };
+        let numbers = |pattern: &str| up_to(u32::MAX.into(), pattern);
         match self {
             Self::Boolean => words(&[
                 "true", "false", "yes", "no", "enabled", "disabled", "1", "0",
@@ -276,10 +297,10 @@ impl Form {
             ]}),
             Self::Time => numbers("^\\s*[0-9][0-9a-fA-FxX]*\\s*[sSmMhHdD]?\\s*$"),
             Self::PreciseTime => json!({"anyOf": [
-                {"type": "number", "minimum": 0},
+                {"type": "number", "minimum": 0, "maximum": u32::MAX},
                 {"type": "string", "pattern": "^\\s*[0-9.]+\\s*([mM][sS]|[sSmMhHdD])?\\s*$"},
             ]}),
-            Self::Bytes => numbers("^\\s*[0-9][0-9a-fA-FxX]*\\s*[kKmMgG]?\\s*$"),
+            Self::Bytes => up_to(u64::MAX, "^\\s*[0-9][0-9a-fA-FxX]*\\s*[kKmMgG]?\\s*$"),
             Self::Hex => json!({"type": "string", "pattern": "^(0x)?:*[0-9a-fA-F][0-9a-fA-F:]*$"}),
             Self::Dscp => json!({"type": "string", "pattern": "^[01]{6}$"}),
             Self::IfId => {
@@ -295,17 +316,16 @@ impl Form {
             Self::FileOrObject(_) => {
                 json!({"anyOf": [Self::Text.schema(), self.with_suffix()]})
             }
-            Self::Rounds(_) | Self::Objects(_) => self.with_suffix(),
+            Self::Rounds(section) => rounds(section, 0),
+            Self::Objects(_) => self.with_suffix(),
         }
     }
 
     /// What is under names that begin with that of the option.
     fn with_suffix(self) -> Value {
         match self {
-            Self::Rounds(section) => {
-                let round = json!({"$ref": format!("#/$defs/{section}")});
-                json!({"anyOf": [round, {"type": "array", "items": round}]})
-            }
+            // An empty array may be of a misspelt option.
+            Self::Rounds(section) => rounds(section, 1),
             Self::FileOrObject(section) | Self::Objects(section) => {
                 json!({"$ref": format!("#/$defs/{section}")})
             }
@@ -355,7 +375,12 @@ impl Word {
     }
 }
 
-/// Words in any case, and what JSON has of its own that is written as one of them.
+fn rounds(section: &str, at_least: u64) -> Value {
+    let round = json!({"$ref": format!("#/$defs/{section}")});
+    json!({"anyOf": [round, {"type": "array", "items": round, "minItems": at_least}]})
+}
+
+/// Words in any case, and what JSON has of its own for one of them.
 fn words(list: &[&str]) -> Value {
     let mut patterns = Vec::new();
     let mut others = Vec::new();
@@ -371,13 +396,12 @@ fn words(list: &[&str]) -> Value {
             })
             .collect();
         patterns.push(any_case);
-        match serde_json::from_str::<Value>(word) {
-            Ok(value) if value.is_boolean() || value.is_number() => others.push(value),
-            _ => {}
-        }
-    }
-    if list.contains(&"yes") && others.is_empty() {
-        others = vec![true.into(), false.into()];
+        let json = match *word {
+            "yes" => Some(true.into()),
+            "no" => Some(false.into()),
+            other => serde_json::from_str(other).ok().filter(Value::is_number),
+        };
+        others.extend(json);
     }
     let strings = json!({"type": "string", "pattern": format!("^({})$", patterns.join("|"))});
     if others.is_empty() {

@@ -1475,6 +1475,10 @@ fn what_is_wrong_with_a_gateway_is_told_with_its_place() {
             "[0].addr: expected an IP address or a DNS name, found \"%any\"",
         ),
         (
+            r#"[["10.0.0.1"], {"addr": "10.0.0.2"}]"#,
+            "[0]: expected a string or an object, found an array",
+        ),
+        (
             r#"["10.0.0.1", {"addr": "10.0.0.2", "id": 5}]"#,
             "[1].id: expected a string, found a number",
         ),

@@ -191,3 +191,21 @@ fn an_operators_switch_tries_every_address() {
     assert_eq!(charon.unreachable(new), []);
     assert_eq!(charon.manager.ike_sas("net"), [sa], "the old one stays");
 }
+
+#[test]
+fn an_address_that_was_left_and_did_not_fail_is_as_good_as_before() {
+    for rekeyed in [false, true] {
+        let mut charon = named(&[FIRST]);
+        charon.initiate("net");
+        let sa = begins_at(&mut charon, FIRST);
+        charon.establishes(sa, &["data"]);
+        let sa = if rekeyed { charon.rekeys("net") } else { sa };
+        let second = charon.switches("net", Some("10.0.0.2"));
+        assert_eq!(gateways(&second), ["10.0.0.2"]);
+        let new = charon.begins_to("net", "10.0.0.2");
+        charon.establishes(new, &["data"]);
+        assert_eq!(charon.deletes(sa), []);
+        assert_eq!(gateways(&charon.dies("net")), [FIRST]);
+        assert_eq!(charon.history().len(), 2);
+    }
+}

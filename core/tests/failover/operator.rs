@@ -66,6 +66,17 @@ fn a_failed_switch_leaves_the_old_ike_sa() {
 }
 
 #[test]
+fn a_switch_that_ends_in_a_deletion_of_ours_is_over() {
+    let (mut charon, old, new) = switching("10.0.0.1,10.0.0.2");
+    charon.begun("net");
+    // As IKEv1 does when it goes no further.
+    assert_eq!(charon.deletes(new), []);
+    assert_eq!(charon.reports(), ["CONNECTION_TIMEOUT"]);
+    assert_eq!(charon.manager.ike_sas("net"), [old]);
+    assert_eq!(charon.manager.next_deadline(), None);
+}
+
+#[test]
 fn the_old_ike_sa_dies_meanwhile() {
     let (mut charon, _, new) = switching("10.0.0.1,10.0.0.2,10.0.0.3");
     assert_eq!(charon.dies("net"), [], "the switch is on its way");

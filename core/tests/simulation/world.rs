@@ -14,6 +14,7 @@ use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 use extsock_core::failover::failover_name;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::policy::{FailoverPolicy, Retransmission, RetryPolicy};
+use extsock_core::failover::remembered::Remembered;
 use extsock_core::failover::Now;
 use extsock_core::protocol::{ConnectionState, Event};
 use fastrand::Rng;
@@ -98,6 +99,8 @@ pub struct World {
     timer: Option<Duration>,
     /// Whether evidence is about to be looked at.
     draining: bool,
+    /// What the state file has, if there is one.
+    remembered: Option<Remembered>,
     /// Connections that charon or an operator initiates without asking how many there are.
     exempt: BTreeSet<usize>,
     quiet: bool,
@@ -109,16 +112,22 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, connections: usize) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let some: Vec<Connection> = (0..connections)
+            .map(|index| some_connection(&mut rng, index))
+            .collect();
+        let remembered = rng.bool().then(|| some_memory(&mut rng, &some));
         let mut world = Self {
-            rng: Rng::with_seed(seed),
+            rng,
             now: Duration::ZERO,
             manager: FailoverManager::new(Options {
                 max_concurrent: MAX_CONCURRENT,
                 history_size: HISTORY,
                 retransmission: Retransmission::default(),
                 foreign: Some(FailoverPolicy::default()),
-                remembered: Some(BTreeMap::new()),
+                remembered: remembered.clone(),
             }),
+            remembered,
             charon: Charon::default(),
             gateways: Vec::new(),
             connections: Vec::new(),
@@ -142,8 +151,7 @@ impl World {
             let at = world.up_to(Duration::from_secs(4 * 3600));
             world.later(at, Happening::Gateway(gateway));
         }
-        for index in 0..connections {
-            let connection = world.some_connection(index);
+        for (index, connection) in some.into_iter().enumerate() {
             world.index.insert(connection.name.clone(), index);
             world.connections.push(connection);
             world.load(index);
@@ -207,52 +215,6 @@ impl World {
     /// Why there were any.
     pub fn reasons(&self) -> Vec<&str> {
         self.reasons.iter().map(String::as_str).collect()
-    }
-
-    fn some_connection(&mut self, index: usize) -> Connection {
-        let seconds = Duration::from_secs;
-        let mut policy = FailoverPolicy::default();
-        let foreign = self.rng.u32(0..10) == 0;
-        if !foreign {
-            policy.connect_timeout = seconds(self.rng.u64(0..4) * 5);
-            policy.cool_down = seconds(self.rng.u64(0..3) * 300);
-            policy.on_child_failure = self.rng.bool();
-            policy.retry = RetryPolicy {
-                base_delay: Duration::from_millis(self.rng.u64(0..4) * 500),
-                max_delay: seconds(30),
-                multiplier: 1.0 + self.rng.f64(),
-                jitter: self.rng.f64(),
-                max_retries: self.rng.u32(0..12),
-            };
-            if self.rng.u32(0..50) == 0 {
-                policy.liveness_interval = seconds(60);
-                policy.liveness_timeout = seconds(2);
-            }
-        }
-        Connection {
-            name: format!("c{index}"),
-            gateways: self.some_gateways(foreign),
-            policy,
-            foreign,
-            loaded: false,
-            persistent: self.rng.bool(),
-            wanted: None,
-            lane: VecDeque::new(),
-            watch: Watch::default(),
-        }
-    }
-
-    fn some_gateways(&mut self, foreign: bool) -> Vec<usize> {
-        let count = self.rng.usize(if foreign { 2..5 } else { 1..5 });
-        let rng = &mut self.rng;
-        let mut gateways: Vec<usize> = Vec::new();
-        while gateways.len() < count {
-            let gateway = rng.usize(0..GATEWAYS + NAMES);
-            if !gateways.contains(&gateway) {
-                gateways.push(gateway);
-            }
-        }
-        gateways
     }
 
     fn happens(&mut self, happening: Happening) {
@@ -405,10 +367,14 @@ impl World {
                 }
                 Action::Remember { gateway, .. } => {
                     assert!(!connection.foreign, "{name}: charon initiates it itself");
+                    let remembered = self.remembered.as_mut().expect("there is a state file");
                     if let Some(gateway) = gateway {
                         let status = self.manager.status(&name, now);
                         let active = status.and_then(|status| status.active_gateway);
-                        assert_eq!(active, Some(gateway), "{name}: what is remembered is up");
+                        assert_eq!(active.as_ref(), Some(&gateway), "{name}: it is up");
+                        remembered.insert(name, gateway);
+                    } else {
+                        remembered.remove(&name);
                     }
                 }
                 action => {
@@ -552,6 +518,7 @@ impl World {
             let competing = self
                 .charon
                 .of(index)
+                .filter(|(id, _)| !self.is_abandoned(index, *id))
                 .find(|(_, sa)| sa.state == IkeSaState::Connecting)
                 .map(|(id, sa)| (id, sa.gateway.clone()));
             assert!(competing.is_none(), "{name}: {competing:?} beside {remote}");
@@ -562,6 +529,12 @@ impl World {
             self.connects(index, &config, &addresses, &remote);
         }
         self.step(|manager, now| manager.initiated(name, attempt, true, &begin.children, now));
+    }
+
+    /// Whether the IKE_SA is about to be ended, after what is done now.
+    fn is_abandoned(&self, index: usize, id: u32) -> bool {
+        let mut lane = self.connections[index].lane.iter();
+        lane.any(|action| matches!(action, Action::Abandon { ike_sa, .. } if *ike_sa == Some(id)))
     }
 
     /// Whether the configuration is still there.
@@ -808,7 +781,7 @@ impl World {
             }
             13..=15 => {
                 let foreign = self.connections[index].foreign;
-                self.connections[index].gateways = self.some_gateways(foreign);
+                self.connections[index].gateways = some_gateways(&mut self.rng, foreign);
                 self.disturbed(index);
                 self.load(index);
             }
@@ -863,9 +836,35 @@ impl World {
     fn initiate(&mut self, index: usize) {
         let name = self.connections[index].name.clone();
         self.connections[index].wanted = Some(self.now);
-        if !self.attempt(|manager, now| manager.initiate(&name, None, now).map(|(_, a)| a)) {
+        let mut begins_with = None;
+        if !self.attempt(|manager, now| {
+            let rests = manager.status(&name, now).is_some_and(|status| {
+                let state = status.state;
+                state == ConnectionState::Down || state == ConnectionState::Exhausted
+            });
+            let (gateway, actions) = manager.initiate(&name, None, now)?;
+            begins_with = rests.then_some(gateway);
+            Ok(actions)
+        }) {
             self.trap(index);
         }
+        // The list of others may have changed without telling.
+        let is_known = !self.connections[index].foreign;
+        if let Some(gateway) = begins_with.filter(|_| is_known) {
+            assert_eq!(gateway, self.preferred(index), "{name}");
+        }
+    }
+
+    /// The last good gateway of a connection that rests, or its first.
+    fn preferred(&self, index: usize) -> String {
+        let connection = &self.connections[index];
+        let mut gateways = connection.gateways.iter().copied().map(address);
+        let first = gateways.clone().next().expect("it has gateways");
+        let remembered = self.remembered.as_ref();
+        let last_good = remembered.and_then(|all| all.get(&connection.name));
+        gateways
+            .find(|gateway| Some(gateway) == last_good)
+            .unwrap_or(first)
     }
 
     fn attempt(
@@ -1031,6 +1030,67 @@ impl World {
             Err(_) => self.records(first)[0].to_string(),
         }
     }
+}
+
+fn some_connection(rng: &mut Rng, index: usize) -> Connection {
+    let seconds = Duration::from_secs;
+    let mut policy = FailoverPolicy::default();
+    let foreign = rng.u32(0..10) == 0;
+    if !foreign {
+        policy.connect_timeout = seconds(rng.u64(0..4) * 5);
+        policy.cool_down = seconds(rng.u64(0..3) * 300);
+        policy.on_child_failure = rng.bool();
+        policy.retry = RetryPolicy {
+            base_delay: Duration::from_millis(rng.u64(0..4) * 500),
+            max_delay: seconds(30),
+            multiplier: 1.0 + rng.f64(),
+            jitter: rng.f64(),
+            max_retries: rng.u32(0..12),
+        };
+        if rng.u32(0..50) == 0 {
+            policy.liveness_interval = seconds(60);
+            policy.liveness_timeout = seconds(2);
+        }
+    }
+    Connection {
+        name: format!("c{index}"),
+        gateways: some_gateways(rng, foreign),
+        policy,
+        foreign,
+        loaded: false,
+        persistent: rng.bool(),
+        wanted: None,
+        lane: VecDeque::new(),
+        watch: Watch::default(),
+    }
+}
+
+fn some_gateways(rng: &mut Rng, foreign: bool) -> Vec<usize> {
+    let count = rng.usize(if foreign { 2..5 } else { 1..5 });
+    let mut gateways: Vec<usize> = Vec::new();
+    while gateways.len() < count {
+        let gateway = rng.usize(0..GATEWAYS + NAMES);
+        if !gateways.contains(&gateway) {
+            gateways.push(gateway);
+        }
+    }
+    gateways
+}
+
+/// What another life of the daemon left: for some a gateway of theirs, for some one that is gone.
+fn some_memory(rng: &mut Rng, connections: &[Connection]) -> Remembered {
+    let mut remembered = Remembered::new();
+    for connection in connections {
+        let gateway = match rng.u32(0..3) {
+            0 => rng.choice(&connection.gateways).copied(),
+            1 => Some(rng.usize(0..GATEWAYS + NAMES)),
+            _ => None,
+        };
+        if let Some(gateway) = gateway {
+            remembered.insert(connection.name.clone(), address(gateway));
+        }
+    }
+    remembered
 }
 
 /// An entry of an address list.

@@ -503,10 +503,12 @@ impl FailoverManager {
             State::Down | State::Exhausted => unresolved,
             State::Waiting { .. } | State::Queued { .. } | State::Checking(_) => false,
         };
-        connection.gateways.failed_at(&sa.gateway, sa.remote);
         // charon could not begin with what was to replace another one.
         let begun = || sa.created.then_some(Reason::InitiateFailed);
         let reason = verdict(&sa.seen, ike_sa).or_else(begun);
+        if reason.is_some() {
+            connection.gateways.failed_at(&sa.gateway, sa.remote);
+        }
         let unexplained = reason.is_none() && !sa.seen.lacks_credentials();
         let pending = connection
             .attempts()
@@ -528,38 +530,49 @@ impl FailoverManager {
                 ),
             );
         }
-        if self.shutting_down || sa.phase == Phase::Closing && reason.is_none() && !ours {
-            // Given up before, or the daemon ends.
+        if self.shutting_down {
+            // Nothing follows any more.
         } else if switching {
             self.switch_failed(&name, reason.unwrap_or(Reason::Operator), step);
         } else if ours {
-            if reason == Some(Reason::PeerDeleted) && sa.children.is_empty() {
-                for child in closed_with_the_ike_sa(&sa, step.now.monotonic) {
-                    connection.want(child);
-                }
-            }
             match reason {
-                Some(reason) => {
-                    if matches!(connection.state, State::Down | State::Exhausted) {
-                        // charon, or an operator by other means, initiated it.
-                        connection.afresh(step.now);
-                    }
-                    let first = connection.gateways.first().filter(|_| {
-                        let tried = connection.gateways.list().is_first_entry(&sa.gateway);
-                        reason == Reason::AddressUnresolvable && ike_sa.name == name && !tried
-                    });
-                    match first {
-                        // charon took an entry before it that cannot be initiated to.
-                        Some(first) => self.start_attempt(&name, first, step),
-                        None => self.lost(&name, &sa.gateway, reason, step),
-                    }
-                }
-                None if connection.state == State::Exhausted => {}
+                Some(reason) => self.failed_with(&name, ike_sa, &sa, reason, step),
+                None if self.connection(&name).state == State::Exhausted => {}
                 None => self.ended(&name, step),
             }
         }
         self.repeat_joined(&name, step);
         self.conclude_step(&name, step);
+    }
+
+    /// The IKE_SA that carried the connection, or was to, ended because its gateway failed.
+    fn failed_with(
+        &mut self,
+        name: &str,
+        ike_sa: &IkeSa,
+        sa: &Sa,
+        reason: Reason,
+        step: &mut Step,
+    ) {
+        let connection = self.connection(name);
+        if reason == Reason::PeerDeleted && sa.children.is_empty() {
+            for child in closed_with_the_ike_sa(sa, step.now.monotonic) {
+                connection.want(child);
+            }
+        }
+        if matches!(connection.state, State::Down | State::Exhausted) {
+            // charon, or an operator by other means, initiated it.
+            connection.afresh(step.now);
+        }
+        let first = connection.gateways.first().filter(|_| {
+            let tried = connection.gateways.list().is_first_entry(&sa.gateway);
+            reason == Reason::AddressUnresolvable && ike_sa.name == name && !tried
+        });
+        match first {
+            // charon took an entry before it that cannot be initiated to.
+            Some(first) => self.start_attempt(name, first, step),
+            None => self.lost(name, &sa.gateway, reason, step),
+        }
     }
 
     /// The record of an IKE_SA, made at its first sight; None if it is not one that we initiated

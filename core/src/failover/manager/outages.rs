@@ -174,9 +174,9 @@ impl FailoverManager {
         if reason == Reason::AddressUnresolvable {
             connection.gateways.found(&attempt.gateway, Vec::new());
         }
-        connection
-            .gateways
-            .failed_at(&attempt.gateway, attempt.address);
+        let ike_sa = attempt.ike_sa.and_then(|id| connection.ike_sas.get(&id));
+        let address = attempt.address.or(ike_sa.and_then(|sa| sa.remote));
+        connection.gateways.failed_at(&attempt.gateway, address);
         let switching = connection
             .switch
             .as_ref()

@@ -2,10 +2,10 @@
 
 //! What events carry beside the fields of the existing plugin.
 
-use extsock_lab::{net, wait, ClientOptions, Event, GatewayOptions};
+use extsock_lab::{net, wait, Event, GatewayOptions};
 use serde_json::json;
 
-use crate::Tunnel;
+use crate::{Hosts, Tunnel};
 
 /// The SPIs of the CHILD_SA and of the IKE_SA stand in swanctl's list.
 #[track_caller]
@@ -45,7 +45,8 @@ fn tunnel_up_has_both_spis_ids_marks_and_the_exact_selectors() {
         "local_ts = 10.2.0.0/24",
         "local_ts = 10.2.0.1-10.2.0.9[udp/53]",
     )]);
-    let tunnel = Tunnel::up_untested(&net(&[11, 12]), ClientOptions::default(), &gateways);
+    let mut tunnel = Tunnel::loaded_at(Hosts::with_gateways(gateways), &net(&[11, 12]));
+    tunnel.initiate_untested();
     let up = &tunnel.control.events_named("tunnel_up")[0];
     assert_eq!(up["spi_in"], up["spi"]);
     assert_listed(&tunnel, &format!("in  {}", spi(up, "spi_in")));

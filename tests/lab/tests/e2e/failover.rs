@@ -7,26 +7,20 @@ use std::time::{Duration, Instant};
 
 use extsock_lab::{connection, net, wait, Answered, Client, ClientOptions, GatewayOptions, Lab};
 
-use crate::{expect_failover, ike_sa, ike_sas, wait_state, Tunnel};
+use crate::causes::net_with_two_child_sas;
+use crate::{expect_failover, ike_sa, ike_sas, wait_state, Hosts, Tunnel};
 
 #[test]
 fn gateway_1_is_down_at_the_first_attempt() {
-    let lab = Lab::new();
-    let mut gateway_1 = lab.gateway(11);
-    gateway_1.kill();
-    let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
-    let mut control = client.connect();
-    let applied = control.apply(&net(&[11, 12]));
-    assert_eq!(applied["connections"], serde_json::json!(["net"]));
-
-    let initiated = control.ok("INITIATE net");
+    let mut tunnel = Tunnel::loaded(&net(&[11, 12]));
+    tunnel.gateway_1.kill();
+    let initiated = tunnel.control.ok("INITIATE net");
     assert_eq!(initiated["connection"], "net");
     assert_eq!(initiated["gateway"], "192.168.7.11");
 
-    expect_failover(&mut control, 11, 12, "peer_unreachable");
-    client.ping("10.2.0.1");
-    let listed = wait_state(&mut control, "established");
+    expect_failover(&mut tunnel.control, 11, 12, "peer_unreachable");
+    tunnel.client.ping("10.2.0.1");
+    let listed = wait_state(&mut tunnel.control, "established");
     assert_eq!(listed["active_gateway"], "192.168.7.12");
     assert_eq!(listed["ike_sa_name"], "net");
     assert_eq!(listed["retries"], 0);
@@ -34,16 +28,11 @@ fn gateway_1_is_down_at_the_first_attempt() {
 
 #[test]
 fn gateway_1_refuses_authentication() {
-    let lab = Lab::new();
-    let gateway_1 = lab.gateway(11);
-    gateway_1.refuse_authentication();
-    let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
-    let mut control = client.connect();
-    control.apply(&net(&[11, 12]));
-    control.ok("INITIATE net");
-    expect_failover(&mut control, 11, 12, "auth_failed");
-    client.ping("10.2.0.1");
+    let mut tunnel = Tunnel::loaded(&net(&[11, 12]));
+    tunnel.gateway_1.refuse_authentication();
+    tunnel.control.ok("INITIATE net");
+    expect_failover(&mut tunnel.control, 11, 12, "auth_failed");
+    tunnel.client.ping("10.2.0.1");
 }
 
 #[test]
@@ -185,140 +174,92 @@ fn other_connections_do_not_notice_a_failover() {
 
 #[test]
 fn all_child_sas_come_back() {
-    let lab = Lab::new();
-    let two_networks = GatewayOptions {
-        networks: vec![2, 3],
-        ..GatewayOptions::default()
-    };
-    let mut gateway_1 = lab.gateway_with(11, two_networks.clone());
-    let _gateway_2 = lab.gateway_with(12, two_networks);
-    let client = lab.client();
-    let mut control = client.connect();
-    let mut config = net(&[11, 12]);
-    config["connections"]["net"] =
-        connection("net", &[11, 12], &[2, 3])["connections"]["net"].clone();
-    control.apply(&config);
-    control.ok("INITIATE net");
-    client.ping("10.2.0.1");
-    client.ping("10.3.0.1");
-    gateway_1.kill();
-    expect_failover(&mut control, 11, 12, "dpd_timeout");
-    client.ping("10.2.0.1");
-    client.ping("10.3.0.1");
+    let config = net_with_two_child_sas(&[11, 12]);
+    let mut tunnel = Tunnel::loaded_at(Hosts::with_two_networks(), &config).initiate();
+    tunnel.client.ping("10.3.0.1");
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
+    tunnel.client.ping("10.3.0.1");
 }
 
 #[test]
 fn only_the_child_sa_that_was_asked_for_comes_back() {
-    let lab = Lab::new();
-    let two_networks = GatewayOptions {
-        networks: vec![2, 3],
-        ..GatewayOptions::default()
-    };
-    let mut gateway_1 = lab.gateway_with(11, two_networks.clone());
-    let _gateway_2 = lab.gateway_with(12, two_networks);
-    let client = lab.client();
-    let mut control = client.connect();
-    let mut config = net(&[11, 12]);
-    config["connections"]["net"] =
-        connection("net", &[11, 12], &[2, 3])["connections"]["net"].clone();
-    control.apply(&config);
-    control.ok("INITIATE net net3");
-    client.ping("10.3.0.1");
-    gateway_1.kill();
-    expect_failover(&mut control, 11, 12, "dpd_timeout");
-    client.ping("10.3.0.1");
-    let sas = client.swanctl(&["--list-sas"]);
+    let config = net_with_two_child_sas(&[11, 12]);
+    let mut tunnel = Tunnel::loaded_at(Hosts::with_two_networks(), &config);
+    tunnel.control.ok("INITIATE net net3");
+    tunnel.client.ping("10.3.0.1");
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.3.0.1");
+    let sas = tunnel.client.swanctl(&["--list-sas"]);
     assert!(sas.contains("net3: #"), "{sas}");
     assert!(!sas.contains("net2: #"), "{sas}");
 }
 
 #[test]
 fn a_virtual_ip_is_asked_for_at_the_next_gateway() {
-    let lab = Lab::new();
     let with_pool = GatewayOptions {
         pool: Some("10.9.0.0/24"),
         ..GatewayOptions::default()
     };
-    let mut gateway_1 = lab.gateway_with(11, with_pool.clone());
-    let _gateway_2 = lab.gateway_with(12, with_pool);
-    let client = lab.client();
-    let mut control = client.connect();
     let mut config = net(&[11, 12]);
     let connection = &mut config["connections"]["net"];
     connection["vips"] = "0.0.0.0".into();
     connection["children"]["net2"]["local_ts"] = "dynamic".into();
-    control.apply(&config);
-    control.ok("INITIATE net");
-    client.ping("10.2.0.1");
-    gateway_1.kill();
-    expect_failover(&mut control, 11, 12, "dpd_timeout");
-    client.ping("10.2.0.1");
-    let sas = client.swanctl(&["--list-sas"]);
+    let mut tunnel = Tunnel::up_as(&config, ClientOptions::default(), &with_pool);
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
+    let sas = tunnel.client.swanctl(&["--list-sas"]);
     assert!(sas.contains("[10.9.0."), "{sas}");
 }
 
 #[test]
 fn a_tunnel_that_swanctl_brought_up_fails_over_too() {
-    let lab = Lab::new();
-    let mut gateway_1 = lab.gateway(11);
-    let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
-    let mut control = client.connect();
-    control.apply(&net(&[11, 12]));
-    client.swanctl(&["--initiate", "--child", "net2", "--timeout", "20"]);
-    client.ping("10.2.0.1");
-    gateway_1.kill();
-    expect_failover(&mut control, 11, 12, "dpd_timeout");
-    client.ping("10.2.0.1");
+    let mut tunnel = Tunnel::loaded(&net(&[11, 12]));
+    let initiate = ["--initiate", "--child", "net2", "--timeout", "20"];
+    tunnel.client.swanctl(&initiate);
+    tunnel.client.ping("10.2.0.1");
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
 }
 
 #[test]
 fn a_dpd_action_of_charon_does_not_bind_the_connection_to_a_dead_gateway() {
-    let lab = Lab::new();
-    let mut gateway_1 = lab.gateway(11);
-    let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
-    let mut control = client.connect();
     let mut config = net(&[11, 12]);
     let child = &mut config["connections"]["net"]["children"]["net2"];
     child["start_action"] = "start".into();
     child["dpd_action"] = "restart".into();
     // Applied is initiated.
-    control.apply(&config);
-    control.wait_event("tunnel_up");
-    client.ping("10.2.0.1");
-    gateway_1.kill();
-    let established = control.wait_event("failover_established");
-    assert_eq!(established["gateway"], "192.168.7.12");
-    client.ping("10.2.0.1");
-    let sas = client.swanctl(&["--list-sas"]);
+    let mut tunnel = Tunnel::loaded(&config);
+    tunnel.control.wait_event("tunnel_up");
+    tunnel.client.ping("10.2.0.1");
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
+    let sas = tunnel.client.swanctl(&["--list-sas"]);
     assert_eq!(sas.matches("ESTABLISHED").count(), 1, "{sas}");
     assert!(!sas.contains("CONNECTING"), "{sas}");
 }
 
 #[test]
 fn start_dpd_finds_a_dead_gateway_at_once() {
-    let lab = Lab::new();
-    let mut gateway_1 = lab.gateway(11);
-    let mut gateway_2 = lab.gateway(12);
-    let client = lab.client();
-    let mut control = client.connect();
     let mut config = net(&[11, 12]);
     // Without it nothing but the command would find out.
     config["connections"]["net"]["dpd_delay"] = "0s".into();
-    control.apply(&config);
-    control.ok("INITIATE net");
-    control.wait_event("tunnel_up");
-    gateway_1.kill();
-    assert_eq!(control.ok("START_DPD net")["ike_sa_name"], "net");
-    expect_failover(&mut control, 11, 12, "dpd_timeout");
+    let mut tunnel = Tunnel::loaded(&config).initiate();
+    tunnel.gateway_1.kill();
+    assert_eq!(tunnel.control.ok("START_DPD net")["ike_sa_name"], "net");
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
     // The connection's name means it on every gateway, and that of the clone does as well.
     let clone = "net-failover-192.168.7.12";
-    assert_eq!(control.ok("START_DPD net")["ike_sa_name"], "net");
-    gateway_1.restart();
-    gateway_2.kill();
-    control.ok(&format!("START_DPD {clone}"));
-    expect_failover(&mut control, 12, 11, "dpd_timeout");
+    assert_eq!(tunnel.control.ok("START_DPD net")["ike_sa_name"], "net");
+    tunnel.gateway_1.restart();
+    tunnel.gateway_2.kill();
+    tunnel.control.ok(&format!("START_DPD {clone}"));
+    expect_failover(&mut tunnel.control, 12, 11, "dpd_timeout");
 }
 
 #[test]

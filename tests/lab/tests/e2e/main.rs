@@ -24,55 +24,12 @@ mod shutdown;
 mod socket;
 mod stroke;
 mod tokens;
+mod tunnel;
 
-use extsock_lab::{net, Client, ClientOptions, Extsock, Gateway, GatewayOptions, Lab};
+use extsock_lab::{Client, Extsock};
 use serde_json::Value;
 
-/// The usual start: gateways 11 and 12, and the connection `net` over them, up.
-struct Tunnel {
-    // Dropped in this order: the client says last what it saw.
-    control: Extsock,
-    client: Client,
-    gateway_1: Gateway,
-    gateway_2: Gateway,
-    lab: Lab,
-}
-
-impl Tunnel {
-    fn up() -> Self {
-        Self::up_with(ClientOptions::default())
-    }
-
-    fn up_with(options: ClientOptions) -> Self {
-        Self::up_as(&net(&[11, 12]), options, &GatewayOptions::default())
-    }
-
-    /// With a configuration of connection `net` of one's own, and gateways that are alike.
-    fn up_as(config: &Value, client: ClientOptions, gateways: &GatewayOptions) -> Self {
-        let tunnel = Self::up_untested(config, client, gateways);
-        tunnel.client.ping("10.2.0.1");
-        tunnel
-    }
-
-    /// As [`Self::up_as`], for a tunnel that no ping goes through.
-    fn up_untested(config: &Value, client: ClientOptions, gateways: &GatewayOptions) -> Self {
-        let lab = Lab::new();
-        let gateway_1 = lab.gateway_with(11, gateways.clone());
-        let gateway_2 = lab.gateway_with(12, gateways.clone());
-        let client = lab.client_with(client);
-        let mut control = client.connect();
-        control.apply(config);
-        control.ok("INITIATE net");
-        control.wait_event("tunnel_up");
-        Self {
-            control,
-            client,
-            gateway_1,
-            gateway_2,
-            lab,
-        }
-    }
-}
+use tunnel::{Hosts, Tunnel};
 
 /// Waits for the next failover of connection `net` to be complete, and checks where it led.
 #[track_caller]

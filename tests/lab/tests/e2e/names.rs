@@ -27,7 +27,7 @@ fn client(lab: &Lab, retry_initiate_interval: u32) -> Client {
 }
 
 #[track_caller]
-fn expect_failover(control: &mut Extsock, from: &str, to: &str, reason: &str) {
+pub(crate) fn expect_failover(control: &mut Extsock, from: &str, to: &str, reason: &str) {
     let started = control.wait_event("failover_started");
     assert_eq!(started["from"], from, "{started:?}");
     assert_eq!(started["to"], to, "{started:?}");

@@ -5,8 +5,7 @@
 use extsock_lab::{net, GatewayOptions};
 use serde_json::{json, Value};
 
-use super::Hosts;
-use crate::Tunnel;
+use crate::{Hosts, Tunnel};
 
 /// Connection `net` with another list.
 fn net_to(remote_addrs: &str) -> Value {

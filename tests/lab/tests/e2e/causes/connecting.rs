@@ -5,10 +5,11 @@
 use extsock_lab::{net, wait, GatewayOptions, Lab, PSK};
 use serde_json::json;
 
-use super::{net_with_two_child_sas, told, two_networks, with_child, Hosts};
+use super::{net_with_two_child_sas, told, with_child};
 use crate::ike_sas;
 use crate::policy::net_with;
-use crate::{expect_failover, ike_sa, wait_state, Tunnel};
+use crate::tunnel::two_networks;
+use crate::{expect_failover, ike_sa, wait_state, Hosts, Tunnel};
 
 #[test]
 fn no_answer_to_ike_auth() {

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use extsock_lab::{net, wait, Gateway, Lab};
 use serde_json::{json, Value};
 
-use super::{net_with_two_child_sas, told, with_child, Hosts};
+use super::{net_with_two_child_sas, told, with_child};
 use crate::ike_sas;
 use crate::policy::net_with;
-use crate::{ike_sa, wait_state, Tunnel};
+use crate::{ike_sa, wait_state, Hosts, Tunnel};
 
 /// Nothing but what the test does finds out.
 fn net_without_dpd() -> Value {

@@ -9,86 +9,13 @@ mod operator;
 
 use std::time::Duration;
 
-use extsock_lab::{connection, net, wait, ClientOptions, Extsock, GatewayOptions, Lab};
+use extsock_lab::{connection, net, wait, Extsock};
 use serde_json::Value;
 
 use crate::ike_sas;
 use crate::{expect_failover, ike_sa, wait_state, Tunnel};
 
-/// How the hosts of a [`Tunnel`] are started.
-#[derive(Default)]
-struct Hosts {
-    gateway_1: GatewayOptions,
-    gateway_2: GatewayOptions,
-    client: ClientOptions,
-}
-
-impl Hosts {
-    /// Gateway 1 with lines of the section `charon` in strongswan.conf.
-    fn with_gateway_1(settings: &str) -> Self {
-        Self {
-            gateway_1: GatewayOptions::with_settings(settings),
-            ..Self::default()
-        }
-    }
-
-    /// The client with lines of the section `charon` in strongswan.conf.
-    fn with_client(settings: &str) -> Self {
-        Self {
-            client: ClientOptions {
-                settings: settings.to_owned(),
-                ..ClientOptions::default()
-            },
-            ..Self::default()
-        }
-    }
-
-    /// For connections with CHILD_SAs `net2` and `net3`.
-    fn with_two_networks() -> Self {
-        Self {
-            gateway_1: two_networks(),
-            gateway_2: two_networks(),
-            ..Self::default()
-        }
-    }
-}
-
-fn two_networks() -> GatewayOptions {
-    GatewayOptions {
-        networks: vec![2, 3],
-        ..GatewayOptions::default()
-    }
-}
-
 impl Tunnel {
-    /// With the configuration loaded, and nothing initiated.
-    fn loaded(config: &Value) -> Self {
-        Self::loaded_at(Hosts::default(), config)
-    }
-
-    fn loaded_at(hosts: Hosts, config: &Value) -> Self {
-        let lab = Lab::new();
-        let gateway_1 = lab.gateway_with(11, hosts.gateway_1);
-        let gateway_2 = lab.gateway_with(12, hosts.gateway_2);
-        let client = lab.client_with(hosts.client);
-        let mut control = client.connect();
-        control.apply(config);
-        Self {
-            control,
-            client,
-            gateway_1,
-            gateway_2,
-            lab,
-        }
-    }
-
-    fn initiate(mut self) -> Self {
-        self.control.ok("INITIATE net");
-        self.control.wait_event("tunnel_up");
-        self.client.ping("10.2.0.1");
-        self
-    }
-
     /// The one failover, from gateway 1 to gateway 2.
     #[track_caller]
     fn fails_over(&mut self, reason: &str) {
@@ -143,7 +70,7 @@ fn told(control: &Extsock) -> Vec<String> {
 }
 
 /// Connection `net` with CHILD_SAs `net2` and `net3`.
-fn net_with_two_child_sas(gateways: &[u8]) -> Value {
+pub(crate) fn net_with_two_child_sas(gateways: &[u8]) -> Value {
     let mut config = net(gateways);
     config["connections"] = connection("net", gateways, &[2, 3])["connections"].take();
     config

@@ -5,7 +5,7 @@
 mod credentials;
 mod daemon;
 mod operators;
-mod peers;
+pub(crate) mod peers;
 mod reauthentication;
 mod rekeying;
 mod removal;

@@ -3,7 +3,7 @@
 //! What gateways do to IKE_SAs for reasons of their own: uniqueness, INITIAL_CONTACT, REDIRECT, and
 //! IKE_SAs that they initiate.
 
-use extsock_lab::{net, ClientOptions, Gateway, GatewayOptions, Lab};
+use extsock_lab::{net, Client, ClientOptions, Gateway, GatewayOptions, Lab};
 use serde_json::json;
 
 use super::{expect_undisturbed, wait_single, without_dpd};
@@ -164,17 +164,16 @@ fn the_gateway_initiated_and_deletes() {
     super::expect_down(&mut control, &client);
 }
 
-/// Has gateway 1 send the client to another.
-fn redirect(tunnel: &Tunnel, to: &str) {
-    let to = ["--redirect", "--ike", "segw", "--gateway", to];
-    tunnel.gateway_1.swanctl(&to);
-    tunnel.client.wait_log("redirected to ");
+/// Has the gateway send the client to another.
+pub(crate) fn redirect(from: &Gateway, client: &Client, to: &str) {
+    from.swanctl(&["--redirect", "--ike", "segw", "--gateway", to]);
+    client.wait_log(&format!("redirected to {to}"));
 }
 
 #[test]
 fn redirected_to_the_other_gateway() {
     let mut tunnel = Tunnel::up();
-    redirect(&tunnel, "192.168.7.12");
+    redirect(&tunnel.gateway_1, &tunnel.client, "192.168.7.12");
     tunnel.control.wait_event("tunnel_up");
     expect_undisturbed(&tunnel.control, &tunnel.client);
     let gateway = tunnel.gateway_2.ike_sas();
@@ -192,7 +191,7 @@ fn redirected_to_the_other_gateway() {
 fn redirected_to_a_gateway_that_is_not_in_the_list() {
     let mut tunnel = Tunnel::up();
     let mut gateway_3 = tunnel.lab.gateway(13);
-    redirect(&tunnel, "192.168.7.13");
+    redirect(&tunnel.gateway_1, &tunnel.client, "192.168.7.13");
     tunnel.control.wait_event("tunnel_up");
     expect_undisturbed(&tunnel.control, &tunnel.client);
     let gateway = gateway_3.ike_sas();
@@ -210,7 +209,7 @@ fn redirected_to_a_gateway_that_is_not_in_the_list() {
 fn redirected_to_a_dead_gateway() {
     let mut tunnel = Tunnel::up();
     tunnel.gateway_2.kill();
-    redirect(&tunnel, "192.168.7.12");
+    redirect(&tunnel.gateway_1, &tunnel.client, "192.168.7.12");
     tunnel.client.wait_log("giving up after 2 retransmits");
     expect_undisturbed(&tunnel.control, &tunnel.client);
 
