@@ -152,23 +152,24 @@ pub fn check(built: &Built, running: &Running) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The version in the line that every charon daemon logs when it starts.
+/// The version in the line that every charon daemon logs when it starts: `(strongSwan 5.9.8, `. An executable
+/// that has the plugin in it brings the first part as a constant, with anything after it.
 fn named_version(image: &[u8]) -> Option<String> {
     const BEFORE: &[u8] = b"(strongSwan ";
-    // A plugin that is linked into the executable brings this very constant with it.
-    let start = image
-        .windows(BEFORE.len() + 1)
-        .position(|window| window.starts_with(BEFORE) && window[BEFORE.len()].is_ascii_digit())?
-        + BEFORE.len();
-    let version: Vec<u8> = image[start..]
-        .iter()
-        .copied()
-        .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'.')
-        .take(16)
-        .collect();
-    String::from_utf8(version)
-        .ok()
-        .filter(|version| !version.is_empty())
+    image
+        .windows(BEFORE.len())
+        .enumerate()
+        .find_map(|(at, window)| {
+            let rest = (window == BEFORE).then(|| &image[at + BEFORE.len()..])?;
+            let end = rest.iter().take(16).position(|byte| *byte == b',')?;
+            let version = std::str::from_utf8(&rest[..end]).ok()?;
+            let is_version = version.starts_with(|c: char| c.is_ascii_digit())
+                && version.contains('.')
+                && version
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+            is_version.then(|| version.to_owned())
+        })
 }
 
 fn numbers(version: &str) -> [u32; 3] {
