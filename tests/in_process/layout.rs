@@ -46,7 +46,10 @@ fn a_daemon_that_names_the_same_version_is_taken() {
 
 #[test]
 fn a_daemon_that_names_another_version_is_refused() {
-    for other in ["5.9.7", "5.9.8dr1", "5.9.80", "6.0.1", ""] {
+    for other in ["5.9.7", "5.9.8", "5.9.8dr1", "5.9.80", "6.0.1", ""] {
+        if other == built_for().version {
+            continue;
+        }
         let version = Some(other.to_owned());
         let refusal = assert_refused(
             &built_for(),
