@@ -12,7 +12,8 @@ use xshell::cmd;
 
 use crate::deb::debs;
 use crate::root::{self, Network, Root};
-use crate::{checkout, packages, source, Project};
+use crate::test::E2E_THREADS;
+use crate::{checkout, lab, packages, source, Project};
 
 /// A release that the plugin is packaged for.
 struct Release {
@@ -257,13 +258,14 @@ fn wrong(root: &Root, directory: &Path, codename: &str) -> Result<String> {
 
 /// The failover scenarios, and the refusal of the wrong plugins, on the installed charon and plugin.
 fn laboratory(root: &Root) -> Result<String> {
+    let left_out = lab::left_out(&root.path(lab::LIBCHARON))?.join(" ");
     root.run(
         "laboratory",
         Network::Off,
         &format!(
             "cd {CHECKOUT}\n\
              export EXTSOCK_PLUGIN={PLUGIN}\n\
-             cargo test --locked --package extsock-lab --target-dir {BUILD}/cargo -- --test-threads 8 {TESTS}\n"
+             cargo test --locked --package extsock-lab --target-dir {BUILD}/cargo -- --test-threads {E2E_THREADS} {left_out} {TESTS}\n"
         ),
     )?;
     passed(&root.log("laboratory"))
