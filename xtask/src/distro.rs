@@ -60,8 +60,8 @@ const WANTED: &[&str] = &[
 ];
 
 /// The tests of the laboratory that are run on the packages; valgrind is not in the root.
-const TESTS: &str =
-    "failover:: liveness:: loading:: shutdown:: --skip valgrind --skip no_failover::";
+const TESTS: &str = "causes:: failover:: gateways:: liveness:: loading:: policy:: shutdown:: \
+                     --skip valgrind --skip no_failover::";
 
 const PLUGIN_FILE: &str = "libstrongswan-extsock.so";
 const PLUGIN: &str = "/usr/lib/ipsec/plugins/libstrongswan-extsock.so";
