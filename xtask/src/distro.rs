@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{bail, ensure, Context, Result};
 use xshell::cmd;
 
-use crate::deb::debs;
+use crate::deb::{self, debs};
 use crate::root::{self, Network, Root};
 use crate::test::E2E_THREADS;
 use crate::{checkout, lab, packages, source, Project};
@@ -48,7 +48,7 @@ const TOOLS: &str = "libclang-dev python3 iproute2 netbase iputils-ping openssl 
 
 /// The built packages that the laboratory's hosts need.
 const WANTED: &[&str] = &[
-    "libcharon-extsock-plugin",
+    PACKAGE,
     "libstrongswan",
     "libstrongswan-standard-plugins",
     "libcharon-extauth-plugins",
@@ -63,6 +63,9 @@ const WANTED: &[&str] = &[
 const TESTS: &str = "causes:: failover:: gateways:: liveness:: loading:: policy:: shutdown:: \
                      --skip valgrind --skip no_failover::";
 
+/// Where the packages are left.
+const PACKAGES: &str = "packages";
+const PACKAGE: &str = "libcharon-extsock-plugin";
 const PLUGIN_FILE: &str = "libstrongswan-extsock.so";
 const PLUGIN: &str = "/usr/lib/ipsec/plugins/libstrongswan-extsock.so";
 const BUILD: &str = "/build";
@@ -90,6 +93,7 @@ pub(crate) fn run(project: &Project, codename: &str) -> Result<()> {
     step("tools", &|| tools(&root, release))?;
     step("sources", &|| sources(project, &root, codename))?;
     step("packages", &|| build(&root, &directory))?;
+    step("lintian", &|| lintian(project, &directory))?;
     step("installation", &|| install(&root, &directory))?;
     step("wrong plugins", &|| wrong(&root, &directory, codename))?;
     step("laboratory", &|| laboratory(&root))?;
@@ -198,7 +202,7 @@ fn build(root: &Root, directory: &Path) -> Result<String> {
     )?;
     // Debian's root, not ours, owns what was built.
     let built = debs(&root.path(BUILD))?;
-    let kept = directory.join("packages");
+    let kept = directory.join(PACKAGES);
     root::remove(&kept)?;
     fs::create_dir_all(&kept)?;
     for package in &built {
@@ -206,6 +210,15 @@ fn build(root: &Root, directory: &Path) -> Result<String> {
         fs::copy(package, kept.join(name))?;
     }
     Ok(format!("{} in {}", built.len(), kept.display()))
+}
+
+/// Of the packages, the one that is ours.
+fn lintian(project: &Project, directory: &Path) -> Result<String> {
+    let mut packages = debs(&directory.join(PACKAGES))?;
+    packages.retain(|path| path.to_string_lossy().contains(PACKAGE));
+    ensure!(!packages.is_empty(), "no {PACKAGE} was built");
+    deb::lintian(&project.shell, &packages)?;
+    Ok("no error or warning".to_owned())
 }
 
 fn install(root: &Root, directory: &Path) -> Result<String> {
@@ -224,7 +237,7 @@ fn install(root: &Root, directory: &Path) -> Result<String> {
     fs::copy(root.path(PLUGIN), directory.join(PLUGIN_FILE))?;
     root.read(
         Network::Off,
-        "dpkg-query --show --showformat '${Package} ${Version}' libcharon-extsock-plugin",
+        &format!("dpkg-query --show --showformat '${{Package}} ${{Version}}' {PACKAGE}"),
     )
 }
 
