@@ -298,6 +298,12 @@ fn check_mediation(connection: &Connection, path: &str, problems: &mut Problems)
             });
         }
     }
+    if connection.version == IkeVersion::V1 && !charon::has_ikev1() {
+        problems.push(Problem {
+            path: format!("{path}.version"),
+            why: "expected 2, as charon is built without IKEv1".to_owned(),
+        });
+    }
 }
 
 fn identity(id: &Option<String>) -> Option<Identification> {

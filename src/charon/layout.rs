@@ -183,6 +183,11 @@ fn numbers(version: &str) -> [u32; 3] {
     result
 }
 
+/// Whether this charon has IKEv1, on which no layout depends.
+pub fn has_ikev1() -> bool {
+    has_symbol(c"task_manager_v1_create")
+}
+
 fn has_symbol(symbol: &CStr) -> bool {
     // SAFETY: dlsym reads the name; the address is not used.
     !unsafe { libc::dlsym(libc::RTLD_DEFAULT, symbol.as_ptr()) }.is_null()

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use xshell::cmd;
+use xshell::{cmd, Shell};
 
 use crate::{checkout, packages, root, source, Project};
 
@@ -40,11 +40,17 @@ pub(crate) fn build(project: &Project) -> Result<()> {
         .run()?;
     }
     let built = debs(&directory)?;
-    cmd!(shell, "lintian").args(LINTIAN).args(&built).run()?;
+    lintian(shell, &built)?;
     for package in built {
         println!("package: {}", package.display());
     }
     root::remove(&source)
+}
+
+/// Has lintian look at packages.
+pub(crate) fn lintian(shell: &Shell, packages: &[PathBuf]) -> Result<()> {
+    cmd!(shell, "lintian").args(LINTIAN).args(packages).run()?;
+    Ok(())
 }
 
 /// The packages in a directory.

@@ -10,9 +10,10 @@ use std::time::Instant;
 use anyhow::{bail, ensure, Context, Result};
 use xshell::cmd;
 
-use crate::deb::debs;
+use crate::deb::{self, debs};
 use crate::root::{self, Network, Root};
-use crate::{checkout, packages, source, Project};
+use crate::test::E2E_THREADS;
+use crate::{checkout, lab, packages, source, Project};
 
 /// A release that the plugin is packaged for.
 struct Release {
@@ -47,7 +48,7 @@ const TOOLS: &str = "libclang-dev python3 iproute2 netbase iputils-ping openssl 
 
 /// The built packages that the laboratory's hosts need.
 const WANTED: &[&str] = &[
-    "libcharon-extsock-plugin",
+    PACKAGE,
     "libstrongswan",
     "libstrongswan-standard-plugins",
     "libcharon-extauth-plugins",
@@ -58,10 +59,12 @@ const WANTED: &[&str] = &[
     "strongswan-swanctl",
 ];
 
-/// The tests of the laboratory that are run on the packages; valgrind is not in the root.
-const TESTS: &str =
-    "failover:: liveness:: loading:: shutdown:: --skip valgrind --skip no_failover::";
+/// Left out of the laboratory: valgrind is not in the root.
+const SKIPPED: &str = "--skip valgrind";
 
+/// Where the packages are left.
+const PACKAGES: &str = "packages";
+const PACKAGE: &str = "libcharon-extsock-plugin";
 const PLUGIN_FILE: &str = "libstrongswan-extsock.so";
 const PLUGIN: &str = "/usr/lib/ipsec/plugins/libstrongswan-extsock.so";
 const BUILD: &str = "/build";
@@ -89,6 +92,7 @@ pub(crate) fn run(project: &Project, codename: &str) -> Result<()> {
     step("tools", &|| tools(&root, release))?;
     step("sources", &|| sources(project, &root, codename))?;
     step("packages", &|| build(&root, &directory))?;
+    step("lintian", &|| lintian(project, &directory))?;
     step("installation", &|| install(&root, &directory))?;
     step("wrong plugins", &|| wrong(&root, &directory, codename))?;
     step("laboratory", &|| laboratory(&root))?;
@@ -197,7 +201,7 @@ fn build(root: &Root, directory: &Path) -> Result<String> {
     )?;
     // Debian's root, not ours, owns what was built.
     let built = debs(&root.path(BUILD))?;
-    let kept = directory.join("packages");
+    let kept = directory.join(PACKAGES);
     root::remove(&kept)?;
     fs::create_dir_all(&kept)?;
     for package in &built {
@@ -205,6 +209,15 @@ fn build(root: &Root, directory: &Path) -> Result<String> {
         fs::copy(package, kept.join(name))?;
     }
     Ok(format!("{} in {}", built.len(), kept.display()))
+}
+
+/// Of the packages, the one that is ours.
+fn lintian(project: &Project, directory: &Path) -> Result<String> {
+    let mut packages = debs(&directory.join(PACKAGES))?;
+    packages.retain(|path| path.to_string_lossy().contains(PACKAGE));
+    ensure!(!packages.is_empty(), "no {PACKAGE} was built");
+    deb::lintian(&project.shell, &packages)?;
+    Ok("no error or warning".to_owned())
 }
 
 fn install(root: &Root, directory: &Path) -> Result<String> {
@@ -223,7 +236,7 @@ fn install(root: &Root, directory: &Path) -> Result<String> {
     fs::copy(root.path(PLUGIN), directory.join(PLUGIN_FILE))?;
     root.read(
         Network::Off,
-        "dpkg-query --show --showformat '${Package} ${Version}' libcharon-extsock-plugin",
+        &format!("dpkg-query --show --showformat '${{Package}} ${{Version}}' {PACKAGE}"),
     )
 }
 
@@ -255,15 +268,16 @@ fn wrong(root: &Root, directory: &Path, codename: &str) -> Result<String> {
     Ok(names.join(", "))
 }
 
-/// The failover scenarios, and the refusal of the wrong plugins, on the installed charon and plugin.
+/// The end-to-end tests on the installed charon and plugin, the refusal of the wrong plugins among them.
 fn laboratory(root: &Root) -> Result<String> {
+    let left_out = lab::left_out(&root.path(lab::LIBCHARON))?.join(" ");
     root.run(
         "laboratory",
         Network::Off,
         &format!(
             "cd {CHECKOUT}\n\
              export EXTSOCK_PLUGIN={PLUGIN}\n\
-             cargo test --locked --package extsock-lab --target-dir {BUILD}/cargo -- --test-threads 8 {TESTS}\n"
+             cargo test --locked --package extsock-lab --target-dir {BUILD}/cargo -- --test-threads {E2E_THREADS} {left_out} {SKIPPED}\n"
         ),
     )?;
     passed(&root.log("laboratory"))

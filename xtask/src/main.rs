@@ -7,6 +7,7 @@ mod deb;
 mod distro;
 mod fuzz;
 mod in_tree;
+mod lab;
 mod manual;
 mod notices;
 mod packages;

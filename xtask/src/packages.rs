@@ -76,8 +76,9 @@ const DEB: &[&str] = &[
     "python3",
 ];
 
-/// What root directories of releases, with strongSwan's source in them, are made with.
-const ROOT: &[&str] = &["debootstrap", "dpkg-dev", "bzip2", "xz-utils"];
+/// What root directories of releases, with strongSwan's source in them, are made with, and what the packages
+/// are looked at with.
+const ROOT: &[&str] = &["debootstrap", "dpkg-dev", "bzip2", "xz-utils", "lintian"];
 
 /// Its service would be started by the installation.
 const SERVICE_PACKAGE: &str = "strongswan-starter";

@@ -64,7 +64,11 @@ impl Root {
             return Ok(format!("{} was there", directory.display()));
         }
         let archive = source::repositories(shell, codename);
-        let (mirror, _) = archive.first().context("a release has an archive")?;
+        // Not the one of its security updates, which has no system in it.
+        let (mirror, _) = archive
+            .iter()
+            .find(|(_, suite)| suite == codename)
+            .context("a release has an archive")?;
         // Under a name of its own until it is complete.
         let new = directory.with_extension("new");
         remove(&new)?;

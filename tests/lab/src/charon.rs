@@ -21,7 +21,8 @@ use crate::wait;
 const CHARON: &str = "/run/lab/charon";
 const SWANCTL: &str = "/run/lab/swanctl";
 const STROKE: &str = "/run/lab/stroke";
-/// Of the compiled-in list many are in packages that need not be installed; swanctl names those.
+/// Of the compiled-in list many are in packages that need not be installed; swanctl names those, and those
+/// of this list, too.
 const SWANCTL_PLUGINS: &str = "random aes sha1 sha2 hmac gmp openssl pem pkcs1 x509 pubkey pkcs8";
 
 /// What charon needs for PSK, for IKEv2 and for ESP in user space, which works on kernels
@@ -191,6 +192,7 @@ impl Charon {
             None => "",
             Some(_) => "plugins {\n stroke {\n secrets_file = /run/lab/ipsec.secrets\n }\n }",
         };
+        let swanctl = Installation::find().with_plugins(SWANCTL_PLUGINS);
         // One retransmission schedule for all: a silent peer is given up after 1.5 s.
         format!(
             "charon {{\n\
@@ -206,7 +208,7 @@ impl Charon {
              {stroke}\n\
              {settings}\n\
              }}\n\
-             swanctl {{\n load = {SWANCTL_PLUGINS}\n }}\n"
+             swanctl {{\n load = {swanctl}\n }}\n"
         )
     }
 

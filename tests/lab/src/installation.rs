@@ -3,9 +3,13 @@
 //! Which charon the lab runs: Debian's, or one at another place.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 const PLUGIN_FILE: &str = "libstrongswan-extsock.so";
+
+/// Of libcharon, if it has IKEv1.
+const IKEV1: &str = "task_manager_v1_create";
 
 /// Where the files are. All of it can be set in the environment.
 pub(crate) struct Installation {
@@ -34,9 +38,23 @@ impl Installation {
         }
     }
 
+    /// Whether charon can do IKEv1, which can be left out of its build.
+    pub fn has_ikev1(&self) -> bool {
+        let library = self.plugins.with_file_name("libcharon.so.0");
+        let image = fs::read(&library).unwrap_or_else(|e| panic!("{}: {e}", library.display()));
+        memchr::memmem::find(&image, IKEV1.as_bytes()).is_some()
+    }
+
     /// Whether charon finds the plugin by itself.
     pub fn has_plugin(&self) -> bool {
         self.plugin == self.installed_plugin()
+    }
+
+    /// Those of a list of plugins that are there.
+    pub fn with_plugins(&self, list: &str) -> String {
+        let file = |name: &str| self.plugins.join(format!("libstrongswan-{name}.so"));
+        let there: Vec<_> = list.split(' ').filter(|name| file(name).exists()).collect();
+        there.join(" ")
     }
 
     /// Where charon looks for the plugin.

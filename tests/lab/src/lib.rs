@@ -135,6 +135,12 @@ impl Host {
     }
 }
 
+/// Whether the hosts' charon can do IKEv1. Tests that need it have `ikev1` in their names, by which they
+/// are left out elsewhere.
+pub fn has_ikev1() -> bool {
+    installation::Installation::find().has_ikev1()
+}
+
 fn address(number: u8) -> String {
     format!("192.168.7.{number}")
 }

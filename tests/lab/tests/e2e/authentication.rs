@@ -268,7 +268,7 @@ fn a_password_in_eap_mschapv2() {
 }
 
 #[test]
-fn a_password_in_xauth_after_a_pre_shared_key() {
+fn a_password_in_xauth_after_a_pre_shared_key_with_ikev1() {
     let lab = Lab::new();
     let with = |plugins: &str| format!("load = {PLUGINS} vici updown xauth-generic {plugins}");
     let mut gateway = GatewayOptions::ikev1().edited(&[

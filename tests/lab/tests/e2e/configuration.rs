@@ -58,6 +58,24 @@ fn an_error_names_its_field_and_nothing_is_applied() {
 }
 
 #[test]
+fn version_1_is_refused_where_charon_cannot_do_it() {
+    let lab = Lab::new();
+    let client = lab.client();
+    let mut control = client.connect();
+    let mut config = net(&[11, 12]);
+    config["connections"]["net"]["version"] = json!(1);
+    let reply = control.request(&format!("APPLY_CONFIG {config}"));
+    if extsock_lab::has_ikev1() {
+        assert_eq!(reply["ok"], true, "{reply}");
+    } else {
+        let message = reply["error"]["message"].as_str().unwrap_or_default();
+        let why = "connections.net.version: expected 2, as charon is built without IKEv1";
+        assert!(message.starts_with(why), "{reply}");
+        assert_eq!(control.ok("LIST")["connections"], json!([]));
+    }
+}
+
+#[test]
 fn applying_a_name_again_leaves_its_running_sa_alone() {
     let mut tunnel = Tunnel::up();
     let before = ike_sa(&tunnel.client, "net");
