@@ -435,7 +435,7 @@ const NEWER: &[(Version, &[&str], &str)] = &[
     (
         Version([6, 0, 2]),
         &["remote"],
-        "id = \"asn1dn:^.*CN=.+$\"; auth = eap-md5; eap_id = fqdn:^vpn[0-9]+$",
+        "auth = eap-md5; id = \"asn1dn:^.*CN=.+$\"; eap_id = fqdn:^vpn[0-9]+$",
     ),
     (Version([6, 0, 5]), CHILD_SECTIONS, "icmp = yes"),
 ];
