@@ -154,6 +154,7 @@ pub struct Built {
 pub fn build(connection: &Connection) -> Result<Built, Problems> {
     let mut problems = Problems::default();
     let path = format!("connections.{}", connection.name);
+    check_version(connection, &path, &mut problems);
     check_mediation(connection, &path, &mut problems);
     let first = connection.first_gateway();
     let proposals = proposals(
@@ -298,6 +299,9 @@ fn check_mediation(connection: &Connection, path: &str, problems: &mut Problems)
             });
         }
     }
+}
+
+fn check_version(connection: &Connection, path: &str, problems: &mut Problems) {
     if connection.version == IkeVersion::V1 && !charon::has_ikev1() {
         problems.push(Problem {
             path: format!("{path}.version"),

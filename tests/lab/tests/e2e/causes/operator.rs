@@ -135,9 +135,10 @@ fn an_operator_switches_after_all_was_given_up() {
     gateway_2.refuse_authentication();
     let client = lab.client();
     let mut control = client.connect();
+    // Less than charon's retransmission, and time enough for the second gateway.
     control.apply(&net_with(
         &json!({}),
-        &json!({"connect_timeout": "0.3s", "max_retries": 1}),
+        &json!({"connect_timeout": "1s", "max_retries": 1}),
     ));
     control.ok("INITIATE net");
     control.wait_event("failover_exhausted");
