@@ -28,3 +28,16 @@ bool extsock_decodes_pkcs12()
 
 	return lib->plugins->has_feature(lib->plugins, feature);
 }
+
+/* Of 6.0.2 and later. Weak, so that an older libstrongswan is told by the plugin's own check and not by
+ * the dynamic linker, which would not load the plugin. */
+identification_t *identification_create_from_string_with_regex(char *string) __attribute__((weak));
+
+identification_t *extsock_identity(char *string)
+{
+	if (identification_create_from_string_with_regex)
+	{
+		return identification_create_from_string_with_regex(string);
+	}
+	return identification_create_from_string(string);
+}

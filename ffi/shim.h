@@ -35,4 +35,10 @@ bool extsock_on_feature(plugin_t *plugin, plugin_feature_t *feature, bool reg, v
  */
 bool extsock_decodes_pkcs12();
 
+/**
+ * The identity or, from strongSwan 6.0.2 on, the regular expression that a string tells, as swanctl's `id`;
+ * NULL for a regular expression that is not valid.
+ */
+identification_t *extsock_identity(char *string);
+
 #endif /** EXTSOCK_SHIM_H_ */

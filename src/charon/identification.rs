@@ -15,18 +15,9 @@ impl Identification {
     /// Parsed as swanctl's `id` is: as by [`Self::from_string`] or, from strongSwan 6.0.2 on, as a regular
     /// expression; None for one that is not valid.
     pub fn pattern(id: &str) -> Option<Self> {
-        #[cfg(not(strongswan_6_0_2))]
-        return Some(Self::from_string(id));
-        #[cfg(strongswan_6_0_2)]
-        {
-            let id = c_string(id);
-            // SAFETY: the string lives for the call, which copies it; the result is ours.
-            unsafe {
-                Self::adopt(sys::identification_create_from_string_with_regex(
-                    id.as_ptr().cast_mut(),
-                ))
-            }
-        }
+        let id = c_string(id);
+        // SAFETY: the string lives for the call, which copies it; the result is ours.
+        unsafe { Self::adopt(sys::extsock_identity(id.as_ptr().cast_mut())) }
     }
 
     /// Parsed as charon parses any identity: an address, an FQDN, an e-mail address, a DN, `%any`, ...
