@@ -42,13 +42,21 @@ fn hosts() -> Hosts {
 
 /// As [`differing`], up on gateway 1.
 fn up() -> Tunnel {
-    Tunnel::loaded_at(hosts(), &differing()).initiate()
+    up_at(hosts())
+}
+
+fn up_at(hosts: Hosts) -> Tunnel {
+    Tunnel::loaded_at(hosts, &differing()).initiate()
 }
 
 /// As [`up`], and then on gateway 2, as gateway 1 is dead.
 #[track_caller]
 fn up_on_the_other() -> Tunnel {
-    let mut tunnel = up();
+    on_the_other(up())
+}
+
+#[track_caller]
+fn on_the_other(mut tunnel: Tunnel) -> Tunnel {
     tunnel.gateway_1.kill();
     expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
     expect_identity(&tunnel, "other", 12);
