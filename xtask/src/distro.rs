@@ -44,12 +44,14 @@ const RELEASES: &[Release] = &[
 ];
 
 /// What strongSwan's build does not bring, but the plugin's and the laboratory do.
-const TOOLS: &str = "libclang-dev python3 iproute2 netbase iputils-ping openssl procps";
+const TOOLS: &str =
+    "libclang-dev python3 iproute2 netbase iputils-ping openssl procps softhsm2 opensc";
 
 /// The built packages that the laboratory's hosts need.
 const WANTED: &[&str] = &[
     PACKAGE,
     "libstrongswan",
+    "libstrongswan-extra-plugins",
     "libstrongswan-standard-plugins",
     "libcharon-extauth-plugins",
     "libcharon-extra-plugins",

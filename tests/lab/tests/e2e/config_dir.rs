@@ -88,6 +88,13 @@ fn applied(control: &Extsock) -> usize {
     control.events_named("config_applied").len()
 }
 
+/// The events may come after the reply.
+fn wait_applied(control: &Extsock, count: usize) {
+    wait::until(&format!("{count} connections were loaded"), || {
+        (applied(control) == count).then_some(())
+    });
+}
+
 #[test]
 fn what_is_unchanged_is_left_alone_and_a_renewed_certificate_is_read() {
     let pki = Pki::with_ca("ca");
@@ -111,7 +118,7 @@ fn what_is_unchanged_is_left_alone_and_a_renewed_certificate_is_read() {
         r#"{"secrets": {"eap": {"id": "a", "secret": "b"}}}"#,
     );
     control.ok("RELOAD");
-    assert_eq!(applied(&control), 2);
+    wait_applied(&control, 2);
     control.ok("INITIATE net");
     control.wait_event("tunnel_up");
     let up = ike_sa(&client, "net");
@@ -124,7 +131,7 @@ fn what_is_unchanged_is_left_alone_and_a_renewed_certificate_is_read() {
     // The same path, another certificate of another key.
     pki.add_host("client", "other-ca");
     control.ok("RELOAD");
-    assert_eq!(applied(&control), 3);
+    wait_applied(&control, 3);
     assert_eq!(ike_sa(&client, "net"), up);
     let other_ca = "using trusted ca certificate \"CN=other-ca\"";
     assert!(!gateway.log().contains(other_ca));
@@ -134,6 +141,7 @@ fn what_is_unchanged_is_left_alone_and_a_renewed_certificate_is_read() {
     control.wait_event("tunnel_up");
     gateway.wait_log(other_ca);
     client.ping("10.2.0.1");
+    assert_eq!(applied(&control), 3);
 }
 
 #[test]
