@@ -188,6 +188,12 @@ impl IkeSa<'_> {
         }
     }
 
+    /// Whether its lifetime is limited.
+    pub fn expires(&self) -> bool {
+        // SAFETY: valid for the callback.
+        unsafe { call!(self.as_ptr(), get_statistic, sys::statistic_t::STAT_DELETE) != 0 }
+    }
+
     /// Whether its gateway redirected it here.
     pub fn is_redirected(&self) -> bool {
         // SAFETY: valid for the callback; the host belongs to the IKE_SA.

@@ -144,11 +144,14 @@ unsafe extern "C" fn extsock_on_alert(
         a::ALERT_PEER_AUTH_FAILED => Some(Alert::PeerAuthFailed),
         a::ALERT_PROPOSAL_MISMATCH_IKE => Some(Alert::ProposalMismatchIke),
         a::ALERT_KEEP_ON_CHILD_SA_FAILURE => Some(Alert::KeepOnChildSaFailure),
+        a::ALERT_IKE_SA_EXPIRED => Some(Alert::IkeSaExpired),
         _ => None,
     };
     // SAFETY: by this function's contract.
     unsafe {
         with(this, |listener| match (known, IkeSa::lend(ike_sa)) {
+            // Raised also where one without a lifetime is deleted (sa/ike_sa.c, delete_).
+            (Some(Alert::IkeSaExpired), Some(ike_sa)) if !ike_sa.expires() => {}
             (Some(alert), Some(ike_sa)) => listener.alert(&ike_sa, alert),
             _ if alert == a::ALERT_SHUTDOWN_SIGNAL => listener.shutdown(),
             _ => {}

@@ -172,6 +172,8 @@ pub enum Alert {
     ProposalMismatchIke,
     /// The IKE_SA stays although its CHILD_SA failed.
     KeepOnChildSaFailure,
+    /// Its lifetime is over without a successor, and it is about to be deleted.
+    IkeSaExpired,
 }
 
 /// The task queues of an IKE_SA (libcharon sa/task_manager.h).

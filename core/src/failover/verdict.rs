@@ -28,6 +28,8 @@ pub enum Reason {
     InitiateFailed,
     /// The IKE_SA came up, but none of its CHILD_SAs did.
     ChildFailed,
+    /// The lifetime of the IKE_SA ended: it could be neither rekeyed nor reauthenticated.
+    IkeSaExpired,
     /// The attempt was not established within `connect_timeout`.
     ConnectTimeout,
     /// The gateway gave no sign of life within `liveness_timeout`.
@@ -57,6 +59,7 @@ impl Reason {
             Self::PeerDeleted => "peer_deleted",
             Self::InitiateFailed => "initiate_failed",
             Self::ChildFailed => "child_failed",
+            Self::IkeSaExpired => "ike_sa_expired",
             Self::ConnectTimeout => "connect_timeout",
             Self::LivenessTimeout => "liveness_timeout",
             Self::Operator => "operator",
@@ -83,8 +86,8 @@ enum Party {
 impl Seen {
     /// An alert was raised for it.
     pub fn alert(&mut self, alert: Alert) {
-        if alert == Alert::KeepOnChildSaFailure {
-            // Not about the IKE_SA.
+        if matches!(alert, Alert::KeepOnChildSaFailure | Alert::IkeSaExpired) {
+            // Not about its gateway, or acted on at once.
             return;
         }
         // PEER_INIT_UNREACHABLE follows the timeout and is the more exact of both.
@@ -115,6 +118,11 @@ impl Seen {
             return;
         }
         self.deleted_by = Some(deleted_by(&ike_sa.tasks));
+    }
+
+    /// Whether it is being deleted by us.
+    pub fn is_deleted_by_us(&self) -> bool {
+        self.deleted_by == Some(Party::Us)
     }
 
     /// It has the CHILD_SAs of another one, which it takes the place of: a tunnel that is up depends on it
@@ -196,7 +204,8 @@ pub fn verdict(seen: &Seen, end: &IkeSa) -> Option<Reason> {
             }
             Alert::RetransmitSendTimeout
             | Alert::PeerInitUnreachable
-            | Alert::KeepOnChildSaFailure => Reason::PeerUnreachable,
+            | Alert::KeepOnChildSaFailure
+            | Alert::IkeSaExpired => Reason::PeerUnreachable,
         }),
         (S::Created | S::Connecting, _, None) if seen.refused => Some(Reason::Rejected),
         // Was up, and a request, MOBIKE's path probing included, remained without an answer.
@@ -255,6 +264,7 @@ mod tests {
             Reason::PeerDeleted,
             Reason::InitiateFailed,
             Reason::ChildFailed,
+            Reason::IkeSaExpired,
             Reason::ConnectTimeout,
             Reason::LivenessTimeout,
             Reason::Operator,

@@ -318,6 +318,48 @@ fn initiated_while_the_ike_sa_is_being_deleted() {
 }
 
 #[test]
+fn the_successor_is_the_tunnel_while_the_old_ike_sa_is_being_deleted() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let new = charon.begins("net");
+    charon.establishes(new, &["data"]);
+    let old = charon.begins_deleting("net");
+    assert_eq!(charon.initiate("net"), [], "it is up");
+    assert_eq!(charon.manager.ike_sas("net"), [old, new]);
+    assert_eq!(charon.peer_deletes("net"), [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::PeerDeleted);
+    assert_eq!(charon.destroys(old), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Connecting);
+}
+
+#[test]
+fn the_lifetime_of_the_ike_sa_ends() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let old = charon.manager.ike_sas("net")[0];
+    assert_eq!(
+        charon.alerts(old, Alert::IkeSaExpired),
+        [to("10.0.0.2", &["data"])],
+        "its deletion may not be answered"
+    );
+    assert_eq!(charon.history()[0].reason, Reason::IkeSaExpired);
+    let new = charon.begins_to("net", "10.0.0.2");
+    assert_eq!(charon.deletes(old), []);
+    charon.establishes(new, &["data"]);
+    let status = charon.status("net");
+    assert_eq!(status.state, ConnectionState::Established);
+    assert_eq!(status.active_gateway.as_deref(), Some("10.0.0.2"));
+}
+
+#[test]
+fn the_lifetime_of_an_ike_sa_ends_that_has_a_successor() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let new = charon.begins("net");
+    charon.establishes(new, &["data"]);
+    let old = charon.begins_deleting("net");
+    assert_eq!(charon.alerts(old, Alert::IkeSaExpired), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+}
+
+#[test]
 fn initiated_while_the_ike_sa_of_a_terminated_attempt_comes_up() {
     let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
     charon.initiate("net");

@@ -62,6 +62,10 @@ impl FailoverManager {
                 if let Some(sa) = self.sa(ike_sa.id) {
                     sa.seen.deleting(ike_sa);
                     sa.phase = Phase::Closing;
+                    if sa.seen.is_deleted_by_us() {
+                        let owner = self.ike_sas[&ike_sa.id].clone();
+                        self.succeed(&owner, ike_sa.id, step);
+                    }
                 }
             }
             IkeSaState::Destroying => self.handle_connection_failure(ike_sa, step),
@@ -430,13 +434,15 @@ impl FailoverManager {
             return;
         };
         sa.seen.alert(alert);
-        if alert != Alert::KeepOnChildSaFailure {
-            return;
-        }
         let owner = self.ike_sas[&ike_sa.id].clone();
-        if !ike_sa.tasks.more_children() {
-            self.child_failed(&owner, ike_sa.id, step);
-            self.complete_children(ike_sa.id, step);
+        match alert {
+            Alert::KeepOnChildSaFailure if !ike_sa.tasks.more_children() => {
+                self.child_failed(&owner, ike_sa.id, step);
+                self.complete_children(ike_sa.id, step);
+            }
+            // It would not tell of its gateway when it ends, and its deletion may not be answered.
+            Alert::IkeSaExpired => self.give_away(&owner, ike_sa.id, Reason::IkeSaExpired, step),
+            _ => return,
         }
         self.conclude_step(&owner, step);
     }
@@ -467,15 +473,25 @@ impl FailoverManager {
     pub(super) fn child_failed(&mut self, name: &str, ike_sa: u32, step: &mut Step) {
         let Some(sa) = self.sa(ike_sa) else { return };
         let bare = sa.phase == Phase::Up && sa.children.is_empty();
-        let (gateway, remote) = (sa.gateway.clone(), sa.remote);
         let connection = self.connection(name);
         let current = connection.state == State::Established(ike_sa);
         if bare && current && connection.policy.on_child_failure {
-            connection.give_up(Some(ike_sa));
-            connection.gateways.failed_at(&gateway, remote);
             step.delete(name, ike_sa);
-            self.lost(name, &gateway, Reason::ChildFailed, step);
+            self.give_away(name, ike_sa, Reason::ChildFailed, step);
         }
+    }
+
+    /// The IKE_SA is up, but is not to carry the connection any more.
+    fn give_away(&mut self, name: &str, ike_sa: u32, reason: Reason, step: &mut Step) {
+        let Some(sa) = self.sa(ike_sa) else { return };
+        let (gateway, remote) = (sa.gateway.clone(), sa.remote);
+        let connection = self.connection(name);
+        if connection.state != State::Established(ike_sa) {
+            return;
+        }
+        connection.give_up(Some(ike_sa));
+        connection.gateways.failed_at(&gateway, remote);
+        self.lost(name, &gateway, reason, step);
     }
 
     /// An IKE_SA ends. Whether its gateway failed, [`verdict`] tells.

@@ -148,6 +148,19 @@ impl FailoverManager {
         }
     }
 
+    /// We delete the IKE_SA, which lasts until the gateway answers: another one that is up, by
+    /// make-before-break reauthentication for example, is the tunnel from now on.
+    pub(super) fn succeed(&mut self, name: &str, id: u32, step: &mut Step) {
+        let connection = self.connection(name);
+        if connection.state != State::Established(id) {
+            return;
+        }
+        if let Some(successor) = connection.sa_in(Phase::Up) {
+            connection.state = State::Down;
+            self.settle(name, successor, step);
+        }
+    }
+
     /// The IKE_SA that carried the connection, or its attempt, ended for another reason.
     pub(super) fn ended(&mut self, name: &str, step: &mut Step) {
         let connection = self.connection(name);

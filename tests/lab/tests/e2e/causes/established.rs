@@ -201,6 +201,43 @@ fn dead_gateway_is_noticed_by_a_reauthentication_that_makes_before_it_breaks() {
 }
 
 #[test]
+fn the_lifetime_ends_after_a_refused_reauthentication() {
+    let tunnel = refused_reauthentication();
+    expires(tunnel);
+}
+
+#[test]
+fn the_lifetime_ends_and_the_deletion_is_not_answered() {
+    let tunnel = refused_reauthentication();
+    tunnel.gateway_1.freeze();
+    expires(tunnel);
+}
+
+fn refused_reauthentication() -> Tunnel {
+    let times = json!({"dpd_delay": 0, "reauth_time": "2s", "over_time": "3s", "rand_time": 0});
+    let hosts = Hosts::with_client("make_before_break = yes");
+    let tunnel = Tunnel::loaded_at(hosts, &net_with(&times, &json!({}))).initiate();
+    tunnel.gateway_1.refuse_authentication();
+    tunnel.client.wait_log("received AUTHENTICATION_FAILED");
+    tunnel
+}
+
+fn expires(mut tunnel: Tunnel) {
+    // The successor is to stay.
+    tunnel.control.wait_event("failover_started");
+    tunnel.control.wait_event("failover_established");
+    tunnel.has_told(&["ike_sa_expired"]);
+    wait::until("the old IKE_SA is gone", || {
+        (!tunnel
+            .client
+            .swanctl(&["--list-sas"])
+            .contains("192.168.7.11"))
+        .then_some(())
+    });
+    tunnel.client.ping("10.2.0.1");
+}
+
+#[test]
 fn liveness_check_while_the_ike_sa_is_rekeyed() {
     let config = net_with(
         &json!({"dpd_delay": 0}),
