@@ -373,4 +373,6 @@ fn attempts_are_paced() {
     let sa = charon.begins_to("b", "10.0.0.2");
     assert_eq!(charon.establishing(sa), []);
     assert_eq!(charon.manager.half_open(), 1);
+    let attempts = charon.manager.counters().attempts;
+    assert_eq!(attempts, 7, "one of each of the four, and of three again");
 }

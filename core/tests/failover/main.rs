@@ -688,6 +688,28 @@ fn removal_releases_the_clone_of_a_running_sa() {
     assert_eq!(charon.destroys(sa), []);
 }
 
+/// charon is told in a job that the IKE_SA of a clone is the connection's, and the connection may be gone
+/// before.
+#[test]
+fn an_ike_sa_with_the_name_of_a_clone_is_told_of_after_a_removal() {
+    const CLONE: &str = "net-failover-10.0.0.2";
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.dies("net");
+    let sa = charon.begins(CLONE);
+    charon.remove("net");
+    let changes = charon.manager.take_name_changes();
+    let is_told_of = |changes: &[(String, bool)]| {
+        let last = changes.iter().rfind(|(name, _)| name == CLONE);
+        last.is_some_and(|(_, concerns)| *concerns)
+    };
+    assert!(is_told_of(&changes), "{changes:?}");
+
+    assert_eq!(charon.destroys(sa), []);
+    let changes = charon.manager.take_name_changes();
+    assert!(!is_told_of(&changes), "{changes:?}");
+    assert_eq!(charon.manager.tracked(), 0);
+}
+
 #[test]
 fn new_gateways_under_a_running_sa() {
     let mut charon = established("10.0.0.1,10.0.0.2");

@@ -163,7 +163,6 @@ impl FailoverManager {
     pub(super) fn start_attempt(&mut self, name: &str, gateway: String, step: &mut Step) {
         let room =
             self.half_open.contains(name) || self.half_open.len() < self.options.max_concurrent;
-        let number = self.next_attempt();
         let connection = self.connection(name);
         connection.active = Some(gateway.clone());
         connection.outage_since.get_or_insert(step.now.monotonic);
@@ -174,6 +173,8 @@ impl FailoverManager {
             }
             return;
         }
+        let number = self.next_attempt();
+        let connection = self.connection(name);
         connection.gateways.trying(&gateway);
         let attempt = Attempt::new(number, gateway, step.now.monotonic);
         prepare(name, connection, &attempt, step);

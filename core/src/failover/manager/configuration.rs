@@ -195,22 +195,23 @@ impl FailoverManager {
             .filter(|(_, orphan)| orphan.connection == name)
             .map(|(id, _)| *id)
             .collect();
-        let Some(connection) = self.connections.get_mut(name).filter(|_| !ids.is_empty()) else {
+        let orphans: Vec<_> = ids
+            .into_iter()
+            .filter_map(|id| Some((id, self.drop_orphan(id)?.sa)))
+            .collect();
+        let known = self.connections.get_mut(name);
+        let Some(connection) = known.filter(|_| !orphans.is_empty()) else {
             return;
         };
-        for id in ids {
-            if let Some(orphan) = self.orphans.remove(&id) {
-                self.names.orphan_gone(&orphan.sa.name);
-                for child in &orphan.sa.children {
-                    connection.want(child);
-                }
-                let mut sa = orphan.sa;
-                // Nobody cared for an answer meanwhile.
-                sa.asked = None;
-                sa.heard = step.now.monotonic;
-                connection.ike_sas.insert(id, sa);
-                self.ike_sas.insert(id, name.to_owned());
+        for (id, mut sa) in orphans {
+            for child in &sa.children {
+                connection.want(child);
             }
+            // Nobody cared for an answer meanwhile.
+            sa.asked = None;
+            sa.heard = step.now.monotonic;
+            connection.ike_sas.insert(id, sa);
+            self.ike_sas.insert(id, name.to_owned());
         }
         let live = connection
             .live_sa()

@@ -25,9 +25,7 @@ impl FailoverManager {
                     orphan.sa.phase = Phase::Closing;
                 }
                 IkeSaState::Destroying => {
-                    let name = orphan.sa.name.clone();
-                    self.names.orphan_gone(&name);
-                    self.orphans.remove(&ike_sa.id);
+                    self.drop_orphan(ike_sa.id);
                 }
                 _ => {}
             }
@@ -120,7 +118,7 @@ impl FailoverManager {
         let connection = self
             .orphans
             .values()
-            .find(|orphan| orphan.sa.name == ike_sa.name)
+            .find(|orphan| orphan.names().any(|name| name == ike_sa.name))
             .map(|orphan| orphan.connection.clone());
         let Some(connection) = connection else {
             return false;
@@ -136,12 +134,22 @@ impl FailoverManager {
 
     /// The IKE_SA lives on without its connection.
     pub(super) fn orphaned(&mut self, ike_sa: u32, connection: &str, sa: Sa) {
-        let (connection, name) = (connection.to_owned(), sa.name.clone());
-        let known = self.orphans.insert(ike_sa, Orphan { connection, sa });
-        self.names.orphaned(&name);
-        if let Some(known) = known {
-            self.names.orphan_gone(&known.sa.name);
+        let connection = connection.to_owned();
+        let orphan = Orphan { connection, sa };
+        for name in orphan.names() {
+            self.names.orphaned(&name);
         }
+        self.drop_orphan(ike_sa);
+        self.orphans.insert(ike_sa, orphan);
+    }
+
+    /// It is gone, or its connection is loaded again.
+    pub(super) fn drop_orphan(&mut self, ike_sa: u32) -> Option<Orphan> {
+        let orphan = self.orphans.remove(&ike_sa)?;
+        for name in orphan.names() {
+            self.names.orphan_gone(&name);
+        }
+        Some(orphan)
     }
 
     /// Takes in a connection that others loaded, when charon initiates it.

@@ -94,6 +94,16 @@ struct Orphan {
     sa: Sa,
 }
 
+impl Orphan {
+    /// By which charon may tell of it: one that was initiated with a clone has the connection's name only
+    /// once charon was told so, for which the connection may have gone too early.
+    fn names(&self) -> impl Iterator<Item = String> + '_ {
+        let clone = || failover_name(&self.connection, &self.sa.gateway);
+        let own = std::iter::once(self.sa.name.clone());
+        own.chain(self.sa.cloned.then(clone))
+    }
+}
+
 impl FailoverManager {
     /// Without connections.
     pub fn new(options: Options) -> Self {
