@@ -123,20 +123,29 @@ impl Driver {
         });
         let Some(begin) = begin else { return };
 
-        let begun = if begin.own {
-            initiate(&peer_cfg, &begin.children)
+        let gateways = self.connections.gateways.get(connection);
+        // Where they differ, charon finds the IKE_SA by no configuration while it is connecting: its first
+        // CHILD_SA makes it, the others follow by its id.
+        let asked = match &gateways {
+            Some(_) => first_child(&peer_cfg, &begin.children),
+            None => begin.children.clone(),
+        };
+        let begun = if let (Some(id), true) = (begin.ike_sa, gateways.is_some()) {
+            self.initiate_children(connection, IkeSaId(id), &asked);
+            Ok(())
+        } else if begin.own {
+            initiate(&peer_cfg, &asked)
         } else {
             if begin.lead.address.is_some() && retries_initiation() {
                 // charon may wait for the name itself (retry_initiate_interval).
                 terminate_unresolved(connection);
             }
-            let gateways = self.connections.gateways.get(connection);
             let own = gateways
                 .as_ref()
                 .and_then(|all| all.get(&begin.lead.gateway));
             self.connections.gateways.found(connection, &begin.lead);
             let clone = create_failover_config(&peer_cfg, &begin.lead, own);
-            self.add_peer_config_and_initiate(clone, &begin.children)
+            self.add_peer_config_and_initiate(clone, &asked)
         };
         if let Err(error) = &begun {
             log::error!(
@@ -145,7 +154,7 @@ impl Driver {
             );
         }
         self.with_core(|manager, now| {
-            manager.initiated(connection, attempt, begun.is_ok(), &begin.children, now)
+            manager.initiated(connection, attempt, begun.is_ok(), &asked, now)
         });
     }
 
@@ -342,6 +351,15 @@ impl Driver {
             });
         }
     }
+}
+
+/// The first of the CHILD_SAs, of all if none is named; none if there are none.
+fn first_child(peer_cfg: &PeerCfg, children: &[String]) -> Vec<String> {
+    let all: Vec<_> = (peer_cfg.child_cfgs().iter())
+        .map(charon::ChildCfg::name)
+        .collect();
+    let named = all.iter().find(|child| children.contains(child));
+    named.or(all.first()).cloned().into_iter().collect()
 }
 
 /// Initiates the CHILD_SAs, all if none is named, or an IKE_SA without one if there are none.

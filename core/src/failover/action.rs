@@ -221,6 +221,8 @@ pub struct Begin {
     pub lead: Lead,
     /// Whether the connection's own configuration leads there.
     pub own: bool,
+    /// Unique id of the IKE_SA that charon has for it already, if it has one.
+    pub ike_sa: Option<u32>,
     /// The CHILD_SA configurations; all that there are if it is empty.
     pub children: Vec<String>,
 }

@@ -51,6 +51,8 @@ pub struct Charon {
     resolving: Option<(Option<u64>, String)>,
     /// The initiation that was begun last, and the CHILD_SAs asked for.
     begun: Option<(u64, Vec<String>)>,
+    /// The IKE_SA that was there for the attempt that was begun last.
+    pub begun_on: Option<u32>,
 }
 
 impl Charon {
@@ -623,6 +625,7 @@ impl Charon {
                     };
                     self.last_attempt = attempt;
                     self.begun = Some((attempt, begin.children.clone()));
+                    self.begun_on = begin.ike_sa;
                     initiations.push(Initiation {
                         gateway: begin.lead.remote(),
                         own: begin.own,

@@ -141,6 +141,7 @@ fn charon_initiates_by_itself_while_a_name_is_looked_up() {
     let sa = charon.begins_at("net", FIRST);
     let begun = charon.looked_up("net", &[]);
     assert!(begun.iter().all(|begun| begun.own), "the same IKE_SA");
+    assert_eq!(charon.begun_on, Some(sa));
     assert_eq!(charon.history(), [], "which is not given up for the name");
     charon.establishes(sa, &["data"]);
     assert_eq!(charon.status("net").state, ConnectionState::Established);

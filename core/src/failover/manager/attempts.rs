@@ -92,6 +92,7 @@ impl FailoverManager {
         Some(Begin {
             lead: begun.lead(),
             own,
+            ike_sa: begun.ike_sa,
             children: connection.children_to_initiate(),
         })
     }

@@ -11,8 +11,10 @@ use extsock_lab::{net, wait, GatewayOptions, Pki, PSK};
 use serde_json::{json, Value};
 
 use crate::authentication::{config, gateway};
+use crate::causes::net_with_two_child_sas;
 use crate::no_failover::{failover_after, wait_single};
-use crate::{expect_failover, ike_sa, Hosts, Tunnel};
+use crate::tunnel::two_networks;
+use crate::{expect_failover, ike_sa, ike_sas, wait_state, Hosts, Tunnel};
 
 /// Connection `net` over 192.168.7.11, which is `segw`, and 192.168.7.12, which is `other`.
 fn differing() -> Value {
@@ -115,6 +117,47 @@ fn each_is_verified_with_its_own_identity() {
         expect_failover(&mut tunnel.control, 12, 11, "dpd_timeout");
         expect_identity(&tunnel, "segw", 11);
     }
+}
+
+/// That charon has one IKE_SA, and `net2` and `net3` are up on it.
+#[track_caller]
+fn expect_both_children(tunnel: &Tunnel) {
+    tunnel.client.ping("10.2.0.1");
+    tunnel.client.ping("10.3.0.1");
+    wait::until("one IKE_SA with both CHILD_SAs", || {
+        let both = tunnel.client.child_sas().len() == 2;
+        (both && ike_sas(&tunnel.client) == 1).then_some(())
+    });
+}
+
+#[test]
+fn all_child_sas_come_up_on_each() {
+    let other = two_networks().edited(&[("id = segw", "id = other")]);
+    let hosts = Hosts {
+        gateway_2: other,
+        ..Hosts::with_two_networks()
+    };
+    let mut config = differing();
+    let two_child_sas = net_with_two_child_sas(&[]);
+    config["connections"]["net"]["children"] =
+        two_child_sas["connections"]["net"]["children"].clone();
+    let mut tunnel = Tunnel::loaded_at(hosts, &config).initiate();
+    expect_both_children(&tunnel);
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    expect_both_children(&tunnel);
+    tunnel.gateway_1.restart();
+    tunnel.control.ok("FAILOVER net");
+    expect_failover(&mut tunnel.control, 12, 11, "operator");
+    expect_both_children(&tunnel);
+
+    // One after the other: the second one while the IKE_SA is up.
+    tunnel.control.ok("TERMINATE net");
+    wait_state(&mut tunnel.control, "down");
+    tunnel.control.ok("INITIATE net net3");
+    tunnel.client.ping("10.3.0.1");
+    tunnel.control.ok("INITIATE net net2");
+    expect_both_children(&tunnel);
 }
 
 #[test]
