@@ -214,7 +214,10 @@ impl Driver {
                 // It has the gateway's own until it is up.
                 Some(ike_sa) if differs && !ike_sa.is_up() => true,
                 Some(ike_sa) => {
-                    ike_sa.set_peer_cfg(&peer_cfg);
+                    // With the same one it would get new interface IDs (if_id %unique).
+                    if !ike_sa.peer_cfg().is_some_and(|known| known.is(&peer_cfg)) {
+                        ike_sa.set_peer_cfg(&peer_cfg);
+                    }
                     true
                 }
                 None => false,

@@ -197,6 +197,11 @@ impl PeerCfg {
         fields.if_id_in.max(fields.if_id_out) >= u32::MAX - 1
     }
 
+    /// Whether both are the same object in charon.
+    pub fn is(&self, other: &Self) -> bool {
+        self.as_ptr() == other.as_ptr()
+    }
+
     /// Whether both are the same in everything, also in what charon's own comparison leaves out: name,
     /// DPD timeout, ike_cfg with its DSCP, children and their names and order.
     pub fn is_same(&self, other: &Self) -> bool {

@@ -10,7 +10,7 @@ use super::failover;
 use super::gateway::{Entry, GATEWAYS};
 use super::model::{
     Childless, Connection, Failover, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert,
-    SharedSecret, Unique,
+    SharedSecret, Unique, UNIQUE, UNIQUE_DIR,
 };
 use super::reader::{Fields, Node};
 use super::setting::{settings, words, Form, Setting};
@@ -33,6 +33,7 @@ pub(super) fn read(
     let mut draft = Draft::new(name, existing, fields.strongswan());
     fields.refuse_shared("ike_cfg", IKE_CFG);
     let mediated = fields.place("mediated_by");
+    let interface_ids = ["if_id_in", "if_id_out"].map(|option| fields.place(option));
     fields.read(&mut draft, &[IKE_CFG, IKE_TIMES, PEER_CFG, SECTIONS]);
     let (connection, secrets) = draft.finish();
     if connection.mediated_by.is_some() {
@@ -41,6 +42,18 @@ pub(super) fn read(
         }
         if connection.mediation_peer.is_none() {
             return Err(mediated.refused("expected mediation_peer too, as the gateway has no id"));
+        }
+    }
+    if !connection.gateways.is_empty() {
+        // charon draws them anew whenever an IKE_SA changes from one gateway's configuration to another.
+        for (id, place) in [connection.if_id_in, connection.if_id_out]
+            .into_iter()
+            .zip(interface_ids)
+        {
+            if matches!(id, UNIQUE | UNIQUE_DIR) {
+                let why = "expected a number, as gateways of remote_addrs differ";
+                return Err(place.refused(why));
+            }
         }
     }
     Ok((connection, secrets))

@@ -593,6 +593,29 @@ fn a_mediation_server_is_unique_and_a_mediated_peer_has_an_identity() {
 }
 
 #[test]
+fn gateways_that_differ_have_no_unique_interface_ids() {
+    let over = |second: serde_json::Value, if_id_out: &str| {
+        let connection = json!({
+            "name": "a",
+            "remote_addrs": ["192.0.2.1", second],
+            "remote_auth": {"id": "a"},
+            "if_id_in": 7,
+            "if_id_out": if_id_out,
+        });
+        connection.to_string()
+    };
+    let other = json!({"addr": "192.0.2.2", "id": "b"});
+    for unique in ["%unique", "%unique-dir"] {
+        assert_eq!(
+            message(&over(other.clone(), unique)),
+            "if_id_out: expected a number, as gateways of remote_addrs differ"
+        );
+        assert!(parse(&over(json!("192.0.2.2"), unique)).is_ok());
+    }
+    assert!(parse(&over(other, "8")).is_ok());
+}
+
+#[test]
 fn traffic_selectors_are_swanctls() {
     for good in [
         "dynamic",

@@ -198,6 +198,27 @@ fn only_the_child_sa_that_was_asked_for_comes_back() {
 }
 
 #[test]
+fn child_sas_have_the_interface_ids_that_charon_drew_for_their_ike_sa() {
+    let mut config = net_with_two_child_sas(&[11, 12]);
+    for option in ["if_id_in", "if_id_out"] {
+        config["connections"]["net"][option] = "%unique".into();
+    }
+    let mut tunnel = Tunnel::loaded_at(Hosts::with_two_networks(), &config);
+    tunnel.gateway_1.kill();
+    tunnel.control.ok("INITIATE net net2");
+    expect_failover(&mut tunnel.control, 11, 12, "peer_unreachable");
+    let first = tunnel.control.wait_event("tunnel_up");
+    tunnel.control.ok("INITIATE net net3");
+    let second = tunnel.control.wait_event("tunnel_up");
+    assert_eq!(second["child_sa_name"], "net3");
+    assert_eq!(second["ike_sa_uniqueid"], first["ike_sa_uniqueid"]);
+    for id in ["if_id_in", "if_id_out"] {
+        assert_ne!(first[id], 0);
+        assert_eq!(second[id], first[id], "{id}");
+    }
+}
+
+#[test]
 fn a_virtual_ip_is_asked_for_at_the_next_gateway() {
     let with_pool = GatewayOptions {
         pool: Some("10.9.0.0/24"),
