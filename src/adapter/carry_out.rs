@@ -309,8 +309,8 @@ impl Driver {
         };
         let interval = self.liveness_interval(connection);
         let now = self.now().monotonic;
-        let probed = match checked_out.last_traffic().filter(|age| *age < interval) {
-            Some(age) => Probed::Heard(now.saturating_sub(age)),
+        let probed = match Probed::by_traffic(&checked_out.traffic_ages(), interval, now) {
+            Some(heard) => heard,
             None if question == Question::Last => Probed::Asked(now),
             None if send_dpd(checked_out, question == Question::Again) => Probed::Asked(now),
             None => Probed::Impossible,

@@ -6,7 +6,6 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::ptr::{self, NonNull};
-use std::time::Duration;
 
 use extsock_core::failover::evidence::{self, IkeSaState, IkeSpis, Task, Tasks};
 
@@ -271,13 +270,13 @@ impl CheckedOutIkeSa {
         unsafe { call!(self.raw.as_ptr(), set_peer_cfg, peer_cfg.as_ptr()) }
     }
 
-    /// When one of its CHILD_SAs last received a packet, as an age in charon's whole seconds; None if
-    /// none ever did.
-    pub fn last_traffic(&self) -> Option<Duration> {
+    /// How long ago each of its CHILD_SAs last received a packet, in whole seconds; those that never did are
+    /// left out. Below zero where the wall clock, of which the kernel's times are, was set back since
+    /// (kernel_netlink_ipsec.c and kernel_pfkey_ipsec.c, query_policy; kernel-libipsec's are monotonic).
+    pub fn traffic_ages(&self) -> Vec<i64> {
         // SAFETY: checked out, so valid; the CHILD_SAs belong to it; unwanted statistics may be NULL.
-        // time_monotonic is the clock of the use times (libstrongswan utils/utils/time.h).
+        // time_monotonic is the clock of the use times as charon tells them.
         unsafe {
-            let now = sys::time_monotonic(ptr::null_mut());
             Enumerator::<sys::child_sa_t>::new(call!(self.raw.as_ptr(), create_child_sa_enumerator))
                 .filter_map(|child| {
                     let mut time = 0;
@@ -289,9 +288,10 @@ impl CheckedOutIkeSa {
                         ptr::null_mut(),
                         ptr::null_mut()
                     );
-                    (time > 0).then(|| Duration::from_secs((now - time).max(0).unsigned_abs()))
+                    let now = sys::time_monotonic(ptr::null_mut());
+                    (time != 0).then(|| now - time)
                 })
-                .min()
+                .collect()
         }
     }
 

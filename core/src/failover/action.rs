@@ -194,6 +194,17 @@ pub enum Probed {
     Impossible,
 }
 
+impl Probed {
+    /// What packets tell that came so many whole seconds ago, if one came within the interval.
+    ///
+    /// One of the future came before the clock was set back, nobody knows when; -1 is a rounded 0.
+    pub fn by_traffic(ages: &[i64], interval: Duration, now: Duration) -> Option<Self> {
+        let ages = ages.iter().filter(|age| **age >= -1);
+        let age = Duration::from_secs((*ages.min()?).max(0).unsigned_abs());
+        (age < interval).then(|| Self::Heard(now.saturating_sub(age)))
+    }
+}
+
 /// Where an attempt is led.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lead {
@@ -225,4 +236,26 @@ pub struct Begin {
     pub ike_sa: Option<u32>,
     /// The CHILD_SA configurations; all that there are if it is empty.
     pub children: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_of_the_future_is_no_sign_of_life() {
+        let at = |ages: &[i64]| {
+            let (interval, now) = (Duration::from_secs(5), Duration::from_secs(100));
+            match Probed::by_traffic(ages, interval, now)? {
+                Probed::Heard(at) => Some(at.as_secs()),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(at(&[]), None);
+        assert_eq!(at(&[7, 3]), Some(97));
+        assert_eq!(at(&[5]), None);
+        assert_eq!(at(&[-1]), Some(100));
+        assert_eq!(at(&[-60]), None);
+        assert_eq!(at(&[-60, 2]), Some(98));
+    }
 }
