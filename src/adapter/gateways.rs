@@ -87,6 +87,16 @@ struct Tables {
     replaced: HashMap<IkeSaId, PeerCfg>,
 }
 
+impl Tables {
+    fn remove(&mut self, connection: &str) -> Option<Differing> {
+        let removed = self.connections.remove(connection)?;
+        for name in removed.names(connection) {
+            self.names.remove(&name);
+        }
+        Some(removed)
+    }
+}
+
 struct Differing {
     own: PeerCfg,
     gateways: Arc<GatewayCfgs>,
@@ -103,44 +113,61 @@ struct Place {
     config: PeerCfg,
 }
 
-impl Differing {
-    fn new(own: &PeerCfg, gateways: GatewayCfgs) -> Self {
-        let mut differing = Self {
-            own: own.clone(),
-            gateways: Arc::new(gateways),
-            fixed: Vec::new(),
-            found: VecDeque::new(),
-        };
-        let addresses = differing.gateways.keys().filter_map(|gateway| {
-            let ip = Gateway::parse(gateway).ip()?;
-            differing.place(gateway, ip)
-        });
-        differing.fixed = addresses.collect();
-        differing
-    }
-
+impl Place {
     /// None if the gateway is not one of the connection's.
-    fn place(&self, gateway: &str, address: IpAddr) -> Option<Place> {
-        let cfg = self.gateways.get(gateway)?;
+    fn new(
+        own: &PeerCfg,
+        gateways: &GatewayCfgs,
+        gateway: &str,
+        address: IpAddr,
+    ) -> Option<Self> {
+        let cfg = gateways.get(gateway)?;
         let to = Lead {
             gateway: gateway.to_owned(),
             address: Some(address),
         };
-        Some(Place {
+        Some(Self {
             address,
             gateway: to.gateway.clone(),
-            config: create_gateway_config(&self.own, &to, cfg),
+            config: create_gateway_config(own, &to, cfg),
         })
     }
+}
 
-    fn found(&mut self, gateway: &str, address: IpAddr) {
+impl Differing {
+    fn new(own: &PeerCfg, gateways: GatewayCfgs) -> Self {
+        let addresses = gateways.keys().filter_map(|gateway| {
+            let ip = Gateway::parse(gateway).ip()?;
+            Place::new(own, &gateways, gateway, ip)
+        });
+        Self {
+            own: own.clone(),
+            fixed: addresses.collect(),
+            found: VecDeque::new(),
+            gateways: Arc::new(gateways),
+        }
+    }
+
+    /// Makes the place the last one that was found; false if it is not known.
+    fn found_again(&mut self, gateway: &str, address: IpAddr) -> bool {
         let is_known = |place: &Place| (place.address, &*place.gateway) == (address, gateway);
         let known = (self.found.iter().position(is_known)).and_then(|at| self.found.remove(at));
-        self.found
-            .extend(known.or_else(|| self.place(gateway, address)));
-        if self.found.len() > FOUND {
-            self.found.pop_front();
-        }
+        let is_known = known.is_some();
+        self.found.extend(known);
+        is_known
+    }
+
+    /// Adds a place; returns one that was found too long ago.
+    fn add(&mut self, place: Place) -> Option<Place> {
+        self.found.push_back(place);
+        (self.found.len() > FOUND).then(|| self.found.pop_front())?
+    }
+
+    /// The connection of that name and its clones.
+    fn names<'a>(&'a self, connection: &'a str) -> impl Iterator<Item = String> + 'a {
+        let clones = self.gateways.keys();
+        let clones = clones.map(move |gateway| failover_name(connection, gateway));
+        clones.chain([connection.to_owned()])
     }
 
     fn places(&self) -> impl Iterator<Item = &Place> {
@@ -163,19 +190,18 @@ impl Gateways {
             return self.remove(&name);
         }
         let mut differing = Differing::new(own, gateways);
-        let clones: Vec<String> = (differing.gateways.keys())
-            .map(|gateway| failover_name(&name, gateway))
-            .collect();
         // IKE_SAs may be at addresses that were looked up for the configuration before.
         for (gateway, address) in self.found_before(&name) {
-            differing.found(&gateway, address);
+            let place = Place::new(own, &differing.gateways, &gateway, address);
+            differing.found.extend(place);
         }
+        let names: Vec<String> = differing.names(&name).collect();
         let mut tables = self.lock();
-        tables.names.retain(|_, connection| *connection != name);
-        for own in clones.into_iter().chain([name.clone()]) {
+        let replaced = tables.remove(&name);
+        for own in names {
             tables.names.insert(own, name.clone());
         }
-        let replaced = tables.connections.insert(name, differing);
+        tables.connections.insert(name, differing);
         self.some.store(true, Ordering::Relaxed);
         drop(tables);
         // Freed without the lock.
@@ -193,10 +219,7 @@ impl Gateways {
 
     /// Forgets those of a connection.
     pub fn remove(&self, connection: &str) {
-        let mut tables = self.lock();
-        tables.names.retain(|_, known| known != connection);
-        let removed = tables.connections.remove(connection);
-        drop(tables);
+        let removed = self.lock().remove(connection);
         drop(removed);
     }
 
@@ -218,9 +241,29 @@ impl Gateways {
     /// A name was looked up: its address is that gateway's from now on.
     pub fn found(&self, connection: &str, to: &Lead) {
         let Some(address) = to.address else { return };
-        let mut tables = self.lock();
-        if let Some(known) = tables.connections.get_mut(connection) {
-            known.found(&to.gateway, address);
+        loop {
+            let mut tables = self.lock();
+            let Some(known) = tables.connections.get_mut(connection) else {
+                return;
+            };
+            if known.found_again(&to.gateway, address) {
+                return;
+            }
+            let (own, gateways) = (known.own.clone(), Arc::clone(&known.gateways));
+            drop(tables);
+            // Built without the lock, for that takes longer than callbacks try it.
+            let Some(place) = Place::new(&own, &gateways, &to.gateway, address) else {
+                return;
+            };
+            let mut tables = self.lock();
+            let known = tables.connections.get_mut(connection);
+            if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.gateways, &gateways)) {
+                let former = known.add(place);
+                drop(tables);
+                drop(former);
+                return;
+            }
+            // Replaced meanwhile.
         }
     }
 
