@@ -114,7 +114,7 @@ impl Material {
         })?;
         self.keys.push(found);
         // Only with it a key can be used that has to be opened for each signature.
-        let pin = pin.map(|pin| (key.object.handle.clone(), pin.clone()));
+        let pin = pin.map(|pin| (key.object.handle.clone(), on_secure_heap(|| pin.clone())));
         self.pins.extend(pin);
         Ok(())
     }

@@ -115,12 +115,7 @@ struct Place {
 
 impl Place {
     /// None if the gateway is not one of the connection's.
-    fn new(
-        own: &PeerCfg,
-        gateways: &GatewayCfgs,
-        gateway: &str,
-        address: IpAddr,
-    ) -> Option<Self> {
+    fn new(own: &PeerCfg, gateways: &GatewayCfgs, gateway: &str, address: IpAddr) -> Option<Self> {
         let cfg = gateways.get(gateway)?;
         let to = Lead {
             gateway: gateway.to_owned(),
