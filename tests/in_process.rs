@@ -43,3 +43,5 @@ mod settings;
 mod snapshot;
 #[path = "in_process/state_file.rs"]
 mod state_file;
+#[path = "in_process/traps.rs"]
+mod traps;

@@ -348,7 +348,7 @@ impl Driver {
             .filter(|child| concerned(child))
             .collect();
         for child in children {
-            // One at a time: from charon's shutdown on the call would wait for ever.
+            // Each by itself, so that none begins once charon's shutdown has: see traps.rs, is_installed().
             self.defer(connection.to_owned(), move |_, connection| {
                 charon::uninstall_trap(connection, &child);
             });

@@ -3,6 +3,9 @@
 //! trap_manager_t and shunt_manager_t: policies that raise an acquire when traffic matches, and those
 //! that let it pass or drop it. Only from jobs.
 
+use std::ffi::CStr;
+use std::ptr;
+
 use super::child_cfg::ChildCfg;
 use super::enumerate::c_string;
 use super::peer_cfg::PeerCfg;
@@ -46,11 +49,32 @@ pub fn uninstall(connection: &str, child: &str) {
             connection.as_ptr().cast_mut(),
             child.as_ptr().cast_mut(),
         );
-        call!(
-            (*sys::charon).traps,
-            uninstall,
-            connection.as_ptr().cast_mut(),
-            child.as_ptr().cast_mut(),
-        );
+        if is_installed(&connection, &child) {
+            call!(
+                (*sys::charon).traps,
+                uninstall,
+                connection.as_ptr().cast_mut(),
+                child.as_ptr().cast_mut(),
+            );
+        }
+    }
+}
+
+/// Whether there is such a trap. Once charon has removed all of them for its end, `uninstall` waits for ever
+/// (sa/trap_manager.c, flush); only when that happens between both calls it still does.
+fn is_installed(connection: &CStr, child: &CStr) -> bool {
+    let mut peer_cfg: *mut sys::peer_cfg_t = ptr::null_mut();
+    let mut child_sa: *mut sys::child_sa_t = ptr::null_mut();
+    // SAFETY: the trap manager outlives the plugin's feature; its enumerator yields both, which stay while it
+    // holds the manager's lock, and is destroyed on each way out; the names are only compared.
+    unsafe {
+        let traps = call!((*sys::charon).traps, create_enumerator);
+        let mut found = false;
+        while !found && call!(traps, enumerate, &raw mut peer_cfg, &raw mut child_sa) {
+            found = CStr::from_ptr(call!(peer_cfg, get_name)) == connection
+                && CStr::from_ptr(call!(child_sa, get_name)) == child;
+        }
+        call!(traps, destroy);
+        found
     }
 }
