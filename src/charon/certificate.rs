@@ -204,7 +204,8 @@ pub struct Container {
 impl Container {
     /// Whether charon has a plugin for PKCS#12.
     pub fn are_supported() -> bool {
-        // SAFETY: the library is there, and its plugin loader locks itself.
+        // SAFETY: the library is there. Its plugin loader has no lock, and needs none: its lists change only while
+        // it loads and unloads, before there are workers and after their end.
         unsafe { sys::extsock_decodes_pkcs12() }
     }
 

@@ -60,8 +60,9 @@ pub fn terminate(id: IkeSaId, force: bool) -> bool {
 /// The IKE_SAs of that configuration name that wait for their peer's name to resolve: charon tells of
 /// them by no event (sa/ike_sa.c, retry_initiate_interval).
 pub fn unresolved(name: &str) -> Vec<IkeSaId> {
-    // SAFETY: charon lives as long as the plugin; an item is checked out while the enumerator stands
-    // on it.
+    // SAFETY: charon lives as long as the plugin. An item is not checked out: the enumerator waits until nobody
+    // has it, and holds the mutex of its segment while it stands on it (sa/ike_sa_manager.c,
+    // enumerator_filter_wait), so that nothing in this chain may check out an IKE_SA.
     unsafe {
         Enumerator::<sys::ike_sa_t>::new(call!(
             (*sys::charon).controller,

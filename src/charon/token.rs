@@ -132,7 +132,8 @@ struct Pin {
 /// What the set's callback, which charon calls in this thread, works with.
 struct Offer {
     pin: *mut sys::shared_key_t,
-    /// Whether the enumeration that goes on has had it: each ends with a NULL.
+    /// Whether the enumeration that goes on has had it: each ends with a NULL, but the one whose PIN opens
+    /// the token (pkcs11_private_key.c, login). Should the key not be there, the next builder, tpm, gets none.
     is_given: Cell<bool>,
     was_given: Cell<bool>,
 }
