@@ -91,7 +91,8 @@ unsafe extern "C" fn on_accept(data: *mut c_void, stream: *mut sys::stream_t) ->
 /// stops the calls of that kind.
 ///
 /// Neither may drop the stream, not even as one of several owners, or register a callback:
-/// both wait for the call to end. Hence the reader is lent.
+/// both wait for the call to end. Hence the reader is lent. While charon ends, dropping may not wait: who
+/// drops takes the locks before it that the handler takes first.
 pub trait Handler: Send + Sync + 'static {
     /// There is something to read, or the end.
     fn readable(&self, reader: &Reader<'_>) -> bool;
@@ -244,8 +245,11 @@ impl Reader<'_> {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // SAFETY: ours since on_accept(), destroyed only here; destroy waits for running calls of
-        // the handler, which is freed after this.
+        // SAFETY: ours since on_accept(), destroyed only here; destroy waits for running calls of the handler,
+        // which is freed after this. Not once charon has ended its watcher, before its workers
+        // (libstrongswan processing/watcher.c, activate_all): there the owner waits for the locks that the
+        // handler takes first. A call that was handed to a worker and is not yet there is beyond both, as
+        // stream_t itself is touched on the way to it; charon's own streams share that instant of its end.
         unsafe { call!(self.raw.as_ptr(), destroy) }
     }
 }
