@@ -70,6 +70,8 @@ const PACKAGE: &str = "libcharon-extsock-plugin";
 const PLUGIN_FILE: &str = "libstrongswan-extsock.so";
 const PLUGIN: &str = "/usr/lib/ipsec/plugins/libstrongswan-extsock.so";
 const BUILD: &str = "/build";
+/// cargo's arguments to take the crates that are in the checkout.
+const VENDORED: &str = "--config .cargo/vendored.toml";
 /// The checkout in strongSwan's source tree.
 const CHECKOUT: &str = "/build/strongswan/src/libcharon/plugins/extsock";
 
@@ -159,7 +161,7 @@ fn sources(project: &Project, root: &Root, codename: &str) -> Result<String> {
     )
 }
 
-/// Puts the locked crates beside the sources, and has cargo take them from there.
+/// Puts the locked crates beside the sources, where the packages' rules find them.
 fn vendor(project: &Project, checkout: &Path) -> Result<()> {
     let crates = checkout.join("vendor");
     cmd!(
@@ -169,13 +171,6 @@ fn vendor(project: &Project, checkout: &Path) -> Result<()> {
     .ignore_stdout()
     .quiet()
     .run()?;
-    let config = checkout.join(".cargo/config.toml");
-    let text = fs::read_to_string(&config)?;
-    fs::write(
-        config,
-        text + "\n[source.crates-io]\nreplace-with = \"vendored-sources\"\n\n\
-                [source.vendored-sources]\ndirectory = \"vendor\"\n\n[net]\noffline = true\n",
-    )?;
     Ok(())
 }
 
@@ -186,7 +181,7 @@ fn core(root: &Root) -> Result<String> {
         Network::Off,
         &format!(
             "cd {CHECKOUT}\n\
-             cargo test --locked --package extsock-core --target-dir {BUILD}/cargo\n"
+             cargo {VENDORED} test --locked --package extsock-core --target-dir {BUILD}/cargo\n"
         ),
     )?;
     passed(&root.log("core"))
@@ -253,7 +248,7 @@ fn wrong(root: &Root, directory: &Path, codename: &str) -> Result<String> {
              mkdir -p {BUILD}/no-me target/plugin-wrong/no-me\n\
              sed '/^#define ME /d' {BUILD}/strongswan/config.h > {BUILD}/no-me/config.h\n\
              STRONGSWAN_SRC={BUILD}/strongswan STRONGSWAN_BUILD={BUILD}/no-me \
-                 cargo build --locked --package extsock --target-dir {BUILD}/cargo\n\
+                 cargo {VENDORED} build --locked --package extsock --target-dir {BUILD}/cargo\n\
              cp {BUILD}/cargo/debug/libextsock.so target/plugin-wrong/no-me/{PLUGIN_FILE}\n"
         ),
     )?;
@@ -279,7 +274,7 @@ fn laboratory(root: &Root) -> Result<String> {
         &format!(
             "cd {CHECKOUT}\n\
              export EXTSOCK_PLUGIN={PLUGIN}\n\
-             cargo test --locked --package extsock-lab --target-dir {BUILD}/cargo -- --test-threads {E2E_THREADS} {left_out} {SKIPPED}\n"
+             cargo {VENDORED} test --locked --package extsock-lab --target-dir {BUILD}/cargo -- --test-threads {E2E_THREADS} {left_out} {SKIPPED}\n"
         ),
     )?;
     passed(&root.log("laboratory"))

@@ -98,6 +98,14 @@ impl Project {
     fn target(&self) -> PathBuf {
         self.root.join("target")
     }
+
+    /// Arguments for cargo to take the crates that `cargo vendor` has left in the checkout, if it has.
+    fn vendored(&self) -> &'static [&'static str] {
+        match self.root.join("vendor").exists() {
+            true => &["--config", ".cargo/vendored.toml"],
+            false => &[],
+        }
+    }
 }
 
 fn demo(project: &Project) -> Result<()> {
@@ -131,6 +139,9 @@ fn clean(project: &Project) -> Result<()> {
         "plugin-wrong",
         "wrong",
         "extsockctl",
+        "crates",
+        "deb",
+        "distro",
         "fuzz",
         "in-tree",
     ] {

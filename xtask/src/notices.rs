@@ -19,9 +19,10 @@ const FILES: &[&str] = &["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"]
 /// Leaves them in target/crates.
 pub(crate) fn make(project: &Project) -> Result<()> {
     let shell = &project.shell;
+    let vendored = project.vendored();
     let tree = cmd!(
         shell,
-        "cargo tree --locked --package extsock --package extsockctl --edges normal --prefix none --format '{p}'"
+        "cargo {vendored...} tree --locked --package extsock --package extsockctl --edges normal --prefix none --format '{p}'"
     )
     .quiet()
     .read()?;
@@ -32,9 +33,12 @@ pub(crate) fn make(project: &Project) -> Result<()> {
         .filter_map(|line| line.split_once(" v"))
         .map(|(name, version)| (name, version.split(' ').next().unwrap_or(version)))
         .collect();
-    let metadata = cmd!(shell, "cargo metadata --locked --format-version 1")
-        .quiet()
-        .read()?;
+    let metadata = cmd!(
+        shell,
+        "cargo {vendored...} metadata --locked --format-version 1"
+    )
+    .quiet()
+    .read()?;
     let metadata: Value = serde_json::from_str(&metadata)?;
     let packages = metadata["packages"].as_array().context("no packages")?;
 
