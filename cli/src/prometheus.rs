@@ -2,8 +2,10 @@
 
 //! The counters in the text format of Prometheus, version 0.0.4.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use extsock_core::failover::verdict::Reason;
 use serde_json::Value;
 
 use crate::show::{items, text as shown};
@@ -95,10 +97,14 @@ pub fn text(stats: &Value, list: &Value) -> String {
     let mut text = String::new();
     for (key, name, kind, help) in STATS {
         let value = &stats[*key];
-        if let Some(by_reason) = value.as_object() {
+        if let Some(counted) = value.as_object() {
+            // From 0 on: a series that begins with 1 has not increased.
+            let none = Reason::ALL.map(|reason| (reason.as_str(), 0.to_string()));
+            let mut by_reason = BTreeMap::from(none);
+            by_reason.extend(counted.iter().map(|(reason, n)| (&**reason, n.to_string())));
             let samples = by_reason
-                .iter()
-                .map(|(reason, count)| (labels(&[("reason", reason)]), count.to_string()));
+                .into_iter()
+                .map(|(reason, count)| (labels(&[("reason", reason)]), count));
             metric(&mut text, name, kind, help, samples);
         } else if value.is_number() {
             metric(
@@ -193,7 +199,7 @@ fn labels(labels: &[(&str, &str)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeSet;
 
     use extsock_core::protocol::{ClientStats, Counters, Reply, Stats};
     use serde_json::json;
@@ -323,8 +329,13 @@ mod tests {
             value("extsock_failovers_total", &[("reason", "dpd_timeout")]),
             Some(3.0)
         );
+        for reason in Reason::ALL.map(Reason::as_str) {
+            let count = value("extsock_failovers_total", &[("reason", reason)]);
+            let counted = &stats["failovers"][reason];
+            assert_eq!(count, Some(counted.as_f64().unwrap_or(0.0)), "{reason}");
+        }
         assert_eq!(value("extsock_queued_bytes", &[]), Some(0.0));
-        assert_eq!(samples.len(), STATS.len() + 1);
+        assert_eq!(samples.len(), STATS.len() - 1 + Reason::ALL.len());
     }
 
     #[test]
