@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::{env, fs, process, thread};
 
 use extsock_lab::wait::{self, DEADLINE};
-use extsock_lab::{net, Client, Lab};
+use extsock_lab::{connection, net, Client, Lab};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples");
 
@@ -43,6 +43,14 @@ fn examples_in_python_apply_and_follow() {
     client.start();
     assert_eq!(text(&apply().stdout), "net: up, to 192.168.7.12\n");
     follow.expect("net2: ");
+
+    // Of one gateway, which is dead, there is no event.
+    let alone = connection("alone", &[13], &[3]).to_string();
+    let alone = TemporaryFile::new("alone.json", &alone);
+    let gave_up = run(example("apply.py").arg(alone.path()).arg(&socket).arg("1"));
+    assert_eq!(gave_up.status.code(), Some(1));
+    let said = text(&gave_up.stderr);
+    assert_eq!(said, "alone: not up, and nothing heard for 1 s\n");
 
     let faulty = TemporaryFile::new("faulty.json", r#"{"connections": {"net": {"version": 3}}}"#);
     let refused = run(example("apply.py").arg(faulty.path()).arg(&socket));

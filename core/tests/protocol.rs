@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use extsock_core::config::{self, Problem, Problems};
 use extsock_core::error::{Error, ErrorCode};
+use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::policy::FailoverPolicy;
+use extsock_core::failover::Now;
 use extsock_core::protocol::{
     parse, ClientStats, ConnectionDetails, ConnectionState, ConnectionStatus, Counters, Event,
     FileError, GatewayStatus, HistoryEntry, PolicyStatus, Published, Reply, Selector, Stats,
@@ -155,11 +157,19 @@ fn refusals() -> Vec<Reply> {
         .into(),
         Reply::failed(Verb::ApplyConfig, missing_file()),
         parse("LIST all", Version::NEWEST).unwrap_err().into(),
-        Reply::failed(
-            Verb::Initiate,
-            Error::new(ErrorCode::InvalidParameter, "there is no connection net"),
-        ),
+        Reply::failed(Verb::Initiate, unknown_connection()),
     ]
+}
+
+fn unknown_connection() -> Error {
+    let now = Now {
+        monotonic: Duration::ZERO,
+        unix: Duration::ZERO,
+        random: 0.0,
+    };
+    FailoverManager::new(Options::default())
+        .initiate("net", None, now)
+        .unwrap_err()
 }
 
 /// What only the plugin finds out, told where it stands in the document.
@@ -185,7 +195,7 @@ fn events() -> Vec<Event> {
         connection: Some(net()),
         child_sa_name: "data".to_owned(),
         ike_sa_state: "2".to_owned(),
-        child_sa_state: "4".to_owned(),
+        child_sa_state: "3".to_owned(),
         spi: 3_240_314_215,
         proto: "esp".to_owned(),
         mode: "tunnel".to_owned(),

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Applies a configuration, brings its connections up, and waits until each is or was given up.
 
-    apply.py net.json [socket]
+    apply.py net.json [socket [seconds]]
+
+A connection with one gateway is not given up, nor is one with max_retries 0 or without its credentials: the
+waiting ends when nothing was heard for some seconds, 120 by default.
 """
 
 import json
@@ -13,6 +16,7 @@ from extsock import Connection, Refused, SOCKET
 
 def main():
     path = sys.argv[2] if len(sys.argv) > 2 else SOCKET
+    patience = float(sys.argv[3]) if len(sys.argv) > 3 else 120
     with open(sys.argv[1], encoding="utf-8") as file:
         configuration = json.load(file)
     with Connection(path) as extsock:
@@ -28,13 +32,16 @@ def main():
             extsock.request(f"INITIATE {name}")
             # It may have been up before, or be up by now.
             report(extsock, name, waiting)
-        for event in extsock.events() if waiting else ():
-            name = event["connection"]
-            if event["event"] == "failover_exhausted":
-                sys.exit(f"{name}: no gateway could be reached")
-            report(extsock, name, waiting)
-            if not waiting:
-                return
+        try:
+            for event in extsock.events(patience) if waiting else ():
+                name = event["connection"]
+                if event["event"] == "failover_exhausted":
+                    sys.exit(f"{name}: no gateway could be reached")
+                report(extsock, name, waiting)
+                if not waiting:
+                    return
+        except TimeoutError:
+            sys.exit(f"{', '.join(sorted(waiting))}: not up, and nothing heard for {patience:g} s")
 
 
 def report(extsock, name, waiting):

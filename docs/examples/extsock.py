@@ -64,9 +64,10 @@ class Connection:
         """Loads connections and secrets, and returns the connections' names."""
         return self.request("APPLY_CONFIG " + json.dumps(configuration))["connections"]
 
-    def events(self):
-        """The events, as they come. For ever: without a timeout, as there may be none for days."""
-        self._socket.settimeout(None)
+    def events(self, timeout=None):
+        """The events, as they come. For ever, as there may be none for days; with a timeout, TimeoutError
+        is raised when none came for so many seconds, and the connection is of no use any more."""
+        self._socket.settimeout(timeout)
         while True:
             yield self._waiting.popleft() if self._waiting else self._read()
 

@@ -3,6 +3,8 @@
 # Acts on failovers: writes a line to syslog for each, and an alert for a connection that was given up.
 #
 #   on-failover.sh [extsockctl's options...]
+#
+# It ends when charon does, or is restarted: run it as a service of systemd with Restart=always.
 set -eu
 
 extsockctl "$@" --json monitor failover_started failover_established failover_exhausted |
