@@ -59,25 +59,6 @@ impl Default for History {
     }
 }
 
-impl Reason {
-    /// Every reason, also those for which nothing was counted yet.
-    pub const ALL: [Self; 13] = [
-        Self::PeerUnreachable,
-        Self::AddressUnresolvable,
-        Self::AuthFailed,
-        Self::NoProposalChosen,
-        Self::Rejected,
-        Self::DpdTimeout,
-        Self::PeerDeleted,
-        Self::InitiateFailed,
-        Self::ChildFailed,
-        Self::IkeSaExpired,
-        Self::ConnectTimeout,
-        Self::LivenessTimeout,
-        Self::Operator,
-    ];
-}
-
 impl Outcome {
     /// As in replies.
     pub fn as_str(self) -> &'static str {
@@ -162,13 +143,6 @@ mod tests {
             .latest(n)
             .map(|entry| entry.time.as_secs())
             .collect()
-    }
-
-    #[test]
-    fn all_reasons_are_there_in_their_order() {
-        let numbers = Reason::ALL.map(|reason| reason as usize);
-        assert_eq!(numbers, std::array::from_fn(|place| place));
-        assert_eq!(Reason::Operator as usize, Reason::ALL.len() - 1);
     }
 
     #[test]

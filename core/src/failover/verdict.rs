@@ -39,6 +39,23 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, also those for which nothing was counted yet.
+    pub const ALL: [Self; 13] = [
+        Self::PeerUnreachable,
+        Self::AddressUnresolvable,
+        Self::AuthFailed,
+        Self::NoProposalChosen,
+        Self::Rejected,
+        Self::DpdTimeout,
+        Self::PeerDeleted,
+        Self::InitiateFailed,
+        Self::ChildFailed,
+        Self::IkeSaExpired,
+        Self::ConnectTimeout,
+        Self::LivenessTimeout,
+        Self::Operator,
+    ];
+
     /// Whether the gateway answers and refuses: trying it again soon is pointless.
     pub fn is_refusal(self) -> bool {
         matches!(
@@ -250,25 +267,18 @@ mod tests {
     }
 
     #[test]
+    fn all_reasons_are_there_in_their_order() {
+        let numbers = Reason::ALL.map(|reason| reason as usize);
+        assert_eq!(numbers, std::array::from_fn(|place| place));
+        assert_eq!(Reason::Operator as usize, Reason::ALL.len() - 1);
+    }
+
+    #[test]
     fn the_guide_has_every_reason_in_its_table() {
         let guide = include_str!("../../../docs/failover.md");
         let rows = guide.lines().filter(|line| line.starts_with('|'));
         let table: String = rows.collect();
-        for reason in [
-            Reason::PeerUnreachable,
-            Reason::AddressUnresolvable,
-            Reason::AuthFailed,
-            Reason::NoProposalChosen,
-            Reason::Rejected,
-            Reason::DpdTimeout,
-            Reason::PeerDeleted,
-            Reason::InitiateFailed,
-            Reason::ChildFailed,
-            Reason::IkeSaExpired,
-            Reason::ConnectTimeout,
-            Reason::LivenessTimeout,
-            Reason::Operator,
-        ] {
+        for reason in Reason::ALL {
             let cell = format!("| `{}` |", reason.as_str());
             assert!(table.contains(&cell), "{cell}");
         }
