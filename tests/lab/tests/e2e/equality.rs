@@ -4,7 +4,7 @@
 //! show is compared in tests/in_process/equality.rs, with the same connections.
 
 use extsock_lab::pairs::{json, pairs, swanctl_conf, token_pairs, Pair, Values};
-use extsock_lab::{Client, Lab, Pki};
+use extsock_lab::{has_ikev1, Client, Lab, Pki};
 
 use crate::tokens;
 
@@ -64,6 +64,8 @@ fn swanctl_conf_and_json_give_equal_connections() {
             .option("start_action")
             .is_some_and(|action| action.contains("start"))
     });
+    // Which a charon without IKEv1 refuses (configuration.rs).
+    pairs.retain(|pair| has_ikev1() || pair.option("version") != Some("1"));
     test(&client, &pairs);
 }
 
