@@ -187,10 +187,14 @@ impl IkeSa<'_> {
         }
     }
 
-    /// Whether its lifetime is limited.
-    pub fn expires(&self) -> bool {
-        // SAFETY: valid for the callback.
-        unsafe { call!(self.as_ptr(), get_statistic, sys::statistic_t::STAT_DELETE) != 0 }
+    /// Whether it has a lifetime, which is over.
+    pub fn is_expired(&self) -> bool {
+        // SAFETY: valid for the callback; charon has times of this clock (libstrongswan utils/utils/time.h).
+        let (end, now) = unsafe {
+            let end = call!(self.as_ptr(), get_statistic, sys::statistic_t::STAT_DELETE);
+            (end, sys::time_monotonic(ptr::null_mut()))
+        };
+        end != 0 && now >= i64::from(end)
     }
 
     /// Whether its gateway redirected it here.

@@ -150,8 +150,9 @@ unsafe extern "C" fn extsock_on_alert(
     // SAFETY: by this function's contract.
     unsafe {
         with(this, |listener| match (known, IkeSa::lend(ike_sa)) {
-            // Raised also where one without a lifetime is deleted (sa/ike_sa.c, delete_).
-            (Some(Alert::IkeSaExpired), Some(ike_sa)) if !ike_sa.expires() => {}
+            // Raised also where one without a lifetime is deleted (sa/ike_sa.c, delete_), such as the redundant
+            // one of two rekeyings, and then for the one that was rekeyed (sa/ikev2/tasks/ike_rekey.c).
+            (Some(Alert::IkeSaExpired), Some(ike_sa)) if !ike_sa.is_expired() => {}
             (Some(alert), Some(ike_sa)) => listener.alert(&ike_sa, alert),
             _ if alert == a::ALERT_SHUTDOWN_SIGNAL => listener.shutdown(),
             _ => {}
