@@ -62,7 +62,7 @@ impl FailoverManager {
                     sa.phase = Phase::Closing;
                     if sa.seen.is_deleted_by_us() {
                         let owner = self.ike_sas[&ike_sa.id].clone();
-                        self.succeed(&owner, ike_sa.id, step);
+                        self.hand_over(&owner, ike_sa.id, step);
                     }
                 }
             }
@@ -449,7 +449,7 @@ impl FailoverManager {
                 self.complete_children(ike_sa.id, step);
             }
             // It would not tell of its gateway when it ends, and its deletion may not be answered.
-            Alert::IkeSaExpired => self.give_away(&owner, ike_sa.id, Reason::IkeSaExpired, step),
+            Alert::IkeSaExpired => self.discard(&owner, ike_sa.id, Reason::IkeSaExpired, step),
             _ => return,
         }
         self.conclude_step(&owner, step);
@@ -485,12 +485,12 @@ impl FailoverManager {
         let current = connection.state == State::Established(ike_sa);
         if bare && current && connection.policy.on_child_failure {
             step.delete(name, ike_sa);
-            self.give_away(name, ike_sa, Reason::ChildFailed, step);
+            self.discard(name, ike_sa, Reason::ChildFailed, step);
         }
     }
 
     /// The IKE_SA is up, but is not to carry the connection any more.
-    fn give_away(&mut self, name: &str, ike_sa: u32, reason: Reason, step: &mut Step) {
+    fn discard(&mut self, name: &str, ike_sa: u32, reason: Reason, step: &mut Step) {
         let Some(sa) = self.sa(ike_sa) else { return };
         let (gateway, remote) = (sa.gateway.clone(), sa.remote);
         let connection = self.connection(name);

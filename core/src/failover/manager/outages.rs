@@ -150,7 +150,7 @@ impl FailoverManager {
 
     /// We delete the IKE_SA, which lasts until the gateway answers: another one that is up, by
     /// make-before-break reauthentication for example, is the tunnel from now on.
-    pub(super) fn succeed(&mut self, name: &str, id: u32, step: &mut Step) {
+    pub(super) fn hand_over(&mut self, name: &str, id: u32, step: &mut Step) {
         let connection = self.connection(name);
         if connection.state != State::Established(id) {
             return;
