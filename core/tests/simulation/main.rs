@@ -18,12 +18,13 @@ use world::World;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Every cause but `initiate_failed`, which the simulated charon never meets.
-const REASONS: [&str; 11] = [
+const REASONS: [&str; 12] = [
     "address_unresolvable",
     "auth_failed",
     "child_failed",
     "connect_timeout",
     "dpd_timeout",
+    "ike_sa_expired",
     "liveness_timeout",
     "no_proposal_chosen",
     "operator",

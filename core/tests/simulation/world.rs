@@ -712,11 +712,34 @@ impl World {
         let Some(sa) = self.charon.ike_sas.get(&id) else {
             return;
         };
-        if sa.state == IkeSaState::Established && self.answering(&sa.gateway) {
-            let new = self.charon.rekeys(id);
-            self.later(Duration::from_secs(4 * 3600), Happening::Rekey(new));
-            self.told();
+        if sa.state != IkeSaState::Established || !self.answering(&sa.gateway) {
+            return;
         }
+        let new = match self.rng.u32(0..10) {
+            // It was refused until the lifetime's end.
+            0 => {
+                self.disturbed(sa.connection);
+                self.charon.alerts(id, Alert::IkeSaExpired);
+                self.terminates(id, false);
+                return;
+            }
+            1 => self.reauthenticates(id),
+            _ => self.charon.rekeys(id),
+        };
+        self.later(Duration::from_secs(4 * 3600), Happening::Rekey(new));
+        self.told();
+    }
+
+    /// Make-before-break.
+    fn reauthenticates(&mut self, old: u32) -> u32 {
+        let sa = self.charon.ike_sas[&old].clone();
+        let new = (self.charon).add(sa.connection, &sa.name, &sa.remote_addrs, &sa.gateway);
+        self.charon.moves(new, IkeSaState::Connecting);
+        self.charon.moves(new, IkeSaState::Established);
+        self.charon.updown(new, true);
+        self.charon.child(new, true);
+        self.terminates(old, false);
+        new
     }
 
     fn peer_deletes(&mut self) {
