@@ -15,6 +15,8 @@ const BUILD: &[&str] = &[
     "gcc",
     "make",
     "libc6-dev",
+    // that of 6.1.0
+    "pkg-config",
     // bindgen
     "libclang-dev",
     // strongSwan's source package
@@ -59,7 +61,6 @@ const TREE: &[&str] = &[
     "autoconf",
     "automake",
     "libtool",
-    "pkg-config",
     "bison",
     "flex",
     "gperf",
