@@ -63,6 +63,7 @@ const TREE: &[&str] = &[
     "libtool",
     "bison",
     "flex",
+    "gettext",
     "gperf",
     "python3",
     "libgmp-dev",
