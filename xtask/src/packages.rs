@@ -58,6 +58,8 @@ const TEST: &[&str] = &[
 
 /// What strongSwan's own build needs in addition.
 const TREE: &[&str] = &[
+    // tells what belongs to the sources, as for the next two
+    "git",
     "autoconf",
     "automake",
     "libtool",
@@ -72,6 +74,7 @@ const TREE: &[&str] = &[
 
 /// What the Debian package needs in addition.
 const DEB: &[&str] = &[
+    "git",
     "debhelper",
     "lintian",
     // strongSwan's formatter of options
@@ -80,7 +83,14 @@ const DEB: &[&str] = &[
 
 /// What root directories of releases, with strongSwan's source in them, are made with, and what the packages
 /// are looked at with.
-const ROOT: &[&str] = &["debootstrap", "dpkg-dev", "bzip2", "xz-utils", "lintian"];
+const ROOT: &[&str] = &[
+    "git",
+    "debootstrap",
+    "dpkg-dev",
+    "bzip2",
+    "xz-utils",
+    "lintian",
+];
 
 /// Its service would be started by the installation.
 const SERVICE_PACKAGE: &str = "strongswan-starter";
