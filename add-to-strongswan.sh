@@ -1,8 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Makes the extsock plugin known to the build of the strongSwan tree that has it, or a link to it, as
-# src/libcharon/plugins/extsock:
+# Makes the extsock plugin known to the build of the strongSwan tree that has it as src/libcharon/plugins/extsock:
 #
 #     src/libcharon/plugins/extsock/add-to-strongswan.sh [TREE]
 #
@@ -59,6 +58,7 @@ endif
 		'	plugins/extsock.opt \'
 }
 
+test ! -h "$tree/$plugin" || fail "$plugin is a symbolic link, from which make does not find its way back to the tree"
 test -f "$tree/$plugin/configure.m4" || fail "the plugin's source is not in $plugin"
 apply=false
 add_all

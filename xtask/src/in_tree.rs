@@ -4,6 +4,7 @@
 //! charon in the lab.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
@@ -147,6 +148,13 @@ impl<'a> Tree<'a> {
             cmd!(shell, "{script} {unknown}"),
             "this version is not supported",
         )?;
+
+        let linked = self.directory.join("linked");
+        shell.remove_path(&linked)?;
+        let link = linked.join(PLACE);
+        fs::create_dir_all(link.parent().context("a plugin has a directory")?)?;
+        symlink(&place, &link)?;
+        refused(cmd!(shell, "{script} {linked}"), "is a symbolic link")?;
 
         let old = self.directory.join("old-cargo");
         fs::write(&old, "#!/bin/sh\necho cargo 1.63.0\n")?;
