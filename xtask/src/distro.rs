@@ -13,7 +13,7 @@ use xshell::cmd;
 use crate::deb::{self, debs};
 use crate::root::{self, Network, Root};
 use crate::test::E2E_THREADS;
-use crate::{checkout, lab, packages, source, Project};
+use crate::{checkout, lab, packages, source, Project, VENDORED};
 
 /// A release that the plugin is packaged for.
 struct Release {
@@ -70,8 +70,6 @@ const PACKAGE: &str = "libcharon-extsock-plugin";
 const PLUGIN_FILE: &str = "libstrongswan-extsock.so";
 const PLUGIN: &str = "/usr/lib/ipsec/plugins/libstrongswan-extsock.so";
 const BUILD: &str = "/build";
-/// cargo's arguments to take the crates that are in the checkout.
-const VENDORED: &str = "--config .cargo/vendored.toml";
 /// The checkout in strongSwan's source tree.
 const CHECKOUT: &str = "/build/strongswan/src/libcharon/plugins/extsock";
 

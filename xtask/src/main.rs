@@ -79,6 +79,9 @@ fn run() -> Result<()> {
     }
 }
 
+/// Arguments for cargo to take the crates that `cargo vendor` has left in the checkout.
+const VENDORED: &str = "--config .cargo/vendored.toml";
+
 /// The checkout and a shell in it.
 struct Project {
     root: PathBuf,
@@ -99,12 +102,10 @@ impl Project {
         self.root.join("target")
     }
 
-    /// Arguments for cargo to take the crates that `cargo vendor` has left in the checkout, if it has.
-    fn vendored(&self) -> &'static [&'static str] {
-        match self.root.join("vendor").exists() {
-            true => &["--config", ".cargo/vendored.toml"],
-            false => &[],
-        }
+    /// [`VENDORED`], if there are such crates.
+    fn vendored(&self) -> Vec<&'static str> {
+        let there = self.root.join("vendor").exists();
+        VENDORED.split(' ').filter(|_| there).collect()
     }
 }
 

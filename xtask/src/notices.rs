@@ -19,7 +19,7 @@ const FILES: &[&str] = &["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"]
 /// Leaves them in target/crates.
 pub(crate) fn make(project: &Project) -> Result<()> {
     let shell = &project.shell;
-    let vendored = project.vendored();
+    let vendored = &project.vendored();
     let tree = cmd!(
         shell,
         "cargo {vendored...} tree --locked --package extsock --package extsockctl --edges normal --prefix none --format '{p}'"

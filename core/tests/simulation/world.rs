@@ -733,7 +733,8 @@ impl World {
     /// Make-before-break.
     fn reauthenticates(&mut self, old: u32) -> u32 {
         let sa = self.charon.ike_sas[&old].clone();
-        let new = (self.charon).add(sa.connection, &sa.name, &sa.remote_addrs, &sa.gateway);
+        let charon = &mut self.charon;
+        let new = charon.add(sa.connection, &sa.name, &sa.remote_addrs, &sa.gateway);
         self.charon.moves(new, IkeSaState::Connecting);
         self.charon.moves(new, IkeSaState::Established);
         self.charon.updown(new, true);

@@ -14,6 +14,9 @@ const EXTENSIONS: &str = "[req]\ndistinguished_name = dn\n[dn]\n\
                           subjectKeyIdentifier = hash\n\
                           [host]\nsubjectAltName = DNS:";
 
+/// Of a key, for `openssl genpkey`.
+const ECDSA: &[&str] = &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+
 /// A directory of certificates `NAME.pem` and keys `NAME.key`, removed when dropped.
 pub struct Pki {
     directory: PathBuf,
@@ -39,10 +42,7 @@ impl Pki {
 
     /// Makes a CA that has signed itself.
     pub fn add_ca(&self, name: &str) {
-        self.make_key(
-            name,
-            &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
-        );
+        self.make_key(name, ECDSA);
         self.write_extensions(name);
         let line = format!(
             "req -x509 -new -key {name}.key -out {name}.pem -subj /CN={name} -days 2 \
@@ -53,20 +53,13 @@ impl Pki {
 
     /// Makes a CA below another one.
     pub fn add_intermediate(&self, name: &str, issuer: &str) {
-        self.make_key(
-            name,
-            &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
-        );
+        self.make_key(name, ECDSA);
         self.issue(name, issuer, "ca", "2");
     }
 
     /// Makes a certificate of a host of that name, with an ECDSA key.
     pub fn add_host(&self, name: &str, issuer: &str) {
-        self.add_host_with(
-            name,
-            issuer,
-            &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
-        );
+        self.add_host_with(name, issuer, ECDSA);
     }
 
     /// As [`Self::add_host`], with a key that `openssl genpkey` makes of these arguments.
@@ -77,10 +70,7 @@ impl Pki {
 
     /// As [`Self::add_host`], with a certificate that has expired.
     pub fn add_expired_host(&self, name: &str, issuer: &str) {
-        self.make_key(
-            name,
-            &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
-        );
+        self.make_key(name, ECDSA);
         self.request(name);
         self.write(
             &format!("{name}.past"),
