@@ -11,8 +11,11 @@ export CARGO_TARGET_DIR ?= $(extsock)/target/debian
 # dh_strip takes the symbols away, into the package for debugging.
 export CARGO_PROFILE_RELEASE_STRIP = none
 export CARGO_PROFILE_RELEASE_DEBUG = line-tables-only
-# No paths of the machine that builds in what it builds.
-export RUSTFLAGS = --remap-path-prefix=$(extsock)=/usr/src/extsock --remap-path-prefix=$(CARGO_HOME)=/usr/src/cargo
+# No paths of the machine that builds in what it builds; the others are those of .cargo/config.toml, which
+# these replace.
+export RUSTFLAGS = -C relro-level=partial -C link-arg=-Wl,-z,now \
+	--remap-path-prefix=$(extsock)=/usr/src/extsock \
+	--remap-path-prefix=$(CARGO_HOME)=/usr/src/cargo
 
 # Crates that `cargo vendor` has left in the checkout are used, and nothing is fetched.
 cargo := cargo $(if $(wildcard $(extsock)/vendor),--config $(extsock)/.cargo/vendored.toml)

@@ -3,13 +3,10 @@
 //! Many failovers in a row: what they cost, and what they leave behind. The gateways are charons without
 //! the plugin that see as many IKE_SAs together, for comparison.
 
-use std::fs;
-use std::time::Duration;
+use extsock_lab::{net, wait, Extsock, Gateway, Lab};
 
-use extsock_lab::{net, wait, Charon, Extsock, Gateway, Lab};
+use super::usage::Usage;
 
-/// Clock ticks of `/proc/<pid>/stat` in a second, `USER_HZ` (proc(5)).
-const TICKS: u32 = 100;
 /// What is allocated once is there after as many.
 const WARM_UP: usize = 50;
 
@@ -53,7 +50,7 @@ pub fn measure(failovers: usize) {
             "{what}: for each IKE_SA {} us of processor time and {} bytes of anonymous memory; \
              descriptors {} -> {}, threads {} -> {}",
             (after.time - before.time).as_micros() as u64 / ike_sas,
-            after.anonymous.saturating_sub(before.anonymous) / ike_sas,
+            after.anonymous.saturating_sub(before.anonymous) * 1024 / ike_sas,
             before.descriptors,
             after.descriptors,
             before.threads,
@@ -67,50 +64,4 @@ fn delete(gateway: &Gateway) {
     wait::until("the gateway has the IKE_SA", || {
         gateway.try_swanctl(&["--terminate", "--ike", "segw"]).ok()
     });
-}
-
-struct Usage {
-    /// In user and in kernel mode.
-    time: Duration,
-    /// Bytes.
-    anonymous: u64,
-    descriptors: usize,
-    threads: u64,
-}
-
-impl Usage {
-    fn of(charon: &Charon) -> Self {
-        let directory = format!("/proc/{}", charon.pid());
-        let read =
-            |name: &str| fs::read_to_string(format!("{directory}/{name}")).expect("charon runs");
-        // After the name of the program in parentheses: state, then numbers; utime and stime are
-        // the 12th and 13th (proc(5)).
-        let stat = read("stat");
-        let fields: Vec<_> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        let ticks: u32 = fields[11..13]
-            .iter()
-            .map(|ticks| ticks.parse::<u32>().expect("a number"))
-            .sum();
-        let status = read("status");
-        let value = |key: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key));
-            let number = line.and_then(|line| line.split_whitespace().next());
-            number
-                .and_then(|number| number.parse().ok())
-                .expect("proc(5) has it")
-        };
-        Self {
-            time: Duration::from_secs(1) * ticks / TICKS,
-            anonymous: value("RssAnon:") * 1024,
-            descriptors: fs::read_dir(format!("{directory}/fd"))
-                .expect("charon runs")
-                .count(),
-            threads: value("Threads:"),
-        }
-    }
 }

@@ -8,13 +8,17 @@
 //! - `outage`: the longest time without an answer that a ping sees through the tunnel, 100 a second,
 //!   when the gateway is killed, with charon's own retransmission settings
 //! - `memory`: the resident set of idle charons
+//! - `load`: what charon takes while a tunnel is idle, for each IKE_SA that is set up, and for packets,
+//!   with and without the plugin
 //! - `endurance`: processor time, memory, descriptors and threads over many failovers in a row; by
 //!   itself `endurance 1000`
 
 mod endurance;
 mod evidence;
+mod load;
 mod memory;
 mod outage;
+mod usage;
 
 use std::env;
 use std::time::Duration;
@@ -35,6 +39,9 @@ fn main() {
     }
     if wanted("memory") {
         memory::measure();
+    }
+    if wanted("load") {
+        load::measure(runs);
     }
     if wanted("endurance") {
         endurance::measure(runs);

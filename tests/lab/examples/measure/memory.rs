@@ -2,9 +2,9 @@
 
 //! The resident set of idle charons.
 
-use std::fs;
+use extsock_lab::{ClientOptions, Lab, Loading};
 
-use extsock_lab::{Charon, ClientOptions, Lab, Loading};
+use super::usage::Usage;
 
 pub fn measure() {
     for (what, loading) in [
@@ -16,15 +16,10 @@ pub fn measure() {
             loading,
             ..ClientOptions::default()
         });
-        println!("resident memory of charon {what}: {}", resident(&client));
+        let usage = Usage::of(&client);
+        println!(
+            "resident memory of charon {what}: {} kB, of it {} kB anonymous",
+            usage.resident, usage.anonymous
+        );
     }
-}
-
-fn resident(charon: &Charon) -> String {
-    let status = fs::read_to_string(format!("/proc/{}/status", charon.pid())).expect("charon runs");
-    let value = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key));
-        line.unwrap_or_default().trim().to_owned()
-    };
-    format!("{}, of it {} anonymous", value("VmRSS:"), value("RssAnon:"))
 }
