@@ -194,7 +194,7 @@ impl IkeSa<'_> {
             let end = call!(self.as_ptr(), get_statistic, sys::statistic_t::STAT_DELETE);
             (end, sys::time_monotonic(ptr::null_mut()))
         };
-        end != 0 && now >= i64::from(end)
+        end != 0 && seconds(now) >= i64::from(end)
     }
 
     /// Whether its gateway redirected it here.
@@ -293,7 +293,7 @@ impl CheckedOutIkeSa {
                         ptr::null_mut()
                     );
                     let now = sys::time_monotonic(ptr::null_mut());
-                    (time != 0).then(|| now - time)
+                    (time != 0).then(|| seconds(now) - seconds(time))
                 })
                 .collect()
         }
@@ -451,4 +451,12 @@ fn task(raw: sys::task_type_t::Type) -> Task {
         t::TASK_CHILD_CREATE | t::TASK_QUICK_MODE => Task::ChildCreate,
         _ => Task::Other,
     }
+}
+
+#[allow(
+    clippy::useless_conversion,
+    reason = "time_t has 32 bits on some machines"
+)]
+fn seconds(time: sys::time_t) -> i64 {
+    i64::from(time)
 }

@@ -34,7 +34,8 @@ impl Terminal {
         let pty = openpty(Some(&size), None).expect("there are terminals");
         let mut in_session = Command::new("setsid");
         in_session
-            .arg("--ctty")
+            // What runs the tests may ignore Ctrl-C; env is of coreutils.
+            .args(["--ctty", "env", "--default-signal=INT"])
             .arg(command.get_program())
             .args(command.get_args())
             .env_remove("NO_COLOR")
