@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use extsock::adapter::{build, ConfigDir, Connections, Driver, EventListener, Publisher};
 use extsock::charon::{self, queue, sys, Backend, Priority, Registration};
 use extsock_core::config::parse;
+use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::failover::manager::Options;
-use extsock_core::failover::policy::FailoverPolicy;
 use extsock_core::protocol::{ClientStats, Published, Reply, Request};
 
 /// Calls a method of a charon object, in an unsafe block.

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use extsock_core::domain::policy::{FailoverPolicy, Retransmission, RetryPolicy};
 use extsock_core::error::{Error, ErrorCode};
 use extsock_core::failover::manager::Options;
-use extsock_core::failover::policy::{FailoverPolicy, Retransmission, RetryPolicy};
 use extsock_core::protocol::Reply;
 
 use crate::adapter::{ConfigDir, Connections, Driver, EventListener, StateFile};

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use extsock_core::failover::verdict::Reason;
+use extsock_core::domain::reason::Reason;
 use serde_json::Value;
 
 use crate::show::{items, text as shown};
@@ -201,7 +201,8 @@ fn labels(labels: &[(&str, &str)]) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use extsock_core::protocol::{ClientStats, Counters, Reply, Stats};
+    use extsock_core::failover::report::Counters;
+    use extsock_core::protocol::{ClientStats, Reply, Stats};
     use serde_json::json;
 
     use super::*;

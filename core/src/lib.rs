@@ -8,6 +8,7 @@
 //! - [`failover`]: the [`FailoverManager`](failover::manager::FailoverManager), to which
 //!   [`Evidence`](failover::evidence::Evidence) goes and from which [`Action`](failover::action::Action)s
 //!   come; the table of causes is [`verdict`](failover::verdict::verdict)
+//! - [`domain`]: what the others speak of: gateways, policies, reasons, the time
 //! - [`config`]: [`parse`](config::parse) reads a configuration, and tells all that is wrong with it
 //! - [`protocol`]: a [`Framer`](protocol::Framer) finds requests in a stream,
 //!   [`parse`](protocol::parse) reads one, replies and events write their lines
@@ -18,12 +19,12 @@
 //!
 //! ```
 //! use extsock_core::failover::action::{Action, Settings};
-//! use extsock_core::failover::address::AddressList;
+//! use extsock_core::domain::address::AddressList;
 //! use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task, Tasks};
 //! use extsock_core::failover::manager::FailoverManager;
-//! use extsock_core::failover::policy::FailoverPolicy;
-//! use extsock_core::failover::Now;
-//! use extsock_core::protocol::Event;
+//! use extsock_core::domain::policy::FailoverPolicy;
+//! use extsock_core::domain::Now;
+//! use extsock_core::failover::event::Event;
 //!
 //! let mut manager = FailoverManager::default();
 //! // Whatever drives the core brings the time, and carries out what comes out.
@@ -72,6 +73,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod domain;
 pub mod error;
 pub mod failover;
 pub mod protocol;

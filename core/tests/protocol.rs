@@ -7,15 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use extsock_core::config::{self, Problem, Problems};
+use extsock_core::domain::policy::FailoverPolicy;
+use extsock_core::domain::Now;
 use extsock_core::error::{Error, ErrorCode};
+use extsock_core::failover::event::{Event, Selector, Tunnel};
 use extsock_core::failover::manager::{FailoverManager, Options};
-use extsock_core::failover::policy::FailoverPolicy;
-use extsock_core::failover::Now;
-use extsock_core::protocol::{
-    parse, ClientStats, ConnectionDetails, ConnectionState, ConnectionStatus, Counters, Event,
-    FileError, GatewayStatus, HistoryEntry, PolicyStatus, Published, Reply, Selector, Stats,
-    Tunnel, Verb,
+use extsock_core::failover::report::{
+    ConnectionDetails, ConnectionState, ConnectionStatus, Counters, GatewayStatus, HistoryEntry,
+    PolicyStatus,
 };
+use extsock_core::protocol::{parse, ClientStats, FileError, Published, Reply, Stats, Verb};
 use extsock_core::strongswan::Version;
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");

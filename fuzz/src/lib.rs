@@ -3,7 +3,7 @@
 //! What is to hold for any input that comes from outside.
 
 use extsock_core::config;
-use extsock_core::failover::address::AddressList;
+use extsock_core::domain::address::AddressList;
 use extsock_core::protocol::{parse, Framer, Reply};
 use extsock_core::strongswan::Version;
 use serde_json::Value;

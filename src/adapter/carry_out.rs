@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use extsock_core::domain::address::AddressList;
+use extsock_core::domain::failover_name;
 use extsock_core::error::{Error, ErrorCode, Result};
 use extsock_core::failover::action::{Action, Lead, Probed, Question};
-use extsock_core::failover::address::AddressList;
-use extsock_core::failover::failover_name;
 
 use super::driver::Driver;
 use super::failover_config::{create_dpd_config, create_failover_config, create_retry_config};

@@ -9,13 +9,15 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
+use extsock_core::domain::policy::FailoverPolicy;
+use extsock_core::domain::Now;
 use extsock_core::error::Result;
 use extsock_core::failover::action::Action;
+use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::Evidence;
 use extsock_core::failover::manager::{FailoverManager, Options};
-use extsock_core::failover::policy::FailoverPolicy;
-use extsock_core::failover::Now;
-use extsock_core::protocol::{ClientStats, Counters, Event, Published, Stats};
+use extsock_core::failover::report::Counters;
+use extsock_core::protocol::{ClientStats, Published, Stats};
 
 use super::config_dir::ConfigDir;
 use super::connections::Connections;

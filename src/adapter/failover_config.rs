@@ -2,8 +2,8 @@
 
 //! Clones a connection's configuration for another gateway.
 
+use extsock_core::domain::failover_name;
 use extsock_core::failover::action::Lead;
-use extsock_core::failover::failover_name;
 
 use super::gateways::GatewayCfg;
 use crate::charon::{IkeCfg, PeerCfg, PeerCfgFields};

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use extsock_core::config::{Connection, Problems};
+use extsock_core::domain::address::Gateway;
+use extsock_core::domain::failover_name;
 use extsock_core::failover::action::Lead;
-use extsock_core::failover::address::Gateway;
-use extsock_core::failover::failover_name;
 
 use super::authentication::auth_cfg;
 use super::credential_files::Material;

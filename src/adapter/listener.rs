@@ -5,8 +5,8 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
-use extsock_core::protocol::Tunnel;
 
 use super::driver::Driver;
 use crate::charon::{ChildSa, IkeSa, IkeSaId, Listener};

@@ -5,13 +5,12 @@
 use std::sync::Arc;
 
 use extsock_core::config::{self, Configuration, Problem, Problems};
+use extsock_core::domain::Now;
 use extsock_core::error::Result;
 use extsock_core::failover::action::{Action, Settings};
 use extsock_core::failover::manager::FailoverManager;
-use extsock_core::failover::Now;
-use extsock_core::protocol::{
-    ConnectionDetails, ConnectionStatus, HistoryEntry, Reply, Request, Subscription,
-};
+use extsock_core::failover::report::{ConnectionDetails, ConnectionStatus, HistoryEntry};
+use extsock_core::protocol::{Reply, Request, Subscription};
 
 use super::authentication::identity;
 use super::connections::{build, Built, Owner};

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ptr::{self, NonNull};
 
-use extsock_core::protocol::Selector;
+use extsock_core::failover::event::Selector;
 
 use super::enumerate::{string, Enumerator};
 use super::host::ip;

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use extsock_core::error::Error;
-use extsock_core::protocol::{self, Event, Framer, Rejection, Reply, Request, Subscription, PAUSE};
+use extsock_core::failover::event::Event;
+use extsock_core::protocol::{self, Framer, Rejection, Reply, Request, Subscription, PAUSE};
 
 use super::access::{Access, Limits};
 use super::server::Server;

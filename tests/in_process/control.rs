@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use extsock::adapter::Publisher;
 use extsock::charon::{queue, Priority};
 use extsock::control::{Limits, Listening, Server};
-use extsock_core::protocol::{Event, Published, Reply, Request, Subscription, MAX_REQUEST};
+use extsock_core::failover::event::Event;
+use extsock_core::protocol::{Published, Reply, Request, Subscription, MAX_REQUEST};
 
 use super::harness::{alone, start, PATIENCE, WORKERS};
 

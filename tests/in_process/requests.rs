@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use extsock::adapter::{ConfigDir, Connections, Driver, Publisher};
 use extsock::charon::sys::certificate_type_t::CERT_X509_CRL;
-use extsock_core::failover::failover_name;
+use extsock_core::domain::failover_name;
+use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::failover::manager::Options;
-use extsock_core::failover::policy::FailoverPolicy;
 use extsock_core::protocol::{ClientStats, Published, Reply, Request};
 use extsock_lab::Pki;
 use serde_json::{json, Value};

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::failover::manager::Options;
-use extsock_core::failover::policy::FailoverPolicy;
 
 const SECTION: &str = "charon.plugins.extsock.";
 

@@ -17,8 +17,8 @@ use super::setting::{settings, words, Form, Setting};
 use super::setting::{
     ADDRESSES, BOOLEAN, DSCP, IF_ID, IP_ADDRESSES, NUMBER, OWN_PORT, PORT, TEXT, TEXTS, TIME,
 };
+use crate::domain::address::AddressList;
 use crate::error::Result;
-use crate::failover::address::AddressList;
 use crate::strongswan::Version;
 
 /// Reads the options of a connection, and the secrets that stand among them.

@@ -9,8 +9,8 @@ use super::model::{Auth, CertificateSource, GatewaySettings};
 use super::reader::Node;
 use super::setting::{settings, Form, Kind, Setting};
 use super::setting::{IDENTITY, NUMBER, PORT, TEXTS};
+use crate::domain::address::{Gateway, GatewayKind};
 use crate::error::Result;
-use crate::failover::address::{Gateway, GatewayKind};
 
 pub(super) const GATEWAYS: Kind<Vec<Entry>> = Kind {
     form: Form::Gateways("gateway"),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::places::Places;
 use super::secret::Secret;
-use crate::failover::address::AddressList;
-use crate::failover::policy::{FailoverPolicy, RetryPolicy};
+use crate::domain::address::AddressList;
+use crate::domain::policy::{FailoverPolicy, RetryPolicy};
 
 /// The argument of one APPLY_CONFIG.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -15,8 +15,8 @@ use super::model::{Mark, UNIQUE, UNIQUE_DIR};
 use super::report::{shown, Path, Report};
 use super::secret::{decode_hex, Secret};
 use super::setting::{Form, Setting, Word};
+use crate::domain::address::{is_any, Gateway, GatewayKind};
 use crate::error::{Error, Result};
-use crate::failover::address::{is_any, Gateway, GatewayKind};
 use crate::strongswan::Version;
 
 const GIVEN_TWICE: &str = "given twice";

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::domain::policy::{FailoverPolicy, RetryPolicy};
 use crate::error::ErrorCode;
-use crate::failover::policy::{FailoverPolicy, RetryPolicy};
 
 const SEED: &str = include_str!("../../../docs/examples/seed.json");
 const EXISTING_ARRAY: &str = include_str!("../../../docs/examples/existing-array.json");

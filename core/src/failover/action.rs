@@ -5,10 +5,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::address::AddressList;
-use super::policy::FailoverPolicy;
+use crate::domain::address::AddressList;
+use crate::domain::policy::FailoverPolicy;
 use crate::error::Error;
-use crate::protocol::Event;
+use crate::failover::event::Event;
 
 /// What the manager has to know of a connection's configuration.
 #[derive(Clone, Debug, PartialEq)]

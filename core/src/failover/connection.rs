@@ -7,13 +7,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::action::{Lead, Settings};
-use super::address::Gateway;
 use super::deadlines::Timer;
 use super::gateways::Gateways;
-use super::policy::{FailoverPolicy, Retransmission};
-use super::verdict::{Reason, Seen};
-use super::Now;
-use crate::protocol::{
+use super::verdict::Seen;
+use crate::domain::address::Gateway;
+use crate::domain::policy::{FailoverPolicy, Retransmission};
+use crate::domain::reason::Reason;
+use crate::domain::Now;
+use crate::failover::report::{
     ConnectionDetails, ConnectionState, ConnectionStatus, GatewayStatus, HistoryEntry,
 };
 

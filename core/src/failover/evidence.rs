@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::protocol::Tunnel;
+use crate::failover::event::Tunnel;
 
 /// One observation.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::address::{AddressList, Gateway, GatewayKind};
-use super::verdict::Reason;
+use crate::domain::address::{AddressList, Gateway, GatewayKind};
+use crate::domain::reason::Reason;
 
 /// The gateways of a connection.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::verdict::Reason;
+use crate::domain::reason::Reason;
 
 /// How many entries are kept by default.
 pub const DEFAULT_SIZE: usize = 1000;

@@ -17,34 +17,13 @@
 //! The example of the crate shows it.
 
 pub mod action;
-pub mod address;
 mod connection;
 mod deadlines;
+pub mod event;
 pub mod evidence;
 mod gateways;
 pub mod history;
 pub mod manager;
-pub mod policy;
 pub mod remembered;
+pub mod report;
 pub mod verdict;
-
-use std::time::Duration;
-
-/// The current time, twice, and chance: whatever drives the core brings them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Now {
-    /// Since an arbitrary start, never going back: for deadlines and durations.
-    pub monotonic: Duration,
-    /// Since 1970-01-01 00:00 UTC: for people.
-    pub unix: Duration,
-    /// A random number between 0 and 1, for jitter.
-    pub random: f64,
-}
-
-/// The separator between a connection's name and a gateway in the name of a clone.
-const FAILOVER: &str = "-failover-";
-
-/// The name of the peer_cfg that serves a gateway other than the connection's first.
-pub fn failover_name(connection: &str, gateway: &str) -> String {
-    format!("{connection}{FAILOVER}{gateway}")
-}

@@ -28,12 +28,9 @@ mod framer;
 mod reply;
 mod request;
 
-pub use event::{Event, Published, Selector, Tunnel};
+pub use event::Published;
 pub use framer::{Framer, MAX_REQUEST, PAUSE};
-pub use reply::{
-    ClientStats, ConnectionDetails, ConnectionState, ConnectionStatus, Counters, FileError,
-    GatewayStatus, HistoryEntry, PolicyStatus, Reply, Stats, VerbHelp,
-};
+pub use reply::{ClientStats, FileError, Reply, Stats, VerbHelp};
 pub use request::{parse, Rejection, Request, Subscription, Verb};
 
 use std::time::{Duration, SystemTime};

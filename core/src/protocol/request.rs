@@ -4,9 +4,9 @@
 
 use serde::Serialize;
 
-use super::event::Event;
 use crate::config::{self, Configuration};
 use crate::error::{Error, Result};
+use crate::failover::event::Event;
 use crate::strongswan::Version;
 
 /// Verbs that a client may send; they are matched exactly.

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use extsock_core::domain::address::AddressList;
+use extsock_core::domain::policy::FailoverPolicy;
+use extsock_core::domain::Now;
 use extsock_core::failover::action::{Action, Probed, Settings};
-use extsock_core::failover::address::AddressList;
+use extsock_core::failover::event::{Event, Tunnel};
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
 use extsock_core::failover::history::Entry;
 use extsock_core::failover::manager::{FailoverManager, Options};
-use extsock_core::failover::policy::FailoverPolicy;
-use extsock_core::failover::Now;
-use extsock_core::protocol::{ConnectionStatus, Event, Tunnel};
+use extsock_core::failover::report::ConnectionStatus;
 
 /// What the manager asked charon to initiate: CHILD_SAs on an IKE_SA that is there, or a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,14 +13,15 @@ mod steering;
 use std::time::Duration;
 
 use charon::{Charon, Initiation};
+use extsock_core::domain::address::AddressList;
+use extsock_core::domain::policy::{FailoverPolicy, RetryPolicy};
+use extsock_core::domain::reason::Reason;
 use extsock_core::failover::action::{Action, Settings};
-use extsock_core::failover::address::AddressList;
+use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::Alert;
 use extsock_core::failover::history::Outcome;
 use extsock_core::failover::manager::Options;
-use extsock_core::failover::policy::{FailoverPolicy, RetryPolicy};
-use extsock_core::failover::verdict::Reason;
-use extsock_core::protocol::{ConnectionState, Event};
+use extsock_core::failover::report::ConnectionState;
 
 fn to(gateway: &str, children: &[&str]) -> Initiation {
     Initiation {
@@ -798,11 +799,11 @@ fn names_that_stand_for_two_connections_are_refused() {
 }
 
 trait ParseList {
-    fn parse_list(&self) -> extsock_core::failover::address::AddressList;
+    fn parse_list(&self) -> extsock_core::domain::address::AddressList;
 }
 
 impl ParseList for str {
-    fn parse_list(&self) -> extsock_core::failover::address::AddressList {
-        extsock_core::failover::address::AddressList::parse(self)
+    fn parse_list(&self) -> extsock_core::domain::address::AddressList {
+        extsock_core::domain::address::AddressList::parse(self)
     }
 }

@@ -2,8 +2,8 @@
 
 //! An operator switches by hand, and other commands in between.
 
+use extsock_core::domain::Now;
 use extsock_core::failover::manager::FailoverManager;
-use extsock_core::failover::Now;
 
 use super::*;
 

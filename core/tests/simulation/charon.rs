@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 
 use extsock_core::failover::action::Lead;
+use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
-use extsock_core::protocol::Tunnel;
 use fastrand::Rng;
 
 /// An IKE_SA.

@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use extsock_core::failover::policy::FailoverPolicy;
-use extsock_core::protocol::{ConnectionState, ConnectionStatus, Event};
+use extsock_core::domain::policy::FailoverPolicy;
+use extsock_core::failover::event::Event;
+use extsock_core::failover::report::{ConnectionState, ConnectionStatus};
 
 /// What is watched of one connection.
 #[derive(Default)]

@@ -7,16 +7,17 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use extsock_core::domain::address::AddressList;
+use extsock_core::domain::failover_name;
+use extsock_core::domain::policy::{FailoverPolicy, Retransmission, RetryPolicy};
+use extsock_core::domain::Now;
 use extsock_core::error::ErrorCode;
 use extsock_core::failover::action::{Action, Probed, Question, Settings};
-use extsock_core::failover::address::AddressList;
+use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
-use extsock_core::failover::failover_name;
 use extsock_core::failover::manager::{FailoverManager, Options};
-use extsock_core::failover::policy::{FailoverPolicy, Retransmission, RetryPolicy};
 use extsock_core::failover::remembered::Remembered;
-use extsock_core::failover::Now;
-use extsock_core::protocol::{ConnectionState, Event};
+use extsock_core::failover::report::ConnectionState;
 use fastrand::Rng;
 
 use crate::charon::Charon;

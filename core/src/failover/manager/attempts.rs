@@ -5,10 +5,10 @@
 use std::net::IpAddr;
 
 use super::{FailoverManager, Step};
+use crate::domain::reason::Reason;
+use crate::domain::Now;
 use crate::failover::action::{Action, Begin};
 use crate::failover::connection::{Attempt, Connection, State};
-use crate::failover::verdict::Reason;
-use crate::failover::Now;
 
 impl FailoverManager {
     /// The outcome of an [`Action::Resolve`]: the addresses in the order in which they are to be tried,

@@ -3,12 +3,12 @@
 //! What operators and programs ask for.
 
 use super::{FailoverManager, Step};
+use crate::domain::reason::Reason;
+use crate::domain::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::failover::action::Action;
 use crate::failover::connection::{Attempt, Connection, Phase, State};
 use crate::failover::history::Outcome;
-use crate::failover::verdict::Reason;
-use crate::failover::Now;
 
 impl FailoverManager {
     /// Brings up one or all CHILD_SAs of a connection; returns the gateway that is tried.

@@ -7,13 +7,13 @@ use std::collections::{BTreeSet, HashMap};
 use super::commands::unknown_connection;
 use super::names::Target;
 use super::{FailoverManager, Step};
+use crate::domain::address::AddressList;
+use crate::domain::{failover_name, Now};
 use crate::error::{Error, Result};
 use crate::failover::action::{Action, Settings};
-use crate::failover::address::AddressList;
 use crate::failover::connection::{Attempt, Connection, Phase, State};
+use crate::failover::event::Event;
 use crate::failover::history::Outcome;
-use crate::failover::{failover_name, Now};
-use crate::protocol::Event;
 
 impl FailoverManager {
     /// Checks that no name of these connections, which are to be loaded together, stands for another

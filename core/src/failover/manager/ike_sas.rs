@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use super::{FailoverManager, Orphan, Step};
+use crate::domain::address::AddressList;
+use crate::domain::reason::Reason;
 use crate::error::ErrorCode;
 use crate::failover::action::Settings;
-use crate::failover::address::AddressList;
 use crate::failover::connection::{Attempt, Phase, Sa, State};
+use crate::failover::event::{Event, Tunnel};
 use crate::failover::evidence::{Alert, IkeSa, IkeSaState, IkeSpis};
-use crate::failover::verdict::{verdict, Reason};
-use crate::protocol::{Event, Tunnel};
+use crate::failover::verdict::verdict;
 
 impl FailoverManager {
     pub(super) fn state_changed(&mut self, ike_sa: &IkeSa, to: IkeSaState, step: &mut Step) {

@@ -3,10 +3,10 @@
 //! The own check of a gateway's life.
 
 use super::{FailoverManager, Step};
+use crate::domain::reason::Reason;
+use crate::domain::Now;
 use crate::failover::action::{Action, Probed, Question};
 use crate::failover::connection::Asked;
-use crate::failover::verdict::Reason;
-use crate::failover::Now;
 
 impl FailoverManager {
     /// What came of an [`Action::Probe`].

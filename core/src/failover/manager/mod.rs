@@ -24,11 +24,12 @@ use super::connection::{Connection, Sa, State};
 use super::deadlines::{Deadlines, Timer};
 use super::evidence::{Evidence, IkeSa};
 use super::history::History;
-use super::policy::{FailoverPolicy, Retransmission};
 use super::remembered::Remembered;
-use super::{failover_name, Now};
+use crate::domain::policy::{FailoverPolicy, Retransmission};
+use crate::domain::{failover_name, Now};
 use crate::error::Result;
-use crate::protocol::{ConnectionDetails, ConnectionStatus, Counters, Event, HistoryEntry, Tunnel};
+use crate::failover::event::{Event, Tunnel};
+use crate::failover::report::{ConnectionDetails, ConnectionStatus, Counters, HistoryEntry};
 
 /// How many failovers the details of a connection have.
 const DETAILED_FAILOVERS: usize = 5;

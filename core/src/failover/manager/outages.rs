@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use super::{FailoverManager, Step};
+use crate::domain::reason::Reason;
 use crate::error::ErrorCode;
 use crate::failover::connection::{millis, Attempt, Connection, Failure, Phase, State};
+use crate::failover::event::Event;
 use crate::failover::history::{Entry, Outcome};
-use crate::failover::verdict::Reason;
-use crate::protocol::Event;
 
 impl FailoverManager {
     /// The connection's tunnel is this IKE_SA now, which is up or coming up.

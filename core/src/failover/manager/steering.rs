@@ -4,10 +4,11 @@
 
 use super::outages::abandon_superseded;
 use super::{FailoverManager, Step};
+use crate::domain::reason::Reason;
 use crate::failover::connection::{Connection, Failure, Phase, State};
 use crate::failover::evidence::IkeSa;
 use crate::failover::history::Outcome;
-use crate::failover::verdict::{going_on, Reason};
+use crate::failover::verdict::going_on;
 
 impl FailoverManager {
     /// charon tries the IKE_SA again, at the gateway that was prepared.

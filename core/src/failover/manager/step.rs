@@ -2,11 +2,11 @@
 
 //! One step of the manager.
 
+use crate::domain::Now;
 use crate::error::{Error, ErrorCode};
 use crate::failover::action::{Action, Lead, Question};
 use crate::failover::connection::Attempt;
-use crate::failover::Now;
-use crate::protocol::Event;
+use crate::failover::event::Event;
 
 /// When it is taken, and what it leads to.
 pub(super) struct Step {

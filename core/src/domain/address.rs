@@ -13,7 +13,7 @@ use std::net::IpAddr;
 /// `%any` cannot be initiated to and are passed over.
 ///
 /// ```
-/// use extsock_core::failover::address::select_next_segw;
+/// use extsock_core::domain::address::select_next_segw;
 ///
 /// let two = "10.0.0.1,10.0.0.2";
 /// assert_eq!(select_next_segw(two, "10.0.0.1").as_deref(), Some("10.0.0.2"));

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What is told of connections and failovers to those who ask.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::history::Entry;
+use crate::domain::policy::FailoverPolicy;
+
+/// What LIST tells of a connection.
+#[derive(Serialize, Clone, Debug, PartialEq)]
+pub struct ConnectionStatus {
+    /// Name of the connection.
+    pub name: String,
+    /// Its gateways, in the configured order.
+    pub gateways: Vec<String>,
+    /// The gateway that is in use or being tried.
+    pub active_gateway: Option<String>,
+    /// What the connection is doing.
+    pub state: ConnectionState,
+    /// Consecutive failovers without an established IKE_SA.
+    pub retries: u32,
+    /// Milliseconds until the next attempt, while one is waited for.
+    pub next_retry_ms: Option<u64>,
+    /// Name of its IKE_SA, if there is one.
+    pub ike_sa_name: Option<String>,
+    /// The failover policy in force.
+    pub policy: PolicyStatus,
+    /// What became of each gateway, in the configured order.
+    pub gateway_status: Vec<GatewayStatus>,
+}
+
+/// What STATUS tells of a connection.
+#[derive(Serialize, Clone, Debug, PartialEq)]
+pub struct ConnectionDetails {
+    /// What LIST tells.
+    #[serde(flatten)]
+    pub status: ConnectionStatus,
+    /// charon's unique id of its IKE_SA, if there is one.
+    pub ike_sa_uniqueid: Option<u32>,
+    /// Milliseconds since its IKE_SA came up.
+    pub established_ms: Option<u64>,
+    /// Its CHILD_SAs that are up.
+    pub child_sas: Vec<String>,
+    /// Its last failovers, at most 5, newest first.
+    pub last_failovers: Vec<HistoryEntry>,
+}
+
+/// What the failover manager counts.
+#[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections that are known.
+    pub connections: usize,
+    /// Attempts that were begun.
+    pub attempts: u64,
+    /// Attempts that are under way.
+    pub attempts_under_way: usize,
+    /// Attempts that wait for fewer of them.
+    pub attempts_queued: usize,
+    /// IKE_SAs of connections that came up.
+    pub established: u64,
+    /// Connections that were given up.
+    pub exhausted: u64,
+    /// Failovers that were begun, by reason.
+    pub failovers: BTreeMap<&'static str, u64>,
+}
+
+/// A failover policy; times are in milliseconds.
+#[derive(Serialize, Clone, Debug, PartialEq)]
+pub struct PolicyStatus {
+    /// Limit of an attempt, 0 for none.
+    pub connect_timeout_ms: u64,
+    /// Silence after which a gateway is asked for a sign of life, 0 for never.
+    pub liveness_interval_ms: u64,
+    /// Limit of its answer.
+    pub liveness_timeout_ms: u64,
+    /// How long a gateway that refused is set aside.
+    pub cool_down_ms: u64,
+    /// Whether an IKE_SA without CHILD_SA is a failure.
+    pub on_child_failure: bool,
+    /// Consecutive failovers, 0 for no limit.
+    pub max_retries: u32,
+    /// Delay before the second round.
+    pub base_delay_ms: u64,
+    /// Upper bound of the delay.
+    pub max_delay_ms: u64,
+    /// Growth of the delay with each round.
+    pub multiplier: f64,
+    /// Part of the delay that is randomly subtracted.
+    pub jitter: f64,
+}
+
+impl From<&FailoverPolicy> for PolicyStatus {
+    fn from(policy: &FailoverPolicy) -> Self {
+        let millis = |time: Duration| time.as_millis().try_into().unwrap_or(u64::MAX);
+        Self {
+            connect_timeout_ms: millis(policy.connect_timeout),
+            liveness_interval_ms: millis(policy.liveness_interval),
+            liveness_timeout_ms: millis(policy.liveness_timeout),
+            cool_down_ms: millis(policy.cool_down),
+            on_child_failure: policy.on_child_failure,
+            max_retries: policy.retry.max_retries,
+            base_delay_ms: millis(policy.retry.base_delay),
+            max_delay_ms: millis(policy.retry.max_delay),
+            multiplier: policy.retry.multiplier,
+            jitter: policy.retry.jitter,
+        }
+    }
+}
+
+/// What became of a gateway.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct GatewayStatus {
+    /// As it is written in remote_addrs.
+    pub gateway: String,
+    /// `established`, or the reason of its last failure; None if it was not tried.
+    pub last_result: Option<&'static str>,
+    /// Seconds since 1970-01-01 00:00 UTC.
+    pub last_success: Option<u64>,
+    /// Failures since then.
+    pub failures_in_a_row: u32,
+    /// Milliseconds for which it is still set aside.
+    pub set_aside_ms: Option<u64>,
+}
+
+/// One failover.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// Milliseconds since 1970-01-01 00:00 UTC.
+    pub time_ms: u64,
+    /// Name of the connection.
+    pub connection: String,
+    /// The gateway that failed.
+    pub from: String,
+    /// The gateway that was tried instead.
+    pub to: String,
+    /// Why.
+    pub reason: &'static str,
+    /// `pending`, `established`, `abandoned`, or why the gateway failed.
+    pub result: &'static str,
+    /// Consecutive failovers without an established IKE_SA, counted from 1.
+    pub attempt: u32,
+    /// Milliseconds that the tunnel was away, once it is back.
+    pub outage_ms: Option<u64>,
+}
+
+impl From<&Entry> for HistoryEntry {
+    fn from(entry: &Entry) -> Self {
+        let millis = |time: Duration| time.as_millis().try_into().unwrap_or(u64::MAX);
+        Self {
+            time_ms: millis(entry.time),
+            connection: entry.connection.clone(),
+            from: entry.from.clone(),
+            to: entry.to.clone(),
+            reason: entry.reason.as_str(),
+            result: entry.result.as_str(),
+            attempt: entry.attempt,
+            outage_ms: entry.outage.map(millis),
+        }
+    }
+}
+
+/// What a connection is doing.
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionState {
+    /// There is no IKE_SA, and none is wanted.
+    Down,
+    /// A gateway is being initiated to.
+    Connecting,
+    /// The IKE_SA is established.
+    Established,
+    /// The next attempt waits for its time.
+    Waiting,
+    /// All retries failed; only a request starts it again.
+    Exhausted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_lower_case() {
+        let states = [
+            ConnectionState::Down,
+            ConnectionState::Connecting,
+            ConnectionState::Established,
+            ConnectionState::Waiting,
+            ConnectionState::Exhausted,
+        ];
+        assert_eq!(
+            serde_json::to_string(&states).unwrap(),
+            r#"["down","connecting","established","waiting","exhausted"]"#
+        );
+    }
+}
