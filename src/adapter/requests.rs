@@ -12,11 +12,9 @@ use extsock_core::failover::manager::FailoverManager;
 use extsock_core::failover::report::{ConnectionDetails, ConnectionStatus, HistoryEntry};
 use extsock_core::protocol::{Reply, Request, Subscription};
 
-use super::authentication::identity;
-use super::connections::{build, Built, Owner};
-use super::credential_files::{Material, ReadFile};
-use super::driver::Driver;
-use super::gateways::GatewayCfgs;
+use super::configuration::{build, identity, Built, GatewayCfgs, Material, ReadFile};
+use super::driving::Driver;
+use super::registry::Owner;
 use crate::charon::{built_for, IkeSaId, PeerCfg};
 
 impl Driver {

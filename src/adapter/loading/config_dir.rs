@@ -12,11 +12,10 @@ use extsock_core::config::{self, Problem, Problems};
 use extsock_core::error::{Error, ErrorCode, Result};
 use extsock_core::protocol::{FileError, Reply};
 
-use super::connections::secret_key;
-use super::credential_files::ReadFile;
-use super::digest::Digest;
-use super::driver::Driver;
-use super::requests::names;
+use crate::adapter::configuration::{Digest, ReadFile};
+use crate::adapter::driving::Driver;
+use crate::adapter::registry::secret_key;
+use crate::adapter::requests::names;
 use crate::charon::{self, on_secure_heap};
 
 /// `*.json` of one directory, in the order of their names.

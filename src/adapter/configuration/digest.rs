@@ -8,10 +8,10 @@ use std::sync::LazyLock;
 /// A keyed hash (SipHash) of some bytes. The key is random and this process's own: no secret can be
 /// guessed from the digest alone, and nobody can make another content of the same digest.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Digest(u64);
+pub(crate) struct Digest(u64);
 
 impl Digest {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         Self(KEY.hash_one(bytes))
     }

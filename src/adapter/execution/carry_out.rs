@@ -12,9 +12,11 @@ use extsock_core::domain::failover_name;
 use extsock_core::error::{Error, ErrorCode, Result};
 use extsock_core::failover::action::{Action, Lead, Probed, Question};
 
-use super::driver::Driver;
-use super::failover_config::{create_dpd_config, create_failover_config, create_retry_config};
-use super::steering::Prepared;
+use crate::adapter::configuration::{
+    create_dpd_config, create_failover_config, create_retry_config,
+};
+use crate::adapter::driving::Driver;
+use crate::adapter::registry::Prepared;
 use crate::charon::{self, charon_number, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
 
 /// When an IKE_SA that was not found is looked for again. Until then charon has computed a key.
@@ -26,7 +28,7 @@ const SOON: &[Duration] = &[
 
 impl Driver {
     /// Carries out what may wait.
-    pub(super) fn carry_out(self: &Arc<Self>, action: Action) {
+    pub(crate) fn carry_out(self: &Arc<Self>, action: Action) {
         match action {
             Action::Resolve {
                 connection,
@@ -227,7 +229,7 @@ impl Driver {
 
     /// The connection goes and its IKE_SA stays: with the configuration of its gateway, which
     /// reauthentication goes by from now on.
-    pub(super) fn leave_at(
+    pub(crate) fn leave_at(
         self: &Arc<Self>,
         connection: &str,
         ike_sa: IkeSaId,
@@ -318,7 +320,7 @@ impl Driver {
         self.with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
     }
 
-    pub(super) fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {
+    pub(crate) fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {
         let child = child.to_owned();
         self.defer(connection.to_owned(), move |driver, connection| {
             let Some(peer_cfg) = driver.connections.get(connection) else {
@@ -334,7 +336,7 @@ impl Driver {
         });
     }
 
-    pub(super) fn uninstall_traps(
+    pub(crate) fn uninstall_traps(
         self: &Arc<Self>,
         connection: &str,
         config: &PeerCfg,

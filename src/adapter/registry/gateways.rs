@@ -12,15 +12,12 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use extsock_core::config::{Connection, Problems};
 use extsock_core::domain::address::Gateway;
 use extsock_core::domain::failover_name;
 use extsock_core::failover::action::Lead;
 
-use super::authentication::auth_cfg;
-use super::credential_files::Material;
-use super::failover_config::create_gateway_config;
-use crate::charon::{AuthCfg, IkeSa, IkeSaId, PeerCfg};
+use crate::adapter::configuration::{create_gateway_config, GatewayCfgs};
+use crate::charon::{IkeSa, IkeSaId, PeerCfg};
 
 /// Some microseconds.
 const TRIES: usize = 1000;
@@ -28,51 +25,9 @@ const TRIES: usize = 1000;
 /// How many addresses of names are remembered for a connection: more than one of them has at a time.
 const FOUND: usize = 64;
 
-/// What one gateway has in place of what the connection's own configuration has.
-#[derive(PartialEq)]
-pub struct GatewayCfg {
-    /// Its UDP port.
-    pub port: u16,
-    /// Its first authentication round.
-    pub remote: AuthCfg,
-}
-
-/// All gateways of a connection, by their entry in its list; none where they do not differ.
-pub type GatewayCfgs = HashMap<String, GatewayCfg>;
-
-/// The gateways of the connection, whose path is given, and whose files go to `material`.
-pub(super) fn build_gateways(
-    connection: &Connection,
-    path: &str,
-    material: &mut Material,
-    problems: &mut Problems,
-) -> GatewayCfgs {
-    let mut gateways = GatewayCfgs::new();
-    let Some(first) = connection.remote.first() else {
-        return gateways;
-    };
-    if connection.gateways.is_empty() {
-        return gateways;
-    }
-    for own in &connection.gateways {
-        let remote = auth_cfg(&own.remote, false, path, material, problems);
-        let port = own.port;
-        gateways.insert(own.addr.clone(), GatewayCfg { port, remote });
-    }
-    let remote = auth_cfg(first, false, path, material, problems);
-    for gateway in connection.remote_addrs.gateways() {
-        let cfg = || GatewayCfg {
-            port: connection.remote_port,
-            remote: remote.clone(),
-        };
-        gateways.entry(gateway.to_string()).or_insert_with(cfg);
-    }
-    gateways
-}
-
 /// The gateways of all connections in which they differ.
 #[derive(Default)]
-pub(super) struct Gateways {
+pub(crate) struct Gateways {
     /// Whether there are any.
     some: AtomicBool,
     tables: Mutex<Tables>,

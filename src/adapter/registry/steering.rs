@@ -18,13 +18,13 @@ const TRIES: usize = 1000;
 
 /// The prepared configurations, by IKE_SA.
 #[derive(Default)]
-pub(super) struct Steering {
+pub(crate) struct Steering {
     prepared: Mutex<HashMap<IkeSaId, Prepared>>,
 }
 
 /// A configuration to exchange.
 #[derive(Clone)]
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     /// Where it leads; None if it ends charon's retries.
     pub to: Option<Lead>,
     pub peer_cfg: PeerCfg,

@@ -19,12 +19,9 @@ use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::report::Counters;
 use extsock_core::protocol::{ClientStats, Published, Stats};
 
-use super::config_dir::ConfigDir;
-use super::connections::Connections;
-use super::lanes::Lanes;
-use super::resolver::Resolver;
-use super::state_file::StateFile;
-use super::steering::{Prepared, Steering};
+use crate::adapter::execution::{Lanes, Resolver, StateFile};
+use crate::adapter::loading::ConfigDir;
+use crate::adapter::registry::{Connections, Prepared, Steering};
 use crate::charon::{self, IkeSaId, Priority};
 
 /// Who is told of events. Must not wait.
@@ -46,18 +43,18 @@ pub struct Driver {
     names: RwLock<HashSet<String>>,
     /// Messages of peers are wanted, for an own liveness check.
     listening: AtomicBool,
-    pub(super) connections: Connections,
-    pub(super) config_dir: ConfigDir,
-    pub(super) steering: Steering,
+    pub(crate) connections: Connections,
+    pub(crate) config_dir: ConfigDir,
+    pub(crate) steering: Steering,
     /// Set where last good gateways are to be kept.
-    pub(super) state_file: Option<StateFile>,
-    pub(super) resolver: Resolver,
+    pub(crate) state_file: Option<StateFile>,
+    pub(crate) resolver: Resolver,
     lanes: Arc<Lanes>,
     publisher: Box<dyn Publisher>,
     /// How many events were published.
     published: AtomicU64,
     /// The default of connections that are loaded through the socket.
-    pub(super) policy: FailoverPolicy,
+    pub(crate) policy: FailoverPolicy,
     started: Instant,
 }
 
@@ -132,7 +129,7 @@ impl Driver {
     }
 
     /// How long the connection's gateway may be silent.
-    pub(super) fn liveness_interval(self: &Arc<Self>, connection: &str) -> Duration {
+    pub(crate) fn liveness_interval(self: &Arc<Self>, connection: &str) -> Duration {
         let mut interval = Duration::ZERO;
         self.with_core(|manager, _| {
             interval = manager
@@ -144,7 +141,7 @@ impl Driver {
     }
 
     /// What charon is to be led to when it goes on with the IKE_SA by itself. Never waits.
-    pub(super) fn prepared(&self, ike_sa: IkeSaId) -> Option<Prepared> {
+    pub(crate) fn prepared(&self, ike_sa: IkeSaId) -> Option<Prepared> {
         self.steering.try_get(ike_sa)
     }
 
@@ -153,7 +150,7 @@ impl Driver {
         self.stopping.store(true, Ordering::Release);
     }
 
-    pub(super) fn terminating(self: &Arc<Self>, connection: &str) -> Vec<IkeSaId> {
+    pub(crate) fn terminating(self: &Arc<Self>, connection: &str) -> Vec<IkeSaId> {
         let mut ids = Vec::new();
         self.with_core(|manager, _| {
             ids = manager.terminating(connection);
@@ -162,7 +159,7 @@ impl Driver {
         ids.into_iter().map(IkeSaId).collect()
     }
 
-    pub(super) fn with_core(
+    pub(crate) fn with_core(
         self: &Arc<Self>,
         step: impl FnOnce(&mut FailoverManager, Now) -> Vec<Action>,
     ) {
@@ -172,7 +169,7 @@ impl Driver {
 
     /// One step of the core, after all evidence that came before it; carries out what follows. The
     /// lock is held until the actions are handed on, so that their order is that of the decisions.
-    pub(super) fn try_with_core(
+    pub(crate) fn try_with_core(
         self: &Arc<Self>,
         step: impl FnOnce(&mut FailoverManager, Now) -> Result<Vec<Action>>,
     ) -> Result<()> {
@@ -249,7 +246,7 @@ impl Driver {
     }
 
     /// Does what may wait in a job of its own, after what was deferred for the connection before.
-    pub(super) fn defer(
+    pub(crate) fn defer(
         self: &Arc<Self>,
         connection: String,
         work: impl FnOnce(&Arc<Self>, &str) + Send + 'static,
@@ -265,7 +262,7 @@ impl Driver {
         });
     }
 
-    pub(super) fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now {
             monotonic: self.started.elapsed(),
             random: fastrand::f64(),
@@ -275,7 +272,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn stats(self: &Arc<Self>) -> Stats {
+    pub(crate) fn stats(self: &Arc<Self>) -> Stats {
         let mut counters = Counters::default();
         self.with_core(|manager, _| {
             counters = manager.counters();

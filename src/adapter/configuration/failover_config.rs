@@ -5,7 +5,7 @@
 use extsock_core::domain::failover_name;
 use extsock_core::failover::action::Lead;
 
-use super::gateways::GatewayCfg;
+use super::gateway_cfg::GatewayCfg;
 use crate::charon::{IkeCfg, PeerCfg, PeerCfgFields};
 
 /// A new configuration `<connection>-failover-<gateway>`: equal to `peer_cfg` in everything but the

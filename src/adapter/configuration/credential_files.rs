@@ -29,7 +29,7 @@ pub struct Material {
 }
 
 /// What was read, and what tells whether it has changed since.
-pub(super) struct ReadFile {
+pub(crate) struct ReadFile {
     place: Place,
     digest: Digest,
 }
@@ -42,7 +42,7 @@ enum Place {
 
 impl ReadFile {
     /// Whether it has the same content now. Reads it.
-    pub(super) fn is_unchanged(&self) -> bool {
+    pub(crate) fn is_unchanged(&self) -> bool {
         let digest = match &self.place {
             Place::File(path) => read_file(path).ok().map(|content| Digest::of(&content)),
             Place::Token(object) => {
@@ -61,7 +61,7 @@ enum Trust {
 
 impl Material {
     /// Reads a private key of `secrets`.
-    pub(super) fn add_key(&mut self, key: &config::PrivateKey) -> Result<(), Problem> {
+    pub(crate) fn add_key(&mut self, key: &config::PrivateKey) -> Result<(), Problem> {
         let key = self.private_key(key, "")?;
         self.keys.push(key);
         Ok(())
@@ -141,7 +141,7 @@ impl Material {
     }
 
     /// The files that were read so far.
-    pub(super) fn take_files(&mut self) -> Vec<ReadFile> {
+    pub(crate) fn take_files(&mut self) -> Vec<ReadFile> {
         std::mem::take(&mut self.files)
     }
 

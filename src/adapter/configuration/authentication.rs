@@ -51,7 +51,7 @@ pub(super) fn auth_cfg(
 }
 
 /// One that may be a pattern.
-pub(super) fn identity(id: &str, path: &str) -> Result<Identification, Problem> {
+pub(crate) fn identity(id: &str, path: &str) -> Result<Identification, Problem> {
     let valid = Identification::pattern(id);
     valid.ok_or_else(|| Problem::expected(path.to_owned(), "a valid regular expression", id))
 }
