@@ -10,7 +10,7 @@ use extsock_core::error::{Error, ErrorCode};
 use extsock_core::failover::manager::Options;
 use extsock_core::protocol::Reply;
 
-use crate::adapter::{ConfigDir, Connections, Driver, EventListener, StateFile};
+use crate::adapter::{Adapter, ConfigDir, Connections, StateFile};
 use crate::charon::{
     charon_number, queue, setting_bool, setting_duration, setting_number, setting_string, Feature,
     Priority, Registration,
@@ -22,21 +22,21 @@ use crate::control::{Limits, Listening, Server};
 struct Extsock {
     _listener: Registration,
     _socket: Listening,
-    driver: Arc<Driver>,
+    adapter: Arc<Adapter>,
 }
 
 impl Feature for Extsock {
     fn reload(&self) {
-        load_config_dir(&self.driver);
+        load_config_dir(&self.adapter);
     }
 }
 
 /// In a job: at start not before all plugins are there, and never under charon's feet.
-fn load_config_dir(driver: &Arc<Driver>) {
-    let driver = Arc::downgrade(driver);
+fn load_config_dir(adapter: &Arc<Adapter>) {
+    let adapter = Arc::downgrade(adapter);
     queue(Priority::Medium, move || {
-        if let Some(driver) = driver.upgrade() {
-            driver.reload();
+        if let Some(adapter) = adapter.upgrade() {
+            adapter.reload();
         }
     });
 }
@@ -45,31 +45,31 @@ fn load_config_dir(driver: &Arc<Driver>) {
 pub fn start() -> Result<Box<dyn Feature>, String> {
     let server = Arc::new(Server::new(limits()?));
     let policy = failover_policy();
-    let driver = Driver::new(
+    let adapter = Arc::new(Adapter::new(
         Connections::register(),
         ConfigDir::new(setting_string("config_dir", DEFAULT_CONFIG_DIR).into()),
         Box::new(Arc::clone(&server)),
         policy,
         options(policy),
         state_file(),
-    );
-    // Weak: the driver publishes to the server.
-    let handler = Arc::downgrade(&driver);
+    ));
+    // Weak: the adapter publishes to the server.
+    let handler = Arc::downgrade(&adapter);
     let uri = setting_string("socket", DEFAULT_SOCKET);
     let socket = server.listen(
         &uri,
         Box::new(move |request| match handler.upgrade() {
-            Some(driver) => driver.request(request),
+            Some(adapter) => adapter.request(request),
             None => Reply::failed(request.verb(), unloading()),
         }),
     )?;
     log::info!("loaded, serving {uri}");
-    let listener = Registration::new(Box::new(EventListener::new(Arc::clone(&driver))));
-    load_config_dir(&driver);
+    let listener = Registration::new(Box::new(adapter.listener()));
+    load_config_dir(&adapter);
     Ok(Box::new(Extsock {
         _listener: listener,
         _socket: socket,
-        driver,
+        adapter,
     }))
 }
 

@@ -1,28 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Drives the failover core: charon's events, requests and timers go in one at a time, and what the
-//! core decides is carried out on charon's threads.
+//! Drives the failover core: charon's events, requests and timers go in one at a time, and what the core
+//! decides is handed on.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::error::Result;
 use extsock_core::failover::action::Action;
 use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::Evidence;
 use extsock_core::failover::manager::{FailoverManager, Options};
-use extsock_core::failover::report::Counters;
 use extsock_core::protocol::{ClientStats, Published, Stats};
 
-use crate::adapter::execution::{Lanes, Resolver, StateFile};
-use crate::adapter::loading::ConfigDir;
-use crate::adapter::registry::{Connections, Prepared, Steering};
-use crate::charon::{self, IkeSaId, Priority};
+use crate::charon::{self, Priority};
 
 /// Who is told of events. Must not wait.
 pub trait Publisher: Send + Sync {
@@ -32,7 +27,13 @@ pub trait Publisher: Send + Sync {
     fn stats(&self) -> ClientStats;
 }
 
-/// The failover core and everything that it needs from outside.
+/// Who carries out the core's actions.
+pub(crate) trait HandOn: Send + Sync {
+    /// Takes an action, in the order of the decisions. Must not wait: the core's lock is held.
+    fn hand_on(self: Arc<Self>, action: Action);
+}
+
+/// The failover core, its input and its clock.
 pub struct Driver {
     core: Mutex<Core>,
     evidence: Sender<Evidence>,
@@ -43,18 +44,11 @@ pub struct Driver {
     names: RwLock<HashSet<String>>,
     /// Messages of peers are wanted, for an own liveness check.
     listening: AtomicBool,
-    pub(crate) connections: Connections,
-    pub(crate) config_dir: ConfigDir,
-    pub(crate) steering: Steering,
-    /// Set where last good gateways are to be kept.
-    pub(crate) state_file: Option<StateFile>,
-    pub(crate) resolver: Resolver,
-    lanes: Arc<Lanes>,
     publisher: Box<dyn Publisher>,
+    /// Weak: who carries out the actions reports to the driver, and owns it.
+    executor: Weak<dyn HandOn>,
     /// How many events were published.
     published: AtomicU64,
-    /// The default of connections that are loaded through the socket.
-    pub(crate) policy: FailoverPolicy,
     started: Instant,
 }
 
@@ -66,19 +60,14 @@ struct Core {
 }
 
 impl Driver {
-    /// A driver without connections; `policy` is the default of those loaded through the socket or from
-    /// the directory.
-    pub fn new(
-        connections: Connections,
-        config_dir: ConfigDir,
+    /// A driver without connections.
+    pub(crate) fn new(
         publisher: Box<dyn Publisher>,
-        policy: FailoverPolicy,
-        mut options: Options,
-        state_file: Option<StateFile>,
-    ) -> Arc<Self> {
-        options.remembered = state_file.as_ref().map(StateFile::gateways);
+        executor: Weak<dyn HandOn>,
+        options: Options,
+    ) -> Self {
         let (sender, receiver) = channel();
-        Arc::new(Self {
+        Self {
             core: Mutex::new(Core {
                 manager: FailoverManager::new(options),
                 evidence: receiver,
@@ -89,17 +78,11 @@ impl Driver {
             stopping: AtomicBool::new(false),
             names: RwLock::default(),
             listening: AtomicBool::new(false),
-            connections,
-            config_dir,
-            steering: Steering::default(),
-            state_file,
-            resolver: Resolver::default(),
-            lanes: Arc::default(),
             publisher,
+            executor,
             published: AtomicU64::new(0),
-            policy,
             started: Instant::now(),
-        })
+        }
     }
 
     /// Takes note of what charon did. Never waits: safe in a listener callback.
@@ -128,51 +111,40 @@ impl Driver {
         self.listening.load(Ordering::Relaxed)
     }
 
-    /// How long the connection's gateway may be silent.
-    pub(crate) fn liveness_interval(self: &Arc<Self>, connection: &str) -> Duration {
-        let mut interval = Duration::ZERO;
-        self.with_core(|manager, _| {
-            interval = manager
-                .policy(connection)
-                .map_or(Duration::ZERO, |policy| policy.liveness_interval);
-            Vec::new()
-        });
-        interval
-    }
-
-    /// What charon is to be led to when it goes on with the IKE_SA by itself. Never waits.
-    pub(crate) fn prepared(&self, ike_sa: IkeSaId) -> Option<Prepared> {
-        self.steering.try_get(ike_sa)
-    }
-
     /// The daemon shuts down: nothing is initiated any more.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
     }
 
-    pub(crate) fn terminating(self: &Arc<Self>, connection: &str) -> Vec<IkeSaId> {
-        let mut ids = Vec::new();
-        self.with_core(|manager, _| {
-            ids = manager.terminating(connection);
-            Vec::new()
-        });
-        ids.into_iter().map(IkeSaId).collect()
+    /// Whether nothing is to be initiated any more.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
+    /// What the core knows, after all evidence that came before.
+    pub(crate) fn ask<T>(
+        self: &Arc<Self>,
+        question: impl FnOnce(&mut FailoverManager, Now) -> T,
+    ) -> T {
+        let answer = self.try_with_core(|manager, now| Ok((question(manager, now), Vec::new())));
+        answer.expect("a question cannot fail")
+    }
+
+    /// As [`Self::try_with_core`], of a step that cannot fail.
     pub(crate) fn with_core(
         self: &Arc<Self>,
         step: impl FnOnce(&mut FailoverManager, Now) -> Vec<Action>,
     ) {
-        let result = self.try_with_core(|manager, now| Ok(step(manager, now)));
+        let result = self.try_with_core(|manager, now| Ok(((), step(manager, now))));
         debug_assert!(result.is_ok(), "the step cannot fail");
     }
 
     /// One step of the core, after all evidence that came before it; carries out what follows. The
     /// lock is held until the actions are handed on, so that their order is that of the decisions.
-    pub(crate) fn try_with_core(
+    pub(crate) fn try_with_core<T>(
         self: &Arc<Self>,
-        step: impl FnOnce(&mut FailoverManager, Now) -> Result<Vec<Action>>,
-    ) -> Result<()> {
+        step: impl FnOnce(&mut FailoverManager, Now) -> Result<(T, Vec<Action>)>,
+    ) -> Result<T> {
         let mut core = self.lock_core();
         let now = self.now();
         let core = &mut *core;
@@ -181,7 +153,10 @@ impl Driver {
             self.dispatch(actions);
         }
         self.dispatch(core.manager.expire(now));
-        let result = step(&mut core.manager, now).map(|actions| self.dispatch(actions));
+        let result = step(&mut core.manager, now).map(|(result, actions)| {
+            self.dispatch(actions);
+            result
+        });
         self.listening
             .store(core.manager.is_listening(), Ordering::Relaxed);
         self.publish_names(core.manager.take_name_changes());
@@ -221,7 +196,7 @@ impl Driver {
         });
     }
 
-    fn dispatch(self: &Arc<Self>, actions: Vec<Action>) {
+    fn dispatch(&self, actions: Vec<Action>) {
         for action in actions {
             match action {
                 Action::Publish(event) => {
@@ -238,28 +213,12 @@ impl Driver {
                     log::warn!("{connection}: {error}");
                 }
                 action => {
-                    let connection = action.connection().to_owned();
-                    self.defer(connection, move |driver, _| driver.carry_out(action));
+                    if let Some(executor) = self.executor.upgrade() {
+                        executor.hand_on(action);
+                    }
                 }
             }
         }
-    }
-
-    /// Does what may wait in a job of its own, after what was deferred for the connection before.
-    pub(crate) fn defer(
-        self: &Arc<Self>,
-        connection: String,
-        work: impl FnOnce(&Arc<Self>, &str) + Send + 'static,
-    ) {
-        // Weak: what waits in a lane when charon ends must not keep the driver, which has the lanes.
-        let driver = Arc::downgrade(self);
-        let lane = connection.clone();
-        self.lanes.push(&lane, move || {
-            let running = |driver: &Arc<Self>| !driver.stopping.load(Ordering::Acquire);
-            if let Some(driver) = driver.upgrade().filter(running) {
-                work(&driver, &connection);
-            }
-        });
     }
 
     pub(crate) fn now(&self) -> Now {
@@ -273,11 +232,7 @@ impl Driver {
     }
 
     pub(crate) fn stats(self: &Arc<Self>) -> Stats {
-        let mut counters = Counters::default();
-        self.with_core(|manager, _| {
-            counters = manager.counters();
-            Vec::new()
-        });
+        let counters = self.ask(|manager, _| manager.counters());
         let now = self.now();
         Stats::new(
             now.unix.saturating_sub(now.monotonic),

@@ -9,11 +9,14 @@ use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 
 use super::driver::Driver;
+use crate::adapter::registry::{Connections, Steering};
 use crate::charon::{ChildSa, IkeSa, IkeSaId, Listener};
 
 /// Hands what charon tells to the driver.
 pub struct EventListener {
     driver: Arc<Driver>,
+    connections: Arc<Connections>,
+    steering: Arc<Steering>,
 }
 
 thread_local! {
@@ -23,9 +26,16 @@ thread_local! {
 }
 
 impl EventListener {
-    /// For that driver.
-    pub fn new(driver: Arc<Driver>) -> Self {
-        Self { driver }
+    pub(crate) fn new(
+        driver: Arc<Driver>,
+        connections: Arc<Connections>,
+        steering: Arc<Steering>,
+    ) -> Self {
+        Self {
+            driver,
+            connections,
+            steering,
+        }
     }
 }
 
@@ -34,7 +44,7 @@ impl Listener for EventListener {
         if is_unanswered(ike_sa) {
             UNANSWERED.set(None);
         }
-        let gateways = &self.driver.connections.gateways;
+        let gateways = &self.connections.gateways;
         if to == IkeSaState::Established {
             gateways.established(ike_sa);
         }
@@ -108,7 +118,7 @@ impl Listener for EventListener {
             // It leads where it has to already.
             return;
         }
-        let Some(prepared) = self.driver.prepared(old.id()) else {
+        let Some(prepared) = self.steering.try_get(old.id()) else {
             return;
         };
         let Some(to) = prepared.to else { return };
@@ -183,7 +193,7 @@ impl EventListener {
     /// charon is about to try the same gateway again, or to give up: leads it to the next one, or
     /// makes it give up. Whether it was led to another gateway.
     fn lead_on(&self, ike_sa: &IkeSa<'_>) -> bool {
-        let prepared = self.driver.prepared(ike_sa.id());
+        let prepared = self.steering.try_get(ike_sa.id());
         let Some(prepared) = prepared.filter(|prepared| prepared.keeps_trying) else {
             return false;
         };

@@ -5,5 +5,6 @@
 mod driver;
 mod listener;
 
+pub(crate) use driver::HandOn;
 pub use driver::{Driver, Publisher};
 pub use listener::EventListener;

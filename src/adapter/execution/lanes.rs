@@ -12,7 +12,7 @@ type Work = Box<dyn FnOnce() + Send>;
 
 /// One queue for each connection that has work; each is one job of charon's at a time.
 #[derive(Default)]
-pub(crate) struct Lanes {
+pub(super) struct Lanes {
     waiting: Mutex<HashMap<String, VecDeque<Work>>>,
 }
 

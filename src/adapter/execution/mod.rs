@@ -2,11 +2,10 @@
 
 //! The core's actions, done in charon's jobs.
 
-mod carry_out;
+mod executor;
 mod lanes;
 mod resolver;
 mod state_file;
 
-pub(crate) use lanes::Lanes;
-pub(crate) use resolver::Resolver;
+pub(crate) use executor::Executor;
 pub use state_file::StateFile;

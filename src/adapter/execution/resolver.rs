@@ -23,7 +23,7 @@ type Callback = Box<dyn FnOnce(Vec<IpAddr>) + Send>;
 /// Nothing can end a lookup that waits for a name server, so a thread may still be in one when charon
 /// unloads the plugin; the library stays mapped for it (build.rs).
 #[derive(Default)]
-pub(crate) struct Resolver {
+pub(super) struct Resolver {
     lookups: Arc<Mutex<Lookups>>,
 }
 

@@ -6,16 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use extsock_core::config::{self, Problem, Problems};
 use extsock_core::error::{Error, ErrorCode, Result};
 use extsock_core::protocol::{FileError, Reply};
 
+use super::loader::{names, Loader};
 use crate::adapter::configuration::{Digest, ReadFile};
-use crate::adapter::driving::Driver;
 use crate::adapter::registry::secret_key;
-use crate::adapter::requests::names;
 use crate::charon::{self, on_secure_heap};
 
 /// `*.json` of one directory, in the order of their names.
@@ -36,8 +35,8 @@ struct Loaded {
 
 impl Loaded {
     /// Whether loading that text would bring nothing new. Reads its files.
-    fn is_current(&self, text: &str, driver: &Driver) -> bool {
-        let there = |name: &String| driver.connections.get(name).is_some();
+    fn is_current(&self, text: &str, loader: &Loader) -> bool {
+        let there = |name: &String| loader.is_loaded(name);
         self.text == Digest::of(text.as_bytes())
             && self.connections.iter().all(there)
             && self.files.iter().all(ReadFile::is_unchanged)
@@ -63,7 +62,7 @@ impl ConfigDir {
 
     /// Loads what is new or has changed, removes the connections that no file has any more. A file with
     /// an error is told of and changes nothing. Reads files: only in a job.
-    pub fn load(&self, driver: &Arc<Driver>) -> Reply {
+    pub(crate) fn load(&self, loader: &Loader) -> Reply {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let mut outcome = Outcome::default();
         let files = match json_files(&self.path) {
@@ -83,14 +82,14 @@ impl ConfigDir {
         loaded.retain(|file, known| {
             let stays = files.contains(file);
             if !stays {
-                driver.forget_source(file);
+                loader.forget_source(file);
                 changed_secrets.append(&mut known.secrets);
             }
             stays
         });
         let (mut good, mut left_alone) = (Vec::new(), Vec::new());
         for file in files {
-            match self.load_file(driver, &mut loaded, &file, When::Changed) {
+            match self.load_file(loader, &mut loaded, &file, When::Changed) {
                 Ok(Some(mut secrets)) => changed_secrets.append(&mut secrets),
                 Ok(None) => left_alone.push(file.clone()),
                 Err(error) => {
@@ -102,7 +101,7 @@ impl ConfigDir {
         }
         outcome.connections = connections(&loaded);
         for name in before {
-            if !outcome.connections.contains(&name) && driver.forget(&name).is_ok() {
+            if !outcome.connections.contains(&name) && loader.forget(&name).is_ok() {
                 outcome.removed.push(name);
             }
         }
@@ -111,7 +110,7 @@ impl ConfigDir {
             // Which file is the last one that has it may be another now.
             good.retain(|file| !secrets(file).is_empty());
             for file in good {
-                if let Err(error) = self.load_file(driver, &mut loaded, &file, When::Always) {
+                if let Err(error) = self.load_file(loader, &mut loaded, &file, When::Always) {
                     outcome.fail(&self.path.join(&file), error);
                 }
             }
@@ -122,7 +121,7 @@ impl ConfigDir {
     /// Returns the secrets that the file had and has; None if it is left alone.
     fn load_file(
         &self,
-        driver: &Arc<Driver>,
+        loader: &Loader,
         loaded: &mut BTreeMap<String, Loaded>,
         file: &str,
         when: When,
@@ -143,12 +142,12 @@ impl ConfigDir {
         }
         problems.located(&configuration.places)?;
         let known = loaded.get(file);
-        if when == When::Changed && known.is_some_and(|known| known.is_current(&text, driver)) {
+        if when == When::Changed && known.is_some_and(|known| known.is_current(&text, loader)) {
             return Ok(None);
         }
-        let files = driver.apply(&configuration, file)?;
+        let files = loader.apply(&configuration, file)?;
         if !connections.is_empty() {
-            driver.forget_source(file);
+            loader.forget_source(file);
         }
         let secrets: BTreeSet<String> = configuration.secrets.iter().map(secret_key).collect();
         let brought = Loaded {

@@ -4,19 +4,23 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use extsock_core::domain::address::AddressList;
 use extsock_core::domain::failover_name;
 use extsock_core::error::{Error, ErrorCode, Result};
 use extsock_core::failover::action::{Action, Lead, Probed, Question};
+use extsock_core::failover::manager::Options;
 
+use super::lanes::Lanes;
+use super::resolver::Resolver;
+use super::state_file::StateFile;
 use crate::adapter::configuration::{
     create_dpd_config, create_failover_config, create_retry_config,
 };
-use crate::adapter::driving::Driver;
-use crate::adapter::registry::Prepared;
+use crate::adapter::driving::{Driver, HandOn, Publisher};
+use crate::adapter::registry::{Connections, Prepared, Steering};
 use crate::charon::{self, charon_number, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
 
 /// When an IKE_SA that was not found is looked for again. Until then charon has computed a key.
@@ -26,9 +30,62 @@ const SOON: &[Duration] = &[
     Duration::from_millis(500),
 ];
 
-impl Driver {
+/// Carries out the core's actions, and reports to its driver what came of them.
+pub(crate) struct Executor {
+    pub driver: Arc<Driver>,
+    pub connections: Arc<Connections>,
+    pub steering: Arc<Steering>,
+    /// Set where last good gateways are to be kept.
+    state_file: Option<StateFile>,
+    resolver: Resolver,
+    lanes: Arc<Lanes>,
+}
+
+impl HandOn for Executor {
+    fn hand_on(self: Arc<Self>, action: Action) {
+        let connection = action.connection().to_owned();
+        self.defer(connection, move |executor, _| executor.carry_out(action));
+    }
+}
+
+impl Executor {
+    /// An executor with a driver of its own.
+    pub fn new(
+        connections: Arc<Connections>,
+        publisher: Box<dyn Publisher>,
+        mut options: Options,
+        state_file: Option<StateFile>,
+    ) -> Arc<Self> {
+        options.remembered = state_file.as_ref().map(StateFile::gateways);
+        Arc::new_cyclic(|executor: &Weak<Self>| Self {
+            driver: Arc::new(Driver::new(publisher, executor.clone(), options)),
+            connections,
+            steering: Arc::default(),
+            state_file,
+            resolver: Resolver::default(),
+            lanes: Arc::default(),
+        })
+    }
+
+    /// Does what may wait in a job of its own, after what was deferred for the connection before.
+    pub fn defer(
+        self: &Arc<Self>,
+        connection: String,
+        work: impl FnOnce(&Arc<Self>, &str) + Send + 'static,
+    ) {
+        // Weak: what waits in a lane when charon ends must not keep the executor, which has the lanes.
+        let executor = Arc::downgrade(self);
+        let lane = connection.clone();
+        self.lanes.push(&lane, move || {
+            let running = |executor: &Arc<Self>| !executor.driver.is_stopping();
+            if let Some(executor) = executor.upgrade().filter(running) {
+                work(&executor, &connection);
+            }
+        });
+    }
+
     /// Carries out what may wait.
-    pub(crate) fn carry_out(self: &Arc<Self>, action: Action) {
+    fn carry_out(self: &Arc<Self>, action: Action) {
         match action {
             Action::Resolve {
                 connection,
@@ -61,8 +118,8 @@ impl Driver {
                 .connections
                 .remove_clone(&failover_name(&connection, &gateway)),
             Action::Terminate { connection } => {
-                for ike_sa in self.terminating(&connection) {
-                    self.terminate(&connection, ike_sa, false);
+                for id in self.driver.ask(|core, _| core.terminating(&connection)) {
+                    self.terminate(&connection, IkeSaId(id), false);
                 }
             }
             Action::Delete { connection, ike_sa } => {
@@ -102,7 +159,7 @@ impl Driver {
     }
 
     fn resolve(self: &Arc<Self>, connection: String, attempt: Option<u64>, gateway: String) {
-        let driver = Arc::downgrade(self);
+        let driver = Arc::downgrade(&self.driver);
         self.resolver.resolve(&gateway.clone(), move |addresses| {
             charon::queue(Priority::High, move || {
                 if let Some(driver) = driver.upgrade() {
@@ -118,12 +175,9 @@ impl Driver {
         let Some(peer_cfg) = self.check(connection) else {
             return;
         };
-        let mut begin = None;
-        self.with_core(|manager, _| {
-            begin = manager.begin(connection, attempt);
-            Vec::new()
-        });
-        let Some(begin) = begin else { return };
+        let Some(begin) = self.driver.ask(|core, _| core.begin(connection, attempt)) else {
+            return;
+        };
 
         let gateways = self.connections.gateways.get(connection);
         // Where they differ, charon finds the IKE_SA by no configuration while it is connecting: its first
@@ -155,7 +209,7 @@ impl Driver {
                 begin.lead.remote()
             );
         }
-        self.with_core(|manager, now| {
+        self.driver.with_core(|manager, now| {
             manager.initiated(connection, attempt, begun.is_ok(), &asked, now)
         });
     }
@@ -176,7 +230,8 @@ impl Driver {
         let gateways = peer_cfg
             .as_ref()
             .map(|peer_cfg| AddressList::parse(&peer_cfg.ike_cfg().fields().remote));
-        self.with_core(|manager, now| manager.checked(connection, gateways, now));
+        self.driver
+            .with_core(|manager, now| manager.checked(connection, gateways, now));
         peer_cfg
     }
 
@@ -229,7 +284,7 @@ impl Driver {
 
     /// The connection goes and its IKE_SA stays: with the configuration of its gateway, which
     /// reauthentication goes by from now on.
-    pub(crate) fn leave_at(
+    pub fn leave_at(
         self: &Arc<Self>,
         connection: &str,
         ike_sa: IkeSaId,
@@ -273,12 +328,12 @@ impl Driver {
         let Some((delay, later)) = later.split_first() else {
             return;
         };
-        let driver = Arc::downgrade(self);
+        let executor = Arc::downgrade(self);
         let connection = connection.to_owned();
         charon::schedule(*delay, move || {
-            if let Some(driver) = driver.upgrade() {
-                driver.defer(connection, move |driver, connection| {
-                    driver.find(connection, later, work);
+            if let Some(executor) = executor.upgrade() {
+                executor.defer(connection, move |executor, connection| {
+                    executor.find(connection, later, work);
                 });
             }
         });
@@ -309,21 +364,25 @@ impl Driver {
         else {
             return;
         };
-        let interval = self.liveness_interval(connection);
-        let now = self.now().monotonic;
+        let interval = self.driver.ask(|core, _| {
+            let policy = core.policy(connection);
+            policy.map_or(Duration::ZERO, |policy| policy.liveness_interval)
+        });
+        let now = self.driver.now().monotonic;
         let probed = match Probed::by_traffic(&checked_out.traffic_ages(), interval, now) {
             Some(heard) => heard,
             None if question == Question::Last => Probed::Asked(now),
             None if send_dpd(checked_out, question == Question::Again) => Probed::Asked(now),
             None => Probed::Impossible,
         };
-        self.with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
+        self.driver
+            .with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
     }
 
-    pub(crate) fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {
+    pub fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {
         let child = child.to_owned();
-        self.defer(connection.to_owned(), move |driver, connection| {
-            let Some(peer_cfg) = driver.connections.get(connection) else {
+        self.defer(connection.to_owned(), move |executor, connection| {
+            let Some(peer_cfg) = executor.connections.get(connection) else {
                 return;
             };
             let child_cfg = peer_cfg
@@ -336,7 +395,7 @@ impl Driver {
         });
     }
 
-    pub(crate) fn uninstall_traps(
+    pub fn uninstall_traps(
         self: &Arc<Self>,
         connection: &str,
         config: &PeerCfg,
