@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use extsock_core::strongswan::Version;
 
-use crate::EXIT_CODES;
+use crate::failure::EXIT_CODES;
 
 /// Controls extsock, strongSwan's failover plugin.
 #[derive(Parser, Debug)]

@@ -2,7 +2,7 @@
 
 //! What each command does.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::{fs, io};
 
@@ -13,10 +13,10 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::arguments::{Arguments, Command, Connection};
-use crate::socket::{Line, Socket};
-use crate::{prometheus, screen, show, Failure, REFUSED};
-
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
+use crate::failure::{Failure, REFUSED};
+use crate::session::{print, Result, Session};
+use crate::socket::Socket;
+use crate::{prometheus, screen, show};
 
 /// Does what the arguments say.
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -85,27 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// A connection to the plugin, and how what it says is shown.
-pub(crate) struct Session {
-    pub socket: Socket,
-    pub json: bool,
-}
-
 impl Session {
-    fn tell(&mut self, request: &str, show: impl FnOnce(&Value) -> String) -> Result<()> {
-        let reply = self.socket.request(request)?;
-        self.print(&reply, show);
-        Ok(())
-    }
-
-    pub fn print(&self, line: &Line, show: impl FnOnce(&Value) -> String) {
-        if self.json {
-            print(&format!("{}\n", line.text));
-        } else {
-            print(&show(&line.json));
-        }
-    }
-
     fn apply(&mut self, file: &Path, initiate: bool) -> Result<()> {
         let json = read(file)?;
         let request = Zeroizing::new(format!("APPLY_CONFIG {}", json.trim()));
@@ -173,16 +153,4 @@ fn read(file: &Path) -> Result<Zeroizing<String>> {
     read.with_context(|| file.display().to_string())
         .map_err(|error| Failure::new(REFUSED, error))?;
     Ok(text)
-}
-
-/// Colours are left out where it is no terminal. Who reads no more is not written to.
-pub(crate) fn print(text: &str) {
-    let mut out = anstream::stdout();
-    if out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .is_err()
-    {
-        std::process::exit(0);
-    }
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use serde_json::Value;
 
-use crate::commands::{print, Result, Session};
+use crate::failure::{Failure, INTERRUPTED, NOT_ESTABLISHED};
+use crate::session::{print, Result, Session};
+use crate::show;
 use crate::socket::Line;
-use crate::{show, Failure, INTERRUPTED, NOT_ESTABLISHED};
 
 /// How often it is looked whether all are done: not every end is an event, with one gateway there is no
 /// failover.

@@ -3,14 +3,17 @@
 //! `extsockctl`, as a library for its manual page and completions.
 //!
 //! - [`arguments`] is the command line.
-//! - `commands` does what it says, over a `socket`, and shows it by `show` in a `table`, counters for
-//!   Prometheus by `prometheus`, on a terminal by `screen`.
+//! - `commands` does what it says in a `session` over a `socket`, `initiate` waits for connections to come up.
+//! - `show` makes text of replies and events, in a `table`; `prometheus` makes metrics; `screen` repeats a
+//!   reply on a terminal.
 
 pub mod arguments;
 mod commands;
+mod failure;
 mod initiate;
 mod prometheus;
 mod screen;
+mod session;
 mod show;
 mod socket;
 mod table;
@@ -21,27 +24,7 @@ use clap::Parser;
 
 use arguments::Arguments;
 
-/// Exit codes and what they mean.
-pub const EXIT_CODES: &[(u8, &str)] = &[
-    (0, "done"),
-    (
-        REFUSED,
-        "refused by the plugin, or a file is not acceptable",
-    ),
-    (2, "wrong arguments"),
-    (UNREACHABLE, "the plugin cannot be reached, or has gone"),
-    (NOT_ESTABLISHED, "a connection did not come up"),
-    (
-        INTERRUPTED,
-        "interrupted while waiting for a connection, whose attempt goes on",
-    ),
-];
-
-const REFUSED: u8 = 1;
-const UNREACHABLE: u8 = 3;
-const NOT_ESTABLISHED: u8 = 4;
-/// As shells have it.
-const INTERRUPTED: u8 = 130;
+pub use failure::EXIT_CODES;
 
 /// Runs it with the arguments of this process.
 pub fn main() -> ExitCode {
@@ -52,34 +35,10 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let (true, Some(line)) = (arguments.json, &failure.line) {
-                commands::print(&format!("{}\n", line.trim_end()));
+                session::print(&format!("{}\n", line.trim_end()));
             }
             eprintln!("extsockctl: {:#}", failure.problem);
             ExitCode::from(failure.code)
         }
-    }
-}
-
-/// Why it fails, and its exit code.
-#[derive(Debug)]
-struct Failure {
-    code: u8,
-    problem: anyhow::Error,
-    /// The plugin's JSON line that says so.
-    line: Option<String>,
-}
-
-impl Failure {
-    fn new(code: u8, problem: impl Into<anyhow::Error>) -> Self {
-        Self {
-            code,
-            problem: problem.into(),
-            line: None,
-        }
-    }
-
-    fn with_line(mut self, line: String) -> Self {
-        self.line = Some(line);
-        self
     }
 }

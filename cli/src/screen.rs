@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anstream::{AutoStream, ColorChoice};
 use serde_json::Value;
 
-use crate::commands::{Result, Session};
+use crate::session::{Result, Session};
 use crate::show;
 
 /// How often what counts down is shown anew.

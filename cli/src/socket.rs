@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{anyhow, Context};
 use serde_json::Value;
 
-use crate::{Failure, REFUSED, UNREACHABLE};
+use crate::failure::{Failure, REFUSED, UNREACHABLE};
 
 /// A line of the plugin's.
 #[derive(Clone, Debug)]

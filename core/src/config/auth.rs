@@ -2,8 +2,9 @@
 
 //! Reads the authentication rounds of a connection.
 
+use super::files::{add_certificates, add_files, certificate, file};
 use super::model::{Auth, AuthMethod, CertificateSource, CredentialFile, PrivateKey, Revocation};
-use super::reader::{parts, Node};
+use super::reader::Node;
 use super::secret::Secret;
 use super::setting::{settings, words, Form, Kind, Setting};
 use super::setting::{BOOLEAN, IDENTITY, NUMBER, PASSPHRASE, SECRET, TEXT, TEXTS, WHOLE_TEXTS};
@@ -173,40 +174,6 @@ pub(super) const CA_CHAIN: &[Setting<Chain>] = settings!(Chain {
     "intermediate_cas": WHOLE_TEXTS, "none", "Files of CAs that are trusted only below another."
         => |c, v| add_files(&mut c.intermediates, "ca_chain.intermediate_cas", v);
 });
-
-pub(super) fn file(option: &str, path: String) -> CredentialFile {
-    CredentialFile {
-        option: option.to_owned(),
-        path,
-    }
-}
-
-pub(super) fn certificate(option: &str, path: String) -> CertificateSource {
-    CertificateSource::File(file(option, path))
-}
-
-/// The files of a list, each under the path of its item.
-fn items(option: &str, paths: Vec<String>) -> impl Iterator<Item = CredentialFile> + use<'_> {
-    let mut index = 0;
-    paths.into_iter().map(move |path| {
-        let item = format!("{option}[{index}]");
-        // As a problem's path counts them.
-        index += parts(&path).count();
-        file(&item, path)
-    })
-}
-
-pub(super) fn add_files(files: &mut Vec<CredentialFile>, option: &str, paths: Vec<String>) {
-    files.extend(items(option, paths));
-}
-
-pub(super) fn add_certificates(
-    certificates: &mut Vec<CertificateSource>,
-    option: &str,
-    paths: Vec<String>,
-) {
-    certificates.extend(items(option, paths).map(CertificateSource::File));
-}
 
 fn disable(auth: &mut Auth, option: &str, enabled: bool) {
     if !enabled {

@@ -2,7 +2,7 @@
 
 //! Reads the `authorities` of a document.
 
-use super::auth::file;
+use super::files::file;
 use super::model::{Authority, CertificateSource, CredentialFile};
 use super::reader::{Fields, Node};
 use super::setting::{settings, Setting, HANDLE, SLOT, TEXT, TEXTS};

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use super::connection::{read_lifetime, set_list, set_once};
 use super::model::{Action, Child, CopyDscp, HwOffload, LabelMode, Mark, Mode, PerCpuSas, Volume};
 use super::reader::Fields;
-use super::setting::{settings, words, Form, Kind, Setting};
+use super::rekey_time::{read_lifetime, set_once};
+use super::setting::{set_list, settings, words, Form, Kind, Setting};
 use super::setting::{
     BOOLEAN, BYTES, COUNT, IF_ID, MARK, NUMBER, PADDING, SET_MARK, TEXT, TEXTS, TIME,
     TRAFFIC_SELECTORS,

@@ -12,8 +12,9 @@ use super::model::{
     Childless, Connection, Failover, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert,
     SharedSecret, Unique, UNIQUE, UNIQUE_DIR,
 };
-use super::reader::{Fields, Node};
-use super::setting::{settings, words, Form, Setting};
+use super::reader::Fields;
+use super::rekey_time::{read_lifetime, set_once};
+use super::setting::{set_list, settings, words, Form, Setting};
 use super::setting::{
     ADDRESSES, BOOLEAN, DSCP, IF_ID, IP_ADDRESSES, NUMBER, OWN_PORT, PORT, TEXT, TEXTS, TIME,
 };
@@ -31,7 +32,9 @@ pub(super) fn read(
     existing: bool,
 ) -> Result<(Connection, Vec<SharedSecret>)> {
     let mut draft = Draft::new(name, existing, fields.strongswan());
-    fields.refuse_shared("ike_cfg", IKE_CFG);
+    fields.refuse_shared("ike_cfg", |name| {
+        IKE_CFG.iter().any(|option| option.name == name)
+    });
     let mediated = fields.place("mediated_by");
     let interface_ids = ["if_id_in", "if_id_out"].map(|option| fields.place(option));
     fields.read(&mut draft, &[IKE_CFG, IKE_TIMES, PEER_CFG, SECTIONS]);
@@ -176,7 +179,10 @@ pub(super) const SECTIONS: &[Setting<Draft>] = settings!(Draft {
     "remote_auth" as Form::Rounds("auth"), "any", "The existing plugin's name of remote."
         => |d, n| auth::read(&mut d.remote, n);
     "failover" as Form::Object("failover"), "none", "When and how it fails over."
-        => |d, n| set(&mut d.connection.failover, failover::read(n)?);
+        => |d, n| {
+            d.connection.failover = failover::read(n)?;
+            Ok(())
+        };
     "children" as Form::Named("children"), "none", "The CHILD_SAs."
         => |d, n| {
             for (name, fields) in n.into_named()? {
@@ -332,37 +338,6 @@ impl Draft {
         (connection, secrets)
     }
 }
-
-pub(super) fn set<T>(target: &mut T, value: T) -> Result<()> {
-    *target = value;
-    Ok(())
-}
-
-/// An empty list leaves the default.
-pub(super) fn set_list(target: &mut Vec<String>, list: Vec<String>) {
-    if !list.is_empty() {
-        *target = list;
-    }
-}
-
-/// For times that have more than one place.
-pub(super) fn set_once(target: &mut Option<Duration>, node: &Node) -> Result<()> {
-    if target.is_some() {
-        return Err(node.given_twice());
-    }
-    *target = Some(node.time()?);
-    Ok(())
-}
-
-/// The existing plugin's place of rekey_time.
-pub(super) fn read_lifetime(rekey_time: &mut Option<Duration>, node: Node) -> Result<()> {
-    node.into_fields()?.read(rekey_time, &[LIFETIME]);
-    Ok(())
-}
-
-pub(super) const LIFETIME: &[Setting<Option<Duration>>] = settings!(Option<Duration> {
-    "rekey_time" as Form::Time, "none", "Time to rekeying; 0 for none." => |time, n| set_once(time, &n);
-});
 
 fn whole_seconds(time: Duration) -> Duration {
     Duration::from_secs(time.as_secs())

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::auth::add_certificates;
+use super::files::add_certificates;
 use super::model::{Auth, CertificateSource, GatewaySettings};
 use super::reader::Node;
 use super::setting::{settings, Form, Kind, Setting};

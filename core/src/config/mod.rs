@@ -8,10 +8,12 @@ mod child;
 mod connection;
 mod document;
 mod failover;
+mod files;
 mod gateway;
 mod model;
 mod places;
 mod reader;
+mod rekey_time;
 mod report;
 mod schema;
 mod secret;
@@ -19,6 +21,7 @@ mod secrets;
 mod setting;
 #[cfg(test)]
 mod tests;
+mod text;
 mod token;
 
 pub use model::{

@@ -7,8 +7,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::reader::parts;
 use super::report::{key_shown, lines, shown, Entries};
+use super::text::parts;
 use crate::error::{Error, Result};
 
 /// The places of a configuration's values; it has no values.

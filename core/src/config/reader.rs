@@ -14,7 +14,10 @@ use super::document::Value;
 use super::model::{Mark, UNIQUE, UNIQUE_DIR};
 use super::report::{shown, Path, Report};
 use super::secret::{decode_hex, Secret};
-use super::setting::{Form, Setting, Word};
+use super::text::{
+    is_regular_expression, is_traffic_selector, parse_bytes, parse_decimal, parse_digits,
+    parse_precise_time, parse_time, parts, precise_seconds,
+};
 use crate::domain::address::{is_any, Gateway, GatewayKind};
 use crate::error::{Error, Result};
 use crate::strongswan::Version;
@@ -58,11 +61,19 @@ impl<'a> Node<'a> {
     }
 
     /// Whether it is an object or an array of them.
-    fn is_section(&self) -> bool {
+    pub(super) fn is_section(&self) -> bool {
         let is_object = |value: &Value| matches!(value, Value::Object(_));
         match &self.value {
             Value::List(items) => !items.is_empty() && items.iter().all(is_object),
             value => is_object(value),
+        }
+    }
+
+    /// The text that it is, if it is one.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
         }
     }
 
@@ -113,21 +124,8 @@ impl<'a> Node<'a> {
         self.report.refused(&self.path, &why)
     }
 
-    /// Error if the option, or the word that is given for it, came with a later strongSwan.
-    fn check_since<T>(&self, option: &Setting<T>) -> Result<()> {
-        if let Some(since) = option.since {
-            self.check_version("", since)?;
-        }
-        if let (Value::Text(text), Form::Words(words)) = (&self.value, option.form) {
-            let given = |word: &&Word| word.name.eq_ignore_ascii_case(text);
-            if let Some((word, since)) = words.iter().find(given).and_then(Word::newer) {
-                self.check_version(&format!("{word:?} "), since)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_version(&self, what: &str, since: Version) -> Result<()> {
+    /// Error if the strongSwan that the document is for is older than `since`.
+    pub(super) fn check_version(&self, what: &str, since: Version) -> Result<()> {
         let strongswan = self.report.strongswan;
         if strongswan >= since {
             return Ok(());
@@ -525,6 +523,11 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// What collects the errors.
+    pub(super) fn report(&self) -> &'a Report<'a> {
+        self.report
+    }
+
     /// The strongSwan that the document is for.
     pub(super) fn strongswan(&self) -> Version {
         self.report.strongswan
@@ -601,43 +604,18 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Reports options of a table that stand here and in the object `key` as well.
-    pub(super) fn refuse_shared<T>(&self, key: &str, options: &[Setting<T>]) {
+    /// Reports those of the options that stand here and in the object `key` as well.
+    pub(super) fn refuse_shared(&self, key: &str, is_option: impl Fn(&str) -> bool) {
         let inner = self.fields.iter().find(|(_, name, _)| name == key);
         let Some((index, _, Value::Object(inner))) = inner else {
             return;
         };
         let path = self.path.field(*index, key);
         for (index, (name, _)) in inner.iter().enumerate() {
-            if self.has(name) && options.iter().any(|option| option.name == name) {
+            if self.has(name) && is_option(name) {
                 let error = self.report.refused(&path.field(index, name), GIVEN_TWICE);
                 self.report.keep::<()>(Err(error));
             }
-        }
-    }
-
-    /// Sets what the options of the tables say, in the order of the document; reports what is wrong and
-    /// what is in none of them.
-    pub(super) fn read<T>(self, target: &mut T, tables: &[&[Setting<T>]]) {
-        let report = self.report;
-        let known = || tables.iter().flat_map(|table| table.iter());
-        for (key, node) in self.into_nodes() {
-            let is_section = node.is_section();
-            let begins = |option: &&Setting<T>| {
-                option.form.may_have_suffix()
-                    && key.starts_with(option.name)
-                    && (is_section || !option.form.is_section())
-            };
-            let option = known()
-                .find(|option| option.name == key)
-                .or_else(|| known().find(begins));
-            let result = match option {
-                Some(option) => node
-                    .check_since(option)
-                    .and_then(|()| (option.set)(target, node)),
-                None => Err(node.unknown(&known().map(|o| o.name).collect::<Vec<_>>())),
-            };
-            report.keep(result);
         }
     }
 
@@ -676,11 +654,6 @@ impl Place<'_> {
     }
 }
 
-/// What is between commas.
-pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|p| !p.is_empty())
-}
-
 fn check_name(node: &Node, name: &str) -> Result<()> {
     if name.is_empty() || name.trim() != name || name.chars().any(char::is_control) {
         let expected = "a name without control characters and surrounding blanks";
@@ -689,140 +662,10 @@ fn check_name(node: &Node, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// As charon finds them (libstrongswan utils/identification.c).
-fn is_regular_expression(identity: &str) -> bool {
-    const TYPES: [&str; 6] = ["rfc822", "email", "userfqdn", "fqdn", "dns", "asn1dn"];
-    let Some((prefix, rest)) = identity.split_once(':') else {
-        return false;
-    };
-    let known = TYPES.iter().any(|name| name.eq_ignore_ascii_case(prefix));
-    known && rest.starts_with('^') && rest.ends_with('$')
-}
-
-fn is_traffic_selector(text: &str) -> bool {
-    let (address, rest) = match text.split_once('[') {
-        Some((address, rest)) => (address, Some(rest)),
-        None => (text, None),
-    };
-    rest.is_none_or(|rest| rest.strip_suffix(']').is_some_and(is_protocol_and_port))
-        && (address == "dynamic" || is_subnet(address) || is_range(address))
-}
-
-fn is_protocol_and_port(text: &str) -> bool {
-    let (protocol, port) = text.split_once('/').unwrap_or((text, ""));
-    let is_name = |name: &str| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);
-        name.is_empty() || name.chars().all(is_plain)
-    };
-    is_name(protocol)
-        && is_name(port)
-        && parse_digits(protocol).is_none_or(|number| number <= 0xff)
-        && port.split_once('-').is_none_or(|(from, to)| {
-            let number = |text| parse_digits(text).filter(|port| *port <= 0xffff);
-            // Names of services may have a hyphen too.
-            !from.starts_with(|c: char| c.is_ascii_digit())
-                || number(from)
-                    .zip(number(to))
-                    .is_some_and(|(from, to)| from <= to)
-        })
-        && parse_digits(port).is_none_or(|number| number <= 0xffff)
-}
-
-/// Prefixes have no sign and are not longer than the address, unlike what charon itself lets pass.
-fn is_subnet(text: &str) -> bool {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address, Some(prefix)),
-        None => (text, None),
-    };
-    let Ok(address) = address.parse::<IpAddr>() else {
-        return false;
-    };
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    prefix.is_none_or(|prefix| {
-        prefix.bytes().all(|b| b.is_ascii_digit())
-            && prefix.parse().is_ok_and(|bits: u8| bits <= longest)
-    })
-}
-
-fn is_range(text: &str) -> bool {
-    text.split_once('-').is_some_and(
-        |(from, to)| match (from.trim().parse(), to.trim().parse()) {
-            (Ok(IpAddr::V4(from)), Ok(IpAddr::V4(to))) => from <= to,
-            (Ok(IpAddr::V6(from)), Ok(IpAddr::V6(to))) => from <= to,
-            _ => false,
-        },
-    )
-}
-
 fn parse_unique(text: &str) -> Option<u64> {
     match text.to_ascii_lowercase().as_str() {
         "%unique" => Some(UNIQUE.into()),
         "%unique-dir" => Some(UNIQUE_DIR.into()),
         _ => None,
     }
-}
-
-fn parse_bytes(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.trim_end_matches(['k', 'K', 'm', 'M', 'g', 'G']);
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" => 1,
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
-        _ => return None,
-    };
-    parse_digits(digits.trim_end())?.checked_mul(unit)
-}
-
-fn parse_time(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.trim_end_matches(['s', 'S', 'm', 'M', 'h', 'H', 'd', 'D']);
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return None,
-    };
-    parse_digits(digits.trim_end())?.checked_mul(unit)
-}
-
-fn parse_precise_time(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 60.0 * 60.0,
-        "d" => 24.0 * 60.0 * 60.0,
-        _ => return None,
-    };
-    precise_seconds(parse_decimal(digits.trim_end())? * unit)
-}
-
-fn precise_seconds(seconds: f64) -> Option<Duration> {
-    let fits = (0.0..=f64::from(u32::MAX)).contains(&seconds);
-    fits.then(|| Duration::try_from_secs_f64(seconds).ok())
-        .flatten()
-}
-
-/// Unlike `parse()` without a sign, an exponent, or `inf`.
-fn parse_decimal(text: &str) -> Option<f64> {
-    let is_plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    is_plain.then(|| text.parse().ok()).flatten()
-}
-
-/// As in swanctl.conf hexadecimal after `0x` and octal after `0`; unlike `parse()` without a sign.
-fn parse_digits(text: &str) -> Option<u64> {
-    let (digits, radix) = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
-        Some(digits) => (digits, 16),
-        None if text.starts_with('0') => (text, 8),
-        None => (text, 10),
-    };
-    let is_plain = digits.bytes().all(|b| b.is_ascii_alphanumeric());
-    is_plain
-        .then(|| u64::from_str_radix(digits, radix).ok())
-        .flatten()
 }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde_json::{json, Map, Value};
 
 use super::setting::{Form, Setting, Word};
-use super::{auth, authorities, child, connection, failover, gateway, secrets, token};
+use super::{auth, authorities, child, connection, failover, gateway, rekey_time, secrets, token};
 
 /// A table as it is told.
 struct Section {
@@ -77,7 +77,7 @@ fn sections() -> Vec<Section> {
         Section {
             name: "lifetime",
             title: "`lifetime` of the existing plugin",
-            options: told(connection::LIFETIME).collect(),
+            options: told(rekey_time::LIFETIME).collect(),
             required: &[],
             one_of: &[],
         },

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::model::Mark;
-use super::reader::Node;
+use super::reader::{Fields, Node};
 use super::secret::Secret;
 use crate::error::Result;
 use crate::strongswan::Version;
@@ -93,6 +93,49 @@ impl Form {
     }
 }
 
+impl<T> Setting<T> {
+    /// Error if the option, or the word that is given for it, came with a later strongSwan.
+    fn check_since(&self, node: &Node) -> Result<()> {
+        if let Some(since) = self.since {
+            node.check_version("", since)?;
+        }
+        if let (Some(text), Form::Words(words)) = (node.as_text(), self.form) {
+            let given = |word: &&Word| word.name.eq_ignore_ascii_case(text);
+            if let Some((word, since)) = words.iter().find(given).and_then(Word::newer) {
+                node.check_version(&format!("{word:?} "), since)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Fields<'_> {
+    /// Sets what the options of the tables say, in the order of the document; reports what is wrong and
+    /// what is in none of them.
+    pub(super) fn read<T>(self, target: &mut T, tables: &[&[Setting<T>]]) {
+        let report = self.report();
+        let known = || tables.iter().flat_map(|table| table.iter());
+        for (key, node) in self.into_nodes() {
+            let is_section = node.is_section();
+            let begins = |option: &&Setting<T>| {
+                option.form.may_have_suffix()
+                    && key.starts_with(option.name)
+                    && (is_section || !option.form.is_section())
+            };
+            let option = known()
+                .find(|option| option.name == key)
+                .or_else(|| known().find(begins));
+            let result = match option {
+                Some(option) => option
+                    .check_since(&node)
+                    .and_then(|()| (option.set)(target, node)),
+                None => Err(node.unknown(&known().map(|o| o.name).collect::<Vec<_>>())),
+            };
+            report.keep(result);
+        }
+    }
+}
+
 /// A form and what reads it.
 pub(super) struct Kind<V> {
     pub(super) form: Form,
@@ -143,6 +186,13 @@ pub(super) const GROWTH: Kind<f64> = kind(Form::Fraction(1.0, f64::MAX), |n| {
 pub(super) const PART: Kind<f64> = kind(Form::Fraction(0.0, 1.0), |n| {
     n.fraction(0.0..=1.0, "a number from 0 to 1")
 });
+
+/// An empty list leaves the default.
+pub(super) fn set_list(target: &mut Vec<String>, list: Vec<String>) {
+    if !list.is_empty() {
+        *target = list;
+    }
+}
 
 /// What is said of a version, or None.
 macro_rules! since {

@@ -2,7 +2,7 @@
 
 //! Reads what is on PKCS#11 tokens, and certificates that may be there or in files.
 
-use super::auth::file;
+use super::files::file;
 use super::model::{CertificateSource, CredentialFile, TokenObject};
 use super::reader::{Fields, Node};
 use super::setting::{settings, Setting, HANDLE, SLOT, TEXT};
