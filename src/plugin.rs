@@ -3,17 +3,16 @@
 //! Puts the parts together when charon registers the plugin's feature, and takes them apart.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use extsock_core::domain::policy::{FailoverPolicy, Retransmission, RetryPolicy};
+use extsock_core::domain::policy::{FailoverPolicy, RetryPolicy};
 use extsock_core::error::{Error, ErrorCode};
 use extsock_core::failover::manager::Options;
 use extsock_core::protocol::Reply;
 
 use crate::adapter::{Adapter, ConfigDir, Connections, StateFile};
 use crate::charon::{
-    charon_number, queue, setting_bool, setting_duration, setting_number, setting_string, Feature,
-    Priority, Registration,
+    queue, setting_bool, setting_duration, setting_number, setting_string, Feature, Priority,
+    Registration,
 };
 use crate::control::{Limits, Listening, Server};
 
@@ -141,17 +140,6 @@ fn failover_policy() -> FailoverPolicy {
     }
 }
 
-/// `charon.retransmit_*`, as charon's task manager reads it (sa/ikev2/task_manager_v2.c).
-fn retransmission() -> Retransmission {
-    let default = Retransmission::default();
-    let tries = charon_number("retransmit_tries", default.tries.into());
-    let timeout = charon_number("retransmit_timeout", default.timeout.as_secs_f64());
-    Retransmission {
-        timeout: Duration::try_from_secs_f64(timeout).unwrap_or(default.timeout),
-        tries: tries as u32,
-    }
-}
-
 /// What holds for all connections.
 fn options(policy: FailoverPolicy) -> Options {
     let default = Options::default();
@@ -168,7 +156,6 @@ fn options(policy: FailoverPolicy) -> Options {
         foreign: all.then_some(policy),
         max_concurrent: number("failover.max_concurrent", default.max_concurrent).max(1),
         history_size: number("failover.history_size", default.history_size),
-        retransmission: retransmission(),
         remembered: None,
     }
 }
