@@ -424,7 +424,7 @@ impl Connection {
             .filter(|_| sa.phase == Phase::Up);
         }
         let next = gateways.next_after(&sa.gateway, now)?;
-        if next.repetition.is_some() || !self.policy.retry.allows(self.retries) {
+        if next.repetition.is_some() || !self.policy.allows(self.retries) {
             return None;
         }
         let mut lead = Lead {

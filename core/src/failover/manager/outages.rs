@@ -262,7 +262,7 @@ impl FailoverManager {
         connection.gateways.failed(&from, reason, aside);
         self.history.conclude(name, Outcome::Failed(reason), None);
         let connection = self.connection(name);
-        if !connection.policy.retry.allows(connection.retries) {
+        if !connection.policy.allows(connection.retries) {
             let retries = connection.retries;
             connection.state = State::Exhausted;
             step.report(
@@ -296,7 +296,7 @@ impl FailoverManager {
         connection.retries += 1;
         let retries = connection.retries;
         let delay = next.repetition.map_or(Duration::ZERO, |repetition| {
-            connection.policy.retry.delay(repetition, step.now.random)
+            connection.policy.delay(repetition, step.now.random)
         });
         self.record(name, &from, &next.gateway, reason, retries, step);
         if delay.is_zero() {
