@@ -183,7 +183,7 @@ pub(super) const SECTIONS: &[Setting<Draft>] = settings!(Draft {
             d.connection.failover = failover::read(n)?;
             Ok(())
         };
-    "children" as Form::Named("children"), "none", "The CHILD_SAs."
+    "children" as Form::Named("child"), "none", "The CHILD_SAs."
         => |d, n| {
             for (name, fields) in n.into_named()? {
                 let child = child::read(name, fields, d.existing);
