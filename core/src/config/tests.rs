@@ -1343,8 +1343,12 @@ fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
         assert!(!secrets(bad));
     }
     // Only a document that is a single connection has these beside its options.
-    assert!(both_of(json!({"name": "a", "secrets": {}, "authorities": []})));
-    assert!(!both_of(json!({"connections": [{"name": "a", "secrets": {}}]})));
+    assert!(both_of(
+        json!({"name": "a", "secrets": {}, "authorities": []})
+    ));
+    assert!(!both_of(
+        json!({"connections": [{"name": "a", "secrets": {}}]})
+    ));
     assert!(!both_of(json!({"connections": {"a": {"name": "a"}}})));
     for good in [
         json!({"mobike": "Yes", "version": 2, "dscp": "000001", "fragmentation": true}),

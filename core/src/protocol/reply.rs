@@ -55,12 +55,12 @@ pub enum Reply {
     },
     /// All connections.
     List {
-        /// One entry each, in the order in which they were loaded.
+        /// One entry each, in the order of their names.
         connections: Vec<ConnectionStatus>,
     },
     /// Connections in detail.
     Status {
-        /// One entry each, by name.
+        /// One entry each, in the order of their names.
         connections: Vec<ConnectionDetails>,
     },
     /// The versions.

@@ -252,7 +252,7 @@ impl FailoverManager {
         self.names.take_changes()
     }
 
-    /// Every connection, by name.
+    /// Every connection, in the order of their names.
     pub fn list(&self, now: Now) -> Vec<ConnectionStatus> {
         self.connections
             .iter()
