@@ -3,8 +3,10 @@
 //! Puts the parts together when charon registers the plugin's feature, and takes them apart.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use extsock_core::domain::policy::{FailoverPolicy, RetryPolicy};
+use extsock_core::domain::failover_options::OptionSource;
+use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::error::{Error, ErrorCode};
 use extsock_core::failover::manager::Options;
 use extsock_core::protocol::Reply;
@@ -117,27 +119,26 @@ const DEFAULT_SOCKET: &str = concat!("unix://", env!("EXTSOCK_PIDDIR"), "/charon
 /// Beside charon's own configuration.
 const DEFAULT_CONFIG_DIR: &str = concat!(env!("EXTSOCK_SYSCONFDIR"), "/extsock.d");
 
+/// strongswan.conf, below `charon.plugins.extsock`.
+struct StrongswanConf;
+
+impl OptionSource for StrongswanConf {
+    fn time(&self, option: &str, default: Duration) -> Duration {
+        setting_duration(option, default)
+    }
+
+    fn switch(&self, option: &str, default: bool) -> bool {
+        setting_bool(option, default)
+    }
+
+    fn number(&self, option: &str, default: f64) -> f64 {
+        setting_number(option, default)
+    }
+}
+
 /// `charon.plugins.extsock.failover.*`: the defaults of a connection's `failover`.
 fn failover_policy() -> FailoverPolicy {
-    let default = FailoverPolicy::default();
-    let retry = default.retry;
-    FailoverPolicy {
-        connect_timeout: setting_duration("failover.connect_timeout", default.connect_timeout),
-        liveness_interval: setting_duration(
-            "failover.liveness_interval",
-            default.liveness_interval,
-        ),
-        liveness_timeout: setting_duration("failover.liveness_timeout", default.liveness_timeout),
-        cool_down: setting_duration("failover.cool_down", default.cool_down),
-        on_child_failure: setting_bool("failover.on_child_failure", default.on_child_failure),
-        retry: RetryPolicy {
-            base_delay: setting_duration("failover.base_delay", retry.base_delay),
-            max_delay: setting_duration("failover.max_delay", retry.max_delay),
-            multiplier: setting_number("failover.multiplier", retry.multiplier),
-            jitter: setting_number("failover.jitter", retry.jitter),
-            max_retries: setting_number("failover.max_retries", retry.max_retries.into()) as u32,
-        },
-    }
+    FailoverPolicy::read(&StrongswanConf)
 }
 
 /// What holds for all connections.

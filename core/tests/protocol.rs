@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use extsock_core::config::{self, Problem, Problems};
+use extsock_core::domain::address::AddressList;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::error::{Error, ErrorCode};
+use extsock_core::failover::action::Settings;
 use extsock_core::failover::event::{Event, Selector, Tunnel};
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::report::{
@@ -317,6 +319,26 @@ fn the_document_shows_every_reply_and_event_as_the_code_writes_it() {
         println!("only in the code:     {line}");
     }
     assert!(shown == written, "docs/protocol.md and the code differ");
+}
+
+#[test]
+fn connections_are_listed_in_the_order_of_their_names() {
+    let now = Now::default();
+    let mut manager = FailoverManager::default();
+    for name in ["net-2", "b", "a"] {
+        let settings = Settings {
+            gateways: AddressList::parse("192.0.2.1,192.0.2.2"),
+            children: Vec::new(),
+            policy: FailoverPolicy::default(),
+        };
+        manager.configure(name, settings, now);
+    }
+    let listed = manager.list(now);
+    let listed: Vec<_> = listed.iter().map(|status| &status.name).collect();
+    assert_eq!(listed, ["a", "b", "net-2"]);
+    let details = manager.details(None, now).unwrap();
+    let details: Vec<_> = details.iter().map(|d| &d.status.name).collect();
+    assert_eq!(details, listed);
 }
 
 #[test]

@@ -25,9 +25,8 @@ struct Schema {
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
     let schema: Value = serde_json::from_str(&json_schema()).unwrap();
-    let sections = schema["$defs"].as_object().unwrap().values();
-    let properties = sections.filter_map(|section| section["properties"].as_object());
-    let mut names: Vec<String> = properties.flat_map(Map::keys).cloned().collect();
+    let mut names = Vec::new();
+    property_names(&schema, &mut names);
     let suffixed: Vec<String> = names.iter().map(|name| format!("{name}-2")).collect();
     names.extend(suffixed);
     names.extend(["ike", "eap-1", "pkcs12", "connections", "a", ""].map(str::to_owned));
@@ -38,6 +37,22 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
         names,
     }
 });
+
+/// The names of all objects' properties, wherever they are described.
+fn property_names(schema: &Value, names: &mut Vec<String>) {
+    let inner: Vec<&Value> = match schema {
+        Value::Object(fields) => {
+            let properties = fields.get("properties").and_then(Value::as_object);
+            names.extend(properties.into_iter().flat_map(Map::keys).cloned());
+            fields.values().collect()
+        }
+        Value::Array(items) => items.iter().collect(),
+        _ => return,
+    };
+    for schema in inner {
+        property_names(schema, names);
+    }
+}
 
 /// Documents that are read: the examples, the fuzzer's corpus, and one that has all sections.
 static DOCUMENTS: LazyLock<Vec<Value>> = LazyLock::new(|| {

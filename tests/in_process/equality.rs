@@ -17,7 +17,7 @@ use extsock_core::error::Error;
 use extsock_core::strongswan::Version;
 use extsock_lab::pairs::{json, pairs, swanctl_conf, token_pairs, Pair, Values};
 use extsock_lab::{token, Pki, Token};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::harness::{alone, init, parse, start};
 use super::snapshot::{differences, EQUALS, IKE_EQUALS};
@@ -200,18 +200,22 @@ fn every_option_is_compared() {
         }
     }
     let schema: Value = serde_json::from_str(include_str!("../../docs/schema.json")).unwrap();
-    for (compared, section) in compared.iter().zip(["connection", "children"]) {
-        let mut options = members(&schema["$defs"][section]["properties"]);
+    for (compared, sections) in compared
+        .iter()
+        .zip([&["connection", "ike_cfg"][..], &["child"]])
+    {
+        let properties = |section| members(&schema["$defs"][section]["properties"]);
+        let mut options: Map<_, _> = sections.iter().flat_map(properties).collect();
         options.retain(|name, _| !NOT_COMPARED.contains(&name.as_str()));
         if cfg!(not(strongswan_me)) {
             options.retain(|name, _| !name.starts_with("mediat"));
         }
-        assert!(options.len() > 30, "{section}");
+        assert!(options.len() > 30, "{sections:?}");
         let missing: Vec<_> = options
             .keys()
             .filter(|name| !compared.contains(*name))
             .collect();
-        assert!(missing.is_empty(), "{section}: {missing:?}");
+        assert!(missing.is_empty(), "{sections:?}: {missing:?}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use extsock_core::domain::policy::FailoverPolicy;
+use extsock_core::domain::failover_options::OPTIONS;
 use extsock_core::failover::manager::Options;
 
 const SECTION: &str = "charon.plugins.extsock.";
@@ -29,8 +29,8 @@ fn documented() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The options that the code reads: literals in calls of functions whose first parameter is `option`, which
-/// are those of `src/charon/settings.rs` and each file's own.
+/// The options that the code reads: those of the core's table, and literals in calls of functions whose first
+/// parameter is `option`, which are those of `src/charon/settings.rs` and each file's own.
 fn read_by_code() -> BTreeSet<String> {
     let settings = read("src/charon/settings.rs");
     let mut readers = readers(&settings);
@@ -40,7 +40,8 @@ fn read_by_code() -> BTreeSet<String> {
 
     let mut files = Vec::new();
     find(&root().join("src"), &mut files);
-    let mut options = BTreeSet::new();
+    let table = OPTIONS.iter();
+    let mut options: BTreeSet<String> = table.map(|o| format!("failover.{}", o.name)).collect();
     for file in files {
         let text = read(&file);
         if text == settings {
@@ -120,33 +121,15 @@ fn the_guide_has_the_options_of_extsock_opt() {
 #[test]
 fn the_defaults_of_failover_are_those_of_the_core() {
     let documented = documented();
-    let policy = FailoverPolicy::default();
-    let retry = policy.retry;
-    let options = Options::default();
-    let seconds = |time: std::time::Duration| time.as_secs_f64();
-    for (name, default) in [
-        ("connect_timeout", seconds(policy.connect_timeout)),
-        ("liveness_interval", seconds(policy.liveness_interval)),
-        ("liveness_timeout", seconds(policy.liveness_timeout)),
-        ("cool_down", seconds(policy.cool_down)),
-        ("base_delay", seconds(retry.base_delay)),
-        ("max_delay", seconds(retry.max_delay)),
-        ("multiplier", retry.multiplier),
-        ("jitter", retry.jitter),
-        ("max_retries", f64::from(retry.max_retries)),
-        ("max_concurrent", options.max_concurrent as f64),
-        ("history_size", options.history_size as f64),
-    ] {
-        let text = &documented[&format!("failover.{name}")];
-        let (digits, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
-        let unit = match unit {
-            "" | "s" => 1.0,
-            "m" => 60.0,
-            other => panic!("{name}: unit {other}"),
-        };
-        let number: f64 = digits.parse().unwrap();
-        assert_eq!(number * unit, default, "{name}");
+    for option in OPTIONS {
+        let name = format!("failover.{}", option.name);
+        assert_eq!(documented[&name], option.default, "{name}");
     }
-    assert_eq!(documented["failover.on_child_failure"], "no");
-    assert!(!policy.on_child_failure);
+    let options = Options::default();
+    for (name, default) in [
+        ("failover.max_concurrent", options.max_concurrent),
+        ("failover.history_size", options.history_size),
+    ] {
+        assert_eq!(documented[name], default.to_string(), "{name}");
+    }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::auth::{self, Round};
 use super::child;
-use super::failover;
+use super::failover::{self, Failover};
 use super::gateway::{Entry, GATEWAYS};
 use super::model::{
-    Childless, Connection, Failover, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert,
-    SharedSecret, Unique, UNIQUE, UNIQUE_DIR,
+    Childless, Connection, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert, SharedSecret,
+    Unique, UNIQUE, UNIQUE_DIR,
 };
 use super::reader::Fields;
 use super::rekey_time::{read_lifetime, set_once};
@@ -183,7 +183,7 @@ pub(super) const SECTIONS: &[Setting<Draft>] = settings!(Draft {
             d.connection.failover = failover::read(n)?;
             Ok(())
         };
-    "children" as Form::Named("children"), "none", "The CHILD_SAs."
+    "children" as Form::Named("child"), "none", "The CHILD_SAs."
         => |d, n| {
             for (name, fields) in n.into_named()? {
                 let child = child::read(name, fields, d.existing);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Reads the `failover` of a connection.
+//! The `failover` of a connection, made of the table of its options.
 
-use super::model::Failover;
+use std::time::Duration;
+
 use super::reader::Node;
-use super::setting::{settings, Setting, BOOLEAN, GROWTH, NUMBER, PART, PRECISE_TIME};
+use super::setting::{Setting, BOOLEAN, GROWTH, NUMBER, PART, PRECISE_TIME};
+use crate::domain::failover_options::failover_options;
+use crate::domain::policy::FailoverPolicy;
 use crate::error::Result;
 
 pub(super) fn read(node: Node) -> Result<Failover> {
@@ -28,29 +31,36 @@ pub(super) fn read(node: Node) -> Result<Failover> {
     }
 }
 
-pub(super) const FAILOVER: &[Setting<Failover>] = settings!(Failover {
-    "connect_timeout": PRECISE_TIME, "10s",
-        "Limit of an attempt until it is established; 0 for charon's retransmission alone."
-        => |f, v| f.connect_timeout = Some(v);
-    "liveness_interval": PRECISE_TIME, "0",
-        "Silence after which the gateway is asked for a sign of life; 0 for never."
-        => |f, v| f.liveness_interval = Some(v);
-    "liveness_timeout": PRECISE_TIME, "0", "Limit of its answer."
-        => |f, v| f.liveness_timeout = Some(v);
-    "cool_down": PRECISE_TIME, "10m", "How long a gateway that refused is passed over."
-        => |f, v| f.cool_down = Some(v);
-    "on_child_failure": BOOLEAN, "no",
-        "Whether an IKE_SA without any of its CHILD_SAs is a failure of the gateway."
-        => |f, v| f.on_child_failure = Some(v);
-    "max_retries": NUMBER, "5",
-        "Failovers in a row without an established IKE_SA until the connection is given up; 0 for never."
-        => |f, v| f.max_retries = Some(v);
-    "base_delay": PRECISE_TIME, "1s", "Delay before the second round of all gateways."
-        => |f, v| f.base_delay = Some(v);
-    "max_delay": PRECISE_TIME, "60s", "Upper bound of that delay."
-        => |f, v| f.max_delay = Some(v);
-    "multiplier": GROWTH, "2", "Growth of that delay with each round."
-        => |f, v| f.multiplier = Some(v);
-    "jitter": PART, "0.1", "Up to which part of that delay is randomly subtracted."
-        => |f, v| f.jitter = Some(v);
-});
+macro_rules! make {
+    ($($name:ident: $type:ty, $kind:ident, $default:literal, $about:literal;)*) => {
+        /// What the `failover` of a connection says; what is None is left to strongswan.conf. Zero switches a
+        /// deadline off.
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        pub struct Failover {
+            $(#[doc = $about] pub $name: Option<$type>,)*
+        }
+
+        impl Failover {
+            /// The policy of a connection that says this, where `default` is that of strongswan.conf.
+            pub fn over(&self, default: &FailoverPolicy) -> FailoverPolicy {
+                FailoverPolicy {
+                    $($name: self.$name.unwrap_or(default.$name),)*
+                }
+            }
+        }
+
+        pub(super) const FAILOVER: &[Setting<Failover>] = &[$(Setting {
+            name: stringify!($name),
+            since: None,
+            form: $kind.form,
+            default: $default,
+            about: $about,
+            set: |failover, node| {
+                failover.$name = Some(($kind.read)(node)?);
+                Ok(())
+            },
+        }),*];
+    };
+}
+
+failover_options!(make);

@@ -24,11 +24,12 @@ mod tests;
 mod text;
 mod token;
 
+pub use failover::Failover;
 pub use model::{
     Action, Auth, AuthMethod, Authority, CertificateSource, Child, Childless, Configuration,
-    Connection, CopyDscp, CredentialFile, Failover, Fragmentation, GatewaySettings, HwOffload,
-    IkeVersion, LabelMode, Mark, Mode, Ocsp, PerCpuSas, PrivateKey, Revocation, SecretKind,
-    SendCert, SharedSecret, TokenKey, TokenObject, Unique, Volume, UNIQUE, UNIQUE_DIR,
+    Connection, CopyDscp, CredentialFile, Fragmentation, GatewaySettings, HwOffload, IkeVersion,
+    LabelMode, Mark, Mode, Ocsp, PerCpuSas, PrivateKey, Revocation, SecretKind, SendCert,
+    SharedSecret, TokenKey, TokenObject, Unique, Volume, UNIQUE, UNIQUE_DIR,
 };
 pub use places::{Places, Problem, Problems};
 pub use schema::{json_schema, reference};

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
+use super::failover::Failover;
 use super::places::Places;
 use super::secret::Secret;
 use crate::domain::address::AddressList;
-use crate::domain::policy::{FailoverPolicy, RetryPolicy};
 
 /// The argument of one APPLY_CONFIG.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -133,53 +133,6 @@ pub struct GatewaySettings {
     pub port: u16,
     /// Its first authentication round.
     pub remote: Auth,
-}
-
-/// `failover`: what is None is left to the default, see [`FailoverPolicy`]; zero switches a deadline
-/// off.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Failover {
-    /// Limit of an attempt.
-    pub connect_timeout: Option<Duration>,
-    /// Silence after which a gateway is asked for a sign of life; given together with liveness_timeout.
-    pub liveness_interval: Option<Duration>,
-    /// Limit of its answer.
-    pub liveness_timeout: Option<Duration>,
-    /// How long a gateway that refused is set aside.
-    pub cool_down: Option<Duration>,
-    /// Whether an IKE_SA without any of its CHILD_SAs is a failure of the gateway.
-    pub on_child_failure: Option<bool>,
-    /// Consecutive failovers, 0 for no limit.
-    pub max_retries: Option<u32>,
-    /// Delay before the second round.
-    pub base_delay: Option<Duration>,
-    /// Upper bound of the delay.
-    pub max_delay: Option<Duration>,
-    /// Growth of the delay with each round, at least 1.
-    pub multiplier: Option<f64>,
-    /// Part of the delay that is randomly subtracted, 0 to 1.
-    pub jitter: Option<f64>,
-}
-
-impl Failover {
-    /// The policy of a connection that says this, where `default` holds for all.
-    pub fn over(&self, default: &FailoverPolicy) -> FailoverPolicy {
-        let retry = &default.retry;
-        FailoverPolicy {
-            connect_timeout: self.connect_timeout.unwrap_or(default.connect_timeout),
-            liveness_interval: self.liveness_interval.unwrap_or(default.liveness_interval),
-            liveness_timeout: self.liveness_timeout.unwrap_or(default.liveness_timeout),
-            cool_down: self.cool_down.unwrap_or(default.cool_down),
-            on_child_failure: self.on_child_failure.unwrap_or(default.on_child_failure),
-            retry: RetryPolicy {
-                base_delay: self.base_delay.unwrap_or(retry.base_delay),
-                max_delay: self.max_delay.unwrap_or(retry.max_delay),
-                multiplier: self.multiplier.unwrap_or(retry.multiplier),
-                jitter: self.jitter.unwrap_or(retry.jitter),
-                max_retries: self.max_retries.unwrap_or(retry.max_retries),
-            },
-        }
-    }
 }
 
 /// `version`

@@ -15,10 +15,10 @@ use super::model::{Mark, UNIQUE, UNIQUE_DIR};
 use super::report::{shown, Path, Report};
 use super::secret::{decode_hex, Secret};
 use super::text::{
-    is_regular_expression, is_traffic_selector, parse_bytes, parse_decimal, parse_digits,
-    parse_precise_time, parse_time, parts, precise_seconds,
+    is_regular_expression, is_traffic_selector, parse_bytes, parse_digits, parse_time, parts,
 };
 use crate::domain::address::{is_any, Gateway, GatewayKind};
+use crate::domain::time;
 use crate::error::{Error, Result};
 use crate::strongswan::Version;
 
@@ -375,8 +375,8 @@ impl<'a> Node<'a> {
     /// A time that may be a fraction of a second, at most 2^32 seconds.
     pub(super) fn precise_time(&self) -> Result<Duration> {
         let time = match &self.value {
-            Value::Text(text) => parse_precise_time(text),
-            Value::Number(number) => number.as_f64().and_then(precise_seconds),
+            Value::Text(text) => time::parse(text),
+            Value::Number(number) => number.as_f64().and_then(time::from_seconds),
             _ => None,
         };
         let expected = "seconds such as 0.5, or a string such as \"250ms\", \"1.5s\" or \"5m\"";
@@ -387,7 +387,7 @@ impl<'a> Node<'a> {
     pub(super) fn fraction(&self, range: RangeInclusive<f64>, expected: &str) -> Result<f64> {
         let number = match &self.value {
             Value::Number(number) => number.as_f64(),
-            Value::Text(text) => parse_decimal(text.trim()),
+            Value::Text(text) => time::parse_decimal(text.trim()),
             _ => None,
         };
         number

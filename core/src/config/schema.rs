@@ -3,6 +3,7 @@
 //! What people and editors are told of the options: JSON Schema and reference, made of the tables that
 //! read them.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use serde_json::{json, Map, Value};
@@ -16,6 +17,8 @@ struct Section {
     name: &'static str,
     title: &'static str,
     options: Vec<Told>,
+    /// The section that has some of these options as well, where the schema defines them.
+    base: Option<&'static str>,
     /// Those that it does not work without.
     required: &'static [&'static str],
     /// Those of which it has one.
@@ -50,6 +53,7 @@ fn sections() -> Vec<Section> {
             name: "connection",
             title: "A connection",
             options: ike_cfg().chain(peer_cfg).collect(),
+            base: Some("ike_cfg"),
             required: &[],
             one_of: &[],
         },
@@ -57,6 +61,7 @@ fn sections() -> Vec<Section> {
             name: "ike_cfg",
             title: "`ike_cfg` of the existing plugin",
             options: ike_cfg().collect(),
+            base: None,
             required: &[],
             one_of: &[],
         },
@@ -64,13 +69,15 @@ fn sections() -> Vec<Section> {
             name: "gateway",
             title: "A gateway as an object in `remote_addrs`",
             options: told(gateway::GATEWAY).collect(),
+            base: None,
             required: &["addr"],
             one_of: &[],
         },
         Section {
-            name: "children",
+            name: "child",
             title: "A CHILD_SA",
             options: children.collect(),
+            base: None,
             required: &[],
             one_of: &[],
         },
@@ -78,6 +85,7 @@ fn sections() -> Vec<Section> {
             name: "lifetime",
             title: "`lifetime` of the existing plugin",
             options: told(rekey_time::LIFETIME).collect(),
+            base: None,
             required: &[],
             one_of: &[],
         },
@@ -85,6 +93,7 @@ fn sections() -> Vec<Section> {
             name: "failover",
             title: "`failover` of a connection",
             options: told(failover::FAILOVER).collect(),
+            base: None,
             required: &[],
             one_of: &[],
         },
@@ -92,6 +101,7 @@ fn sections() -> Vec<Section> {
             name: "auth",
             title: "An authentication round",
             options: told(auth::AUTH_CFG).collect(),
+            base: None,
             required: &[],
             one_of: &[],
         },
@@ -99,6 +109,7 @@ fn sections() -> Vec<Section> {
             name: "certificate",
             title: "An object under `cert` or `cacert`",
             options: told(token::CERTIFICATE).collect(),
+            base: None,
             required: &[],
             one_of: &["file", "handle"],
         },
@@ -106,6 +117,7 @@ fn sections() -> Vec<Section> {
             name: "ca_chain",
             title: "`ca_chain` of the existing plugin",
             options: told(auth::CA_CHAIN).collect(),
+            base: None,
             required: &["root_ca"],
             one_of: &[],
         },
@@ -113,6 +125,7 @@ fn sections() -> Vec<Section> {
             name: "shared_secret",
             title: "An entry of `ike`, `eap`, `xauth`, `ntlm` or `ppk` in `secrets`",
             options: told(secrets::SHARED).collect(),
+            base: None,
             required: &["secret"],
             one_of: &[],
         },
@@ -120,6 +133,7 @@ fn sections() -> Vec<Section> {
             name: "key_file",
             title: "An entry of `private`, `rsa`, `ecdsa`, `pkcs8` or `pkcs12` in `secrets`",
             options: told(secrets::KEY_FILE).collect(),
+            base: None,
             required: &["file"],
             one_of: &[],
         },
@@ -127,13 +141,15 @@ fn sections() -> Vec<Section> {
             name: "token_key",
             title: "An entry of `token` in `secrets`",
             options: told(secrets::TOKEN_KEY).collect(),
+            base: None,
             required: &["handle"],
             one_of: &[],
         },
         Section {
-            name: "authorities",
+            name: "authority",
             title: "A certification authority",
             options: told(authorities::AUTHORITY).collect(),
+            base: None,
             required: &[],
             one_of: &["cacert", "file", "handle"],
         },
@@ -141,14 +157,30 @@ fn sections() -> Vec<Section> {
 }
 
 /// JSON Schema (draft 2020-12) of a configuration, pretty-printed.
+///
+/// Its definitions are the sections, the collections of them, and the forms of values. A section does not say
+/// that there are no other options, as some have a few more: those that refer to it do.
 pub fn json_schema() -> String {
     let mut definitions = Map::new();
-    for section in sections() {
-        definitions.insert(section.name.to_owned(), object(&section, false));
-        if ["connection", "children", "authorities"].contains(&section.name) {
-            let named = format!("named_{}", section.name);
-            definitions.insert(named, object(&section, true));
+    let sections = sections();
+    for section in &sections {
+        let base = section.base.map(|base| {
+            let mut sections = sections.iter();
+            sections.find(|other| other.name == base).expect("is one")
+        });
+        definitions.insert(section.name.to_owned(), definition(section, base));
+        for option in &section.options {
+            if let Some(name) = option.form.definition() {
+                let name = name.into_owned();
+                definitions.insert(name, option.form.value());
+            }
         }
+    }
+    definitions.insert("connections".to_owned(), named("connection"));
+    definitions.insert("authorities".to_owned(), named("authority"));
+    definitions.insert("secrets".to_owned(), secrets());
+    for (_, entry) in secrets::sections() {
+        definitions.insert(format!("{entry}s"), entries(entry));
     }
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -157,37 +189,66 @@ pub fn json_schema() -> String {
             {
                 "type": "object",
                 "properties": {
-                    "connections": named("connection"),
-                    "secrets": secrets(),
-                    "authorities": named("authorities"),
+                    "connections": refer("connections"),
+                    "secrets": refer("secrets"),
+                    "authorities": refer("authorities"),
                 },
                 "additionalProperties": false,
                 "minProperties": 1,
             },
-            {"$ref": "#/$defs/named_connection"},
+            {
+                "$ref": "#/$defs/connection",
+                "properties": {
+                    "name": Form::Text.schema(),
+                    "secrets": refer("secrets"),
+                    "authorities": refer("authorities"),
+                },
+                "required": ["name"],
+                "unevaluatedProperties": false,
+            },
         ],
         "$defs": definitions,
     });
     format!("{schema:#}\n")
 }
 
-fn object(section: &Section, named: bool) -> Value {
+/// The definition of a section, without the options that its base has.
+fn definition(section: &Section, base: Option<&Section>) -> Value {
     let options = &section.options;
+    let is_inherited = |option: &&Told| {
+        let mut inherited = base.iter().flat_map(|base| &base.options);
+        inherited.any(|other| other.name == option.name)
+    };
     let mut properties = Map::new();
-    if named {
-        properties.insert("name".to_owned(), Form::Text.schema());
-    }
-    // A document may be a single connection.
-    if named && section.name == "connection" {
-        properties.insert("secrets".to_owned(), secrets());
-        properties.insert("authorities".to_owned(), self::named("authorities"));
-    }
-    for option in options {
+    for option in options.iter().filter(|option| !is_inherited(option)) {
         let mut schema = option.form.schema();
         let about = format!("{} Default: {}.", option.about, option.default);
         schema["description"] = about.into();
         properties.insert(option.name.to_owned(), schema);
     }
+    let mut object = json!({"type": "object", "properties": properties});
+    if let Some(base) = base {
+        object["$ref"] = format!("#/$defs/{}", base.name).into();
+    }
+    let patterns = suffix_patterns(options);
+    if !patterns.is_empty() {
+        object["patternProperties"] = patterns.into();
+    }
+    if !section.required.is_empty() {
+        object["required"] = section.required.into();
+    }
+    if !section.one_of.is_empty() {
+        let alternatives = section.one_of.iter();
+        object["oneOf"] = alternatives.map(|o| json!({"required": [o]})).collect();
+    }
+    if options.iter().any(|option| option.name == "handle") {
+        object["dependentRequired"] = json!({"slot": ["handle"], "module": ["handle"]});
+    }
+    object
+}
+
+/// The options that also have names with a suffix.
+fn suffix_patterns(options: &[Told]) -> Map<String, Value> {
     let mut patterns = Map::new();
     for option in options.iter().filter(|o| o.form.may_have_suffix()) {
         // As local_auth by local.
@@ -201,23 +262,7 @@ fn object(section: &Section, named: bool) -> Value {
         let names = options.iter().map(|option| option.name);
         patterns.insert(suffixed(option.name, names), option.form.with_suffix());
     }
-    let name = named.then_some(&"name");
-    let required: Vec<_> = section.required.iter().chain(name).collect();
-    let mut object = json!({
-        "type": "object",
-        "properties": properties,
-        "patternProperties": patterns,
-        "required": required,
-        "additionalProperties": false,
-    });
-    if !section.one_of.is_empty() {
-        let alternatives = section.one_of.iter();
-        object["oneOf"] = alternatives.map(|o| json!({"required": [o]})).collect();
-    }
-    if options.iter().any(|option| option.name == "handle") {
-        object["dependentRequired"] = json!({"slot": ["handle"], "module": ["handle"]});
-    }
-    object
+    patterns
 }
 
 /// The names that begin with that of the option, but for its own and those of other options.
@@ -233,36 +278,78 @@ fn suffixed(option: &str, options: impl Iterator<Item = &'static str>) -> String
     format!("^{option}{but}.")
 }
 
-/// Sections, each an entry, an array of entries or an object of named ones.
 fn secrets() -> Value {
     let mut patterns = Map::new();
-    for (name, table) in secrets::sections() {
-        let entry = json!({"$ref": format!("#/$defs/{table}")});
-        let forms = json!({"anyOf": [
-            entry,
-            {"type": "array", "items": entry},
-            {"type": "object", "additionalProperties": entry},
-        ]});
-        patterns.insert(format!("^{name}"), forms);
+    for (name, entry) in secrets::sections() {
+        patterns.insert(format!("^{name}"), refer(&format!("{entry}s")));
     }
     json!({"type": "object", "patternProperties": patterns, "additionalProperties": false})
 }
 
+/// An entry of `secrets`, an array of entries or an object of named ones.
+fn entries(entry: &str) -> Value {
+    json!({"anyOf": [
+        only(entry),
+        {"type": "array", "items": only(entry)},
+        {"type": "object", "additionalProperties": only(entry)},
+    ]})
+}
+
+/// An object of named sections, or an array of sections with a `name`.
 fn named(section: &str) -> Value {
+    let mut with_name = only(section);
+    with_name["properties"] = json!({"name": Form::Text.schema()});
+    with_name["required"] = json!(["name"]);
     json!({
         "anyOf": [
             {
                 "type": "object",
                 "propertyNames": {"minLength": 1},
-                "additionalProperties": {"$ref": format!("#/$defs/{section}")},
+                "additionalProperties": only(section),
             },
-            {"type": "array", "items": {"$ref": format!("#/$defs/named_{section}")}},
+            {"type": "array", "items": with_name},
         ],
     })
 }
 
+/// A section, and no other options.
+fn only(section: &str) -> Value {
+    json!({"$ref": format!("#/$defs/{section}"), "unevaluatedProperties": false})
+}
+
+fn refer(definition: &str) -> Value {
+    json!({"$ref": format!("#/$defs/{definition}")})
+}
+
 impl Form {
+    /// What an option of this form takes.
     fn schema(self) -> Value {
+        match self.definition() {
+            Some(name) => refer(&name),
+            None => self.value(),
+        }
+    }
+
+    /// The name of its definition in the schema, if it has one: those that many options have do.
+    fn definition(self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::Boolean => "boolean".into(),
+            Self::Number(from, to) => format!("number_{from}_to_{to}").into(),
+            Self::Text => "text".into(),
+            Self::List | Self::Owners => "list".into(),
+            Self::Time => "time".into(),
+            Self::PreciseTime => "precise_time".into(),
+            Self::Bytes => "bytes".into(),
+            Self::Hex => "hex".into(),
+            Self::IfId => "if_id".into(),
+            Self::Mark => "mark".into(),
+            Self::SetMark => "set_mark".into(),
+            Self::Rounds(section) => format!("{section}_rounds").into(),
+            _ => return None,
+        })
+    }
+
+    fn value(self) -> Value {
         let up_to = |most: u64, pattern: &str| {
             json!({"anyOf": [
                 {"type": "integer", "minimum": 0, "maximum": most},
@@ -284,17 +371,15 @@ impl Form {
                 {"type": "string", "pattern": "^[0-9]*[.]?[0-9]*$"},
             ]}),
             Self::Text => json!({"type": "string", "minLength": 1}),
-            Self::List | Self::Owners => json!({"anyOf": [
-                {"type": "string", "minLength": 1},
-                {"type": "array", "items": {"type": "string", "minLength": 1}},
-            ]}),
-            Self::Gateways(section) => json!({"anyOf": [
-                {"type": "string", "minLength": 1},
-                {"type": "array", "items": {"anyOf": [
-                    {"type": "string", "minLength": 1},
-                    {"$ref": format!("#/$defs/{section}")},
-                ]}},
-            ]}),
+            Self::List | Self::Owners => {
+                let text = Self::Text.schema();
+                json!({"anyOf": [text, {"type": "array", "items": text}]})
+            }
+            Self::Gateways(section) => {
+                let text = Self::Text.schema();
+                let items = json!({"anyOf": [text, only(section)]});
+                json!({"anyOf": [text, {"type": "array", "items": items}]})
+            }
             Self::Time => numbers("^\\s*[0-9][0-9a-fA-FxX]*\\s*[sSmMhHdD]?\\s*$"),
             Self::PreciseTime => json!({"anyOf": [
                 {"type": "number", "minimum": 0, "maximum": u32::MAX},
@@ -311,7 +396,7 @@ impl Form {
             ),
             Self::SetMark => numbers("^(0[xX][0-9a-fA-F]+|[0-9]+|%[sS][aA][mM][eE])(/.+)?$"),
             Self::Padding => numbers("^(0[xX][0-9a-fA-F]+|[0-9]+|mtu)$"),
-            Self::Object(section) => json!({"$ref": format!("#/$defs/{section}")}),
+            Self::Object(section) => only(section),
             Self::Named(section) => named(section),
             Self::FileOrObject(_) => {
                 json!({"anyOf": [Self::Text.schema(), self.with_suffix()]})
@@ -326,9 +411,7 @@ impl Form {
         match self {
             // An empty array may be of a misspelt option.
             Self::Rounds(section) => rounds(section, 1),
-            Self::FileOrObject(section) | Self::Objects(section) => {
-                json!({"$ref": format!("#/$defs/{section}")})
-            }
+            Self::FileOrObject(section) | Self::Objects(section) => only(section),
             _ => self.schema(),
         }
     }
@@ -376,7 +459,7 @@ impl Word {
 }
 
 fn rounds(section: &str, at_least: u64) -> Value {
-    let round = json!({"$ref": format!("#/$defs/{section}")});
+    let round = only(section);
     json!({"anyOf": [round, {"type": "array", "items": round, "minItems": at_least}]})
 }
 

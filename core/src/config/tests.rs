@@ -7,8 +7,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::setting::{Form, Setting};
 use super::*;
-use crate::domain::policy::{FailoverPolicy, RetryPolicy};
+use crate::domain::failover_options::OPTIONS;
+use crate::domain::policy::FailoverPolicy;
 use crate::error::ErrorCode;
 
 const SEED: &str = include_str!("../../../docs/examples/seed.json");
@@ -159,20 +161,17 @@ fn the_failover_policy_overrides_the_default() {
     }}))
     .failover
     .over(&FailoverPolicy::default());
-    let expected = FailoverPolicy {
-        connect_timeout: Duration::from_millis(500),
-        liveness_interval: Duration::from_millis(250),
-        liveness_timeout: Duration::from_millis(1500),
-        cool_down: seconds(300),
-        on_child_failure: true,
-        retry: RetryPolicy {
-            base_delay: seconds(2),
-            max_delay: seconds(3600),
-            multiplier: 1.5,
-            jitter: 0.25,
-            max_retries: 0,
-        },
-    };
+    let mut expected = Failover::default().over(&FailoverPolicy::default());
+    expected.connect_timeout = Duration::from_millis(500);
+    expected.liveness_interval = Duration::from_millis(250);
+    expected.liveness_timeout = Duration::from_millis(1500);
+    expected.cool_down = seconds(300);
+    expected.on_child_failure = true;
+    expected.base_delay = seconds(2);
+    expected.max_delay = seconds(3600);
+    expected.multiplier = 1.5;
+    expected.jitter = 0.25;
+    expected.max_retries = 0;
     assert_eq!(read, expected);
 
     let unset = connection(json!({"failover": {}})).failover;
@@ -182,6 +181,7 @@ fn the_failover_policy_overrides_the_default() {
 
 #[test]
 fn wrong_failover_policies_are_refused() {
+    let known: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
     let time = "expected seconds such as 0.5, or a string such as \"250ms\", \"1.5s\" or \"5m\"";
     for (failover, expected) in [
         (json!([]), ": expected an object, found an array".to_owned()),
@@ -233,10 +233,7 @@ fn wrong_failover_policies_are_refused() {
         ),
         (
             json!({"x": 1}),
-            ".x: unknown option, expected one of connect_timeout, liveness_interval, \
-             liveness_timeout, cool_down, on_child_failure, max_retries, base_delay, max_delay, \
-             multiplier, jitter"
-                .to_owned(),
+            format!(".x: unknown option, expected one of {}", known.join(", ")),
         ),
     ] {
         let document = json!({"connections": {"test": {"failover": failover}}});
@@ -247,101 +244,68 @@ fn wrong_failover_policies_are_refused() {
     }
 }
 
-#[test]
-fn an_empty_connection_has_swanctls_defaults() {
-    let connection = connection(json!({}));
-    let any = vec![Auth::default()];
-    let expected = Connection {
-        name: "test".to_owned(),
-        local_addrs: vec!["%any".to_owned()],
-        remote_addrs: "%any".split(',').collect(),
-        gateways: Vec::new(),
-        local_port: 0,
-        remote_port: 500,
-        send_certreq: true,
-        send_cert: SendCert::IfAsked,
-        ocsp: None,
-        fragmentation: Fragmentation::Yes,
-        childless: Childless::Allow,
-        aggressive: false,
-        pull: true,
-        ppk_id: None,
-        ppk_required: false,
-        if_id_in: 0,
-        if_id_out: 0,
-        mediation: false,
-        mediated_by: None,
-        mediation_peer: None,
-        version: IkeVersion::Any,
-        proposals: vec![],
-        dscp: 0,
-        encap: false,
-        mobike: true,
-        keyingtries: 1,
-        unique: Unique::No,
-        dpd_delay: Duration::ZERO,
-        dpd_timeout: Duration::ZERO,
-        rekey_time: seconds(14400),
-        reauth_time: Duration::ZERO,
-        over_time: seconds(1440),
-        rand_time: seconds(1440),
-        vips: vec![],
-        pools: vec![],
-        local: any.clone(),
-        remote: any,
-        children: vec![],
-        failover: Failover::default(),
-    };
-    assert_eq!(connection, expected);
-    assert!(connection.remote_addrs.is_empty());
+/// The options of a table whose defaults stand in the reference as a value, each with that value.
+fn written_defaults<T>(
+    table: &[Setting<T>],
+) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
+    let is_prose = |form| matches!(form, Form::Text | Form::List | Form::Object(_));
+    let options = table.iter().filter(move |option| !is_prose(option.form));
+    options
+        .map(|option| (option.name, option.default))
+        .filter(|(_, default)| !default.contains(' ') && *default != "none")
 }
 
 #[test]
-fn an_empty_child_has_swanctls_defaults() {
-    let expected = Child {
-        name: "net".to_owned(),
-        mode: Mode::Tunnel,
-        start_action: Action::None,
-        dpd_action: Action::None,
-        close_action: Action::None,
-        copy_dscp: CopyDscp::Out,
-        local_ts: vec!["dynamic".to_owned()],
-        remote_ts: vec!["dynamic".to_owned()],
-        esp_proposals: vec![],
-        rekey_time: seconds(3600),
-        life_time: seconds(3960),
-        rand_time: seconds(360),
-        ah_proposals: vec![],
-        sha256_96: false,
-        bytes: Volume::default(),
-        packets: Volume::default(),
-        inactivity: Duration::ZERO,
-        updown: None,
-        hostaccess: false,
-        policies: true,
-        policies_fwd_out: false,
-        ipcomp: false,
-        reqid: 0,
-        priority: 0,
-        interface: None,
-        mark_in: Mark::default(),
-        mark_in_sa: false,
-        mark_out: Mark::default(),
-        set_mark_in: Mark::default(),
-        set_mark_out: Mark::default(),
-        if_id_in: 0,
-        if_id_out: 0,
-        label: None,
-        label_mode: LabelMode::System,
-        tfc_padding: 0,
-        replay_window: None,
-        hw_offload: HwOffload::No,
-        copy_df: true,
-        copy_ecn: true,
-        per_cpu_sas: PerCpuSas::No,
-        icmp: false,
-    };
-    assert_eq!(child(json!({})), expected);
+fn an_option_that_is_given_its_default_changes_nothing() {
+    let empty = connection(json!({"children": {"net": {}}}));
+    let mut count = 0;
+    let ike_cfg = written_defaults(connection::IKE_CFG);
+    for (name, default) in ike_cfg.chain(written_defaults(connection::PEER_CFG)) {
+        if name == "reauth_time" {
+            // That it is given at all means that there is no default rekey_time.
+            continue;
+        }
+        let given = connection(json!({name: default, "children": {"net": {}}}));
+        // charon's default, which differs from no option at all for versions that do not have it.
+        let expected = Connection {
+            ocsp: given.ocsp,
+            ..empty.clone()
+        };
+        assert_eq!(given, expected, "{name}");
+        count += 1;
+    }
+    for (name, default) in written_defaults(child::CHILD_CFG) {
+        let given = connection(json!({"children": {"net": {name: default}}}));
+        assert_eq!(given, empty, "{name}");
+        count += 1;
+    }
+    let policy = FailoverPolicy::default();
+    for (name, default) in written_defaults(failover::FAILOVER) {
+        let failover = json!({name: default, "liveness_interval": 0, "liveness_timeout": 0});
+        let given = connection(json!({ "failover": failover })).failover;
+        assert_eq!(given.over(&policy), policy, "{name}");
+        count += 1;
+    }
+    assert!(count > 40, "{count}");
+}
+
+#[test]
+fn an_empty_connection_has_swanctls_defaults() {
+    let connection = connection(json!({"children": {"net": {}}}));
+    assert_eq!(connection.local_addrs, ["%any"]);
+    assert!(connection.remote_addrs.is_empty());
+    assert!(connection.mobike);
+    let child = &connection.children[0];
+    assert_eq!(
+        (&child.local_ts, &child.remote_ts),
+        (&vec!["dynamic".to_owned()], &child.local_ts)
+    );
+    let times = [
+        connection.rekey_time,
+        connection.over_time,
+        connection.rand_time,
+    ];
+    assert_eq!(times, [seconds(14400), seconds(1440), seconds(1440)]);
 }
 
 #[test]
@@ -1378,6 +1342,14 @@ fn the_schema_takes_the_examples_and_refuses_what_the_reader_refuses() {
     ] {
         assert!(!secrets(bad));
     }
+    // Only a document that is a single connection has these beside its options.
+    assert!(both_of(
+        json!({"name": "a", "secrets": {}, "authorities": []})
+    ));
+    assert!(!both_of(
+        json!({"connections": [{"name": "a", "secrets": {}}]})
+    ));
+    assert!(!both_of(json!({"connections": {"a": {"name": "a"}}})));
     for good in [
         json!({"mobike": "Yes", "version": 2, "dscp": "000001", "fragmentation": true}),
         json!({"children": [{"name": "n", "mark_in": "%unique/0xff", "rekey_bytes": "5 M"}]}),

@@ -3,7 +3,6 @@
 //! The notations of values in texts, as swanctl.conf has them.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 /// What is between commas.
 pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
@@ -99,32 +98,6 @@ pub(super) fn parse_time(text: &str) -> Option<u64> {
         _ => return None,
     };
     parse_digits(digits.trim_end())?.checked_mul(unit)
-}
-
-pub(super) fn parse_precise_time(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 60.0 * 60.0,
-        "d" => 24.0 * 60.0 * 60.0,
-        _ => return None,
-    };
-    precise_seconds(parse_decimal(digits.trim_end())? * unit)
-}
-
-pub(super) fn precise_seconds(seconds: f64) -> Option<Duration> {
-    let fits = (0.0..=f64::from(u32::MAX)).contains(&seconds);
-    fits.then(|| Duration::try_from_secs_f64(seconds).ok())
-        .flatten()
-}
-
-/// Unlike `parse()` without a sign, an exponent, or `inf`.
-pub(super) fn parse_decimal(text: &str) -> Option<f64> {
-    let is_plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    is_plain.then(|| text.parse().ok()).flatten()
 }
 
 /// As in swanctl.conf hexadecimal after `0x` and octal after `0`; unlike `parse()` without a sign.

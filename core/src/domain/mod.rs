@@ -3,8 +3,10 @@
 //! What configuration, failover and protocol speak of.
 
 pub mod address;
+pub mod failover_options;
 pub mod policy;
 pub mod reason;
+pub(crate) mod time;
 
 use std::time::Duration;
 

@@ -4,36 +4,46 @@
 
 use std::time::Duration;
 
-/// The failover policy of a connection; zero switches a deadline off.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FailoverPolicy {
-    /// An attempt that is not established after that is abandoned; charon's own retransmission is
-    /// the only limit without it.
-    pub connect_timeout: Duration,
-    /// How long a gateway may be silent before it is asked for a sign of life.
-    pub liveness_interval: Duration,
-    /// How long it may take to give one.
-    pub liveness_timeout: Duration,
-    /// How long a gateway that refused is set aside as long as another is usable.
-    pub cool_down: Duration,
-    /// Whether an IKE_SA without any of its CHILD_SAs is a failure of the gateway.
-    pub on_child_failure: bool,
-    /// How soon and how often.
-    pub retry: RetryPolicy,
+use super::failover_options::{failover_options, OptionSource, OptionValue, Value};
+
+macro_rules! make {
+    ($($name:ident: $type:ty, $kind:ident, $default:literal, $about:literal;)*) => {
+        /// The failover policy of a connection; zero switches a deadline off.
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub struct FailoverPolicy {
+            $(#[doc = $about] pub $name: $type,)*
+        }
+
+        impl Default for FailoverPolicy {
+            fn default() -> Self {
+                Self {
+                    $($name: OptionValue::written($default).expect("a default is a value"),)*
+                }
+            }
+        }
+
+        impl FailoverPolicy {
+            /// What `charon.plugins.extsock.failover` says.
+            pub fn read(source: &impl OptionSource) -> Self {
+                let default = Self::default();
+                Self {
+                    $($name: OptionValue::read(
+                        source,
+                        concat!("failover.", stringify!($name)),
+                        default.$name,
+                    ),)*
+                }
+            }
+
+            /// The options with their values.
+            pub fn values(&self) -> Vec<(&'static str, Value)> {
+                vec![$((stringify!($name), self.$name.value()),)*]
+            }
+        }
+    };
 }
 
-impl Default for FailoverPolicy {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(10),
-            liveness_interval: Duration::ZERO,
-            liveness_timeout: Duration::ZERO,
-            cool_down: Duration::from_secs(600),
-            on_child_failure: false,
-            retry: RetryPolicy::default(),
-        }
-    }
-}
+failover_options!(make);
 
 impl FailoverPolicy {
     /// The interval and the timeout of the own liveness check, if it is on.
@@ -41,40 +51,10 @@ impl FailoverPolicy {
         let on = !self.liveness_interval.is_zero() && !self.liveness_timeout.is_zero();
         on.then_some((self.liveness_interval, self.liveness_timeout))
     }
-}
 
-/// How soon and how often a connection is tried again.
-///
-/// A gateway that was not tried in this round is tried at once. Delays stand between rounds, in each
-/// of which every usable gateway is tried.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RetryPolicy {
-    /// Delay before the second round.
-    pub base_delay: Duration,
-    /// Upper bound of the delay.
-    pub max_delay: Duration,
-    /// What the delay grows by with each round.
-    pub multiplier: f64,
-    /// Up to which part of the delay is randomly subtracted, 0 to 1.
-    pub jitter: f64,
-    /// Consecutive failovers without an established IKE_SA, 0 for no limit.
-    pub max_retries: u32,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            base_delay: Duration::from_secs(1),
-            max_delay: Duration::from_secs(60),
-            multiplier: 2.0,
-            jitter: 0.1,
-            max_retries: 5,
-        }
-    }
-}
-
-impl RetryPolicy {
-    /// The delay before a round: `min(base_delay * multiplier^attempt, max_delay)` less the jitter,
+    /// The delay before a round of attempts to all usable gateways; within a round there is none.
+    ///
+    /// It is `min(base_delay * multiplier^attempt, max_delay)` less the jitter,
     /// with attempts counted from 0 for the first repetition. `random` is between 0 and 1.
     pub fn delay(&self, attempt: u32, random: f64) -> Duration {
         if self.base_delay.is_zero() {
@@ -103,10 +83,10 @@ mod tests {
 
     #[test]
     fn the_delay_grows_to_its_bound() {
-        let policy = RetryPolicy {
+        let policy = FailoverPolicy {
             base_delay: Duration::from_secs(1),
             max_delay: Duration::from_secs(10),
-            ..RetryPolicy::default()
+            ..FailoverPolicy::default()
         };
         let seconds: Vec<u64> = (0..6).map(|n| policy.delay(n, 0.0).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 10, 10]);
@@ -115,16 +95,16 @@ mod tests {
 
     #[test]
     fn no_base_delay_is_no_delay() {
-        let policy = RetryPolicy {
+        let policy = FailoverPolicy {
             base_delay: Duration::ZERO,
-            ..RetryPolicy::default()
+            ..FailoverPolicy::default()
         };
         assert_eq!(policy.delay(u32::MAX, 0.0), Duration::ZERO);
     }
 
     #[test]
     fn retries_are_limited_unless_the_limit_is_zero() {
-        let mut policy = RetryPolicy::default();
+        let mut policy = FailoverPolicy::default();
         assert!(policy.allows(4));
         assert!(!policy.allows(5));
         policy.max_retries = 0;
@@ -147,12 +127,12 @@ mod tests {
             base in 0.0..1e6f64, max in 0.0..1e6f64, multiplier in -1.0..1e3f64, attempt: u32,
             jitter in -1.0..2.0f64, random in 0.0..1.0f64,
         ) {
-            let policy = RetryPolicy {
+            let policy = FailoverPolicy {
                 base_delay: Duration::from_secs_f64(base),
                 max_delay: Duration::from_secs_f64(max),
                 multiplier,
                 jitter,
-                max_retries: 0,
+                ..FailoverPolicy::default()
             };
             prop_assert!(policy.delay(attempt, random) <= policy.max_delay);
         }

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::Value as Json;
 
 use super::connection::{Common, Connection, Progress, Recovering, State};
 use super::history::Entry;
+use crate::domain::failover_options::Value;
 use crate::domain::millis;
 use crate::domain::policy::FailoverPolicy;
 
@@ -70,45 +72,29 @@ pub struct Counters {
     pub failovers: BTreeMap<&'static str, u64>,
 }
 
-/// A failover policy; times are in milliseconds.
-#[derive(Serialize, Clone, Debug, PartialEq)]
-pub struct PolicyStatus {
-    /// Limit of an attempt, 0 for none.
-    pub connect_timeout_ms: u64,
-    /// Silence after which a gateway is asked for a sign of life, 0 for never.
-    pub liveness_interval_ms: u64,
-    /// Limit of its answer.
-    pub liveness_timeout_ms: u64,
-    /// How long a gateway that refused is set aside.
-    pub cool_down_ms: u64,
-    /// Whether an IKE_SA without CHILD_SA is a failure.
-    pub on_child_failure: bool,
-    /// Consecutive failovers, 0 for no limit.
-    pub max_retries: u32,
-    /// Delay before the second round.
-    pub base_delay_ms: u64,
-    /// Upper bound of the delay.
-    pub max_delay_ms: u64,
-    /// Growth of the delay with each round.
-    pub multiplier: f64,
-    /// Part of the delay that is randomly subtracted.
-    pub jitter: f64,
-}
+/// A failover policy, as an object of its options; times are in milliseconds, under names that end in `_ms`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PolicyStatus(FailoverPolicy);
 
 impl From<&FailoverPolicy> for PolicyStatus {
     fn from(policy: &FailoverPolicy) -> Self {
-        Self {
-            connect_timeout_ms: millis(policy.connect_timeout),
-            liveness_interval_ms: millis(policy.liveness_interval),
-            liveness_timeout_ms: millis(policy.liveness_timeout),
-            cool_down_ms: millis(policy.cool_down),
-            on_child_failure: policy.on_child_failure,
-            max_retries: policy.retry.max_retries,
-            base_delay_ms: millis(policy.retry.base_delay),
-            max_delay_ms: millis(policy.retry.max_delay),
-            multiplier: policy.retry.multiplier,
-            jitter: policy.retry.jitter,
-        }
+        Self(*policy)
+    }
+}
+
+impl Serialize for PolicyStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(
+            self.0
+                .values()
+                .into_iter()
+                .map(|(name, value)| match value {
+                    Value::Time(time) => (format!("{name}_ms"), millis(time).into()),
+                    Value::Number(number) => (name.to_owned(), Json::from(number)),
+                    Value::Switch(on) => (name.to_owned(), on.into()),
+                    Value::Fraction(fraction) => (name.to_owned(), fraction.into()),
+                }),
+        )
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use charon::{Charon, Initiation};
 use extsock_core::domain::address::AddressList;
-use extsock_core::domain::policy::{FailoverPolicy, RetryPolicy};
+use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::reason::Reason;
 use extsock_core::failover::action::{Action, Settings};
 use extsock_core::failover::event::Event;
@@ -33,10 +33,7 @@ fn to(gateway: &str, children: &[&str]) -> Initiation {
 
 fn slow() -> FailoverPolicy {
     FailoverPolicy {
-        retry: RetryPolicy {
-            base_delay: Duration::from_secs(10),
-            ..RetryPolicy::default()
-        },
+        base_delay: Duration::from_secs(10),
         ..FailoverPolicy::default()
     }
 }

@@ -31,7 +31,7 @@ impl Watch {
         else {
             return;
         };
-        let limit = policy.retry.max_retries;
+        let limit = policy.max_retries;
         assert!(limit == 0 || *attempt <= limit, "{event:?}");
         if reason == "operator" {
             self.by_hand = true;
@@ -60,12 +60,11 @@ impl Watch {
     /// Delays are as they are configured.
     pub fn status(&mut self, status: &ConnectionStatus, policy: &FailoverPolicy) {
         if let Some(wait) = status.next_retry_ms.map(Duration::from_millis) {
-            let retry = &policy.retry;
-            assert!(wait <= retry.max_delay, "{status:?}");
-            let shortest = retry.base_delay.mul_f64(1.0 - retry.jitter);
+            assert!(wait <= policy.max_delay, "{status:?}");
+            let shortest = policy.base_delay.mul_f64(1.0 - policy.jitter);
             let rounding = Duration::from_millis(1);
             assert!(
-                self.waiting || wait + rounding >= shortest.min(retry.max_delay),
+                self.waiting || wait + rounding >= shortest.min(policy.max_delay),
                 "{status:?}"
             );
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use extsock_core::domain::address::AddressList;
 use extsock_core::domain::failover_name;
-use extsock_core::domain::policy::{FailoverPolicy, RetryPolicy};
+use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::error::ErrorCode;
 use extsock_core::failover::action::{Action, Probed, Question, Settings};
@@ -974,7 +974,7 @@ impl World {
                 continue;
             };
             // The longest delay, a dead attempt that began before, a lost timer, and the queue.
-            let round = connection.policy.retry.max_delay + RETRANSMISSION + LATE * 4 + LOOKUP * 3;
+            let round = connection.policy.max_delay + RETRANSMISSION + LATE * 4 + LOOKUP * 3;
             if self.now.saturating_sub(since.max(wanted)) > round {
                 let status = self.manager.status(&connection.name, self.time());
                 assert!(
@@ -1064,13 +1064,11 @@ fn some_connection(rng: &mut Rng, index: usize) -> Connection {
         policy.connect_timeout = seconds(rng.u64(0..4) * 5);
         policy.cool_down = seconds(rng.u64(0..3) * 300);
         policy.on_child_failure = rng.bool();
-        policy.retry = RetryPolicy {
-            base_delay: Duration::from_millis(rng.u64(0..4) * 500),
-            max_delay: seconds(30),
-            multiplier: 1.0 + rng.f64(),
-            jitter: rng.f64(),
-            max_retries: rng.u32(0..12),
-        };
+        policy.base_delay = Duration::from_millis(rng.u64(0..4) * 500);
+        policy.max_delay = seconds(30);
+        policy.multiplier = 1.0 + rng.f64();
+        policy.jitter = rng.f64();
+        policy.max_retries = rng.u32(0..12);
         if rng.u32(0..50) == 0 {
             policy.liveness_interval = seconds(60);
             policy.liveness_timeout = seconds(2);

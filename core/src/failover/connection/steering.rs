@@ -77,7 +77,7 @@ fn destination(
         Standing::Tried | Standing::Refused(_) => None,
         Standing::Eligible | Standing::SetAside(_) => {
             let retries = outage.map_or(0, |outage| outage.retries);
-            if !c.policy.retry.allows(retries) {
+            if !c.policy.allows(retries) {
                 return None;
             }
             if !c.gateways.is_name(&best.gateway) {

@@ -179,7 +179,7 @@ pub(super) fn fail_over(
     }
     c.gateways.failed(&from, reason, set_aside_until);
     step.conclude(Outcome::Failed(reason));
-    if !c.policy.retry.allows(outage.retries) {
+    if !c.policy.allows(outage.retries) {
         return give_up(c, outage, &from, reason, step);
     }
     // It may be set aside by now.
@@ -195,7 +195,7 @@ pub(super) fn fail_over(
     };
     let delay = if next.standing.begins_round() {
         let repetition = outage.trials.next_round();
-        c.policy.retry.delay(repetition, step.now.random)
+        c.policy.delay(repetition, step.now.random)
     } else {
         Duration::ZERO
     };

@@ -171,7 +171,7 @@ impl FailoverManager {
         self.names.take_changes()
     }
 
-    /// Every connection, by name.
+    /// Every connection, in the order of their names.
     pub fn list(&self, now: Now) -> Vec<ConnectionStatus> {
         let all = self.connections.values();
         all.map(|known| status(known, now.monotonic)).collect()

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The options of `failover`: one table, of which everything else is made.
+
+use std::time::Duration;
+
+use super::time;
+
+/// The options of `failover`, in the order in which programs and people see them. A line has the option's name,
+/// the Rust type of its value, the constant of `config/setting.rs` that reads it from JSON, its default as it is
+/// written in strongswan.conf, and a sentence about it.
+///
+/// `failover_options!(make)` invokes `make!` with the whole table. It makes
+///
+/// - here, [`OPTIONS`], which tests compare with extsock.opt and docs/options.md;
+/// - in `domain/policy.rs`, the fields and defaults of `FailoverPolicy`, how they are read from strongswan.conf,
+///   and how they are listed in the replies to LIST and STATUS;
+/// - in `config/failover.rs`, what a connection's `failover` says, and what reads it; docs/schema.json and
+///   docs/configuration.md are made of that.
+macro_rules! failover_options {
+    ($make:ident) => {
+        $make! {
+            connect_timeout: Duration, PRECISE_TIME, "10s",
+                "Limit of an attempt until it is established; 0 for charon's retransmission alone.";
+            liveness_interval: Duration, PRECISE_TIME, "0",
+                "Silence after which the gateway is asked for a sign of life; 0 for never.";
+            liveness_timeout: Duration, PRECISE_TIME, "0",
+                "Limit of its answer.";
+            cool_down: Duration, PRECISE_TIME, "10m",
+                "How long a gateway that refused is passed over.";
+            on_child_failure: bool, BOOLEAN, "no",
+                "Whether an IKE_SA without any of its CHILD_SAs is a failure of the gateway.";
+            max_retries: u32, NUMBER, "5",
+                "Failovers in a row without an established IKE_SA until the connection is given up; 0 for never.";
+            base_delay: Duration, PRECISE_TIME, "1s",
+                "Delay before the second round of all gateways.";
+            max_delay: Duration, PRECISE_TIME, "60s",
+                "Upper bound of that delay.";
+            multiplier: f64, GROWTH, "2",
+                "Growth of that delay with each round.";
+            jitter: f64, PART, "0.1",
+                "Up to which part of that delay is randomly subtracted.";
+        }
+    };
+}
+
+pub(crate) use failover_options;
+
+/// An option of `failover`.
+#[derive(Clone, Copy, Debug)]
+pub struct FailoverOption {
+    /// Its name in a connection's `failover` and below `charon.plugins.extsock.failover`.
+    pub name: &'static str,
+    /// As it is written in strongswan.conf.
+    pub default: &'static str,
+}
+
+macro_rules! list {
+    ($($name:ident: $type:ty, $kind:ident, $default:literal, $about:literal;)*) => {
+        /// All options of `failover`.
+        pub const OPTIONS: &[FailoverOption] = &[$(FailoverOption {
+            name: stringify!($name),
+            default: $default,
+        }),*];
+    };
+}
+
+failover_options!(list);
+
+/// Where options are read from, namely strongswan.conf. An option that is not there has the default.
+pub trait OptionSource {
+    /// A time.
+    fn time(&self, option: &str, default: Duration) -> Duration;
+    /// `yes` or `no`.
+    fn switch(&self, option: &str, default: bool) -> bool;
+    /// A number that is not negative.
+    fn number(&self, option: &str, default: f64) -> f64;
+}
+
+/// The value of any option.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A time.
+    Time(Duration),
+    /// `yes` or `no`.
+    Switch(bool),
+    /// A whole number.
+    Number(u32),
+    /// A number that need not be whole.
+    Fraction(f64),
+}
+
+/// The types that values of options have.
+pub(super) trait OptionValue: Copy {
+    /// A default of the table.
+    fn written(text: &str) -> Option<Self>;
+    fn read(source: &impl OptionSource, option: &str, default: Self) -> Self;
+    fn value(self) -> Value;
+}
+
+impl OptionValue for Duration {
+    fn written(text: &str) -> Option<Self> {
+        time::parse(text)
+    }
+
+    fn read(source: &impl OptionSource, option: &str, default: Self) -> Self {
+        source.time(option, default)
+    }
+
+    fn value(self) -> Value {
+        Value::Time(self)
+    }
+}
+
+impl OptionValue for bool {
+    fn written(text: &str) -> Option<Self> {
+        match text {
+            "yes" => Some(true),
+            "no" => Some(false),
+            _ => None,
+        }
+    }
+
+    fn read(source: &impl OptionSource, option: &str, default: Self) -> Self {
+        source.switch(option, default)
+    }
+
+    fn value(self) -> Value {
+        Value::Switch(self)
+    }
+}
+
+impl OptionValue for u32 {
+    fn written(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn read(source: &impl OptionSource, option: &str, default: Self) -> Self {
+        source.number(option, default.into()) as u32
+    }
+
+    fn value(self) -> Value {
+        Value::Number(self)
+    }
+}
+
+impl OptionValue for f64 {
+    fn written(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn read(source: &impl OptionSource, option: &str, default: Self) -> Self {
+        source.number(option, default)
+    }
+
+    fn value(self) -> Value {
+        Value::Fraction(self)
+    }
+}
