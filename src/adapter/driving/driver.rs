@@ -90,8 +90,11 @@ impl Driver {
         // The receiver lives as long as self.
         let _ = self.evidence.send(evidence);
         if !self.scheduled.swap(true, Ordering::AcqRel) {
-            let driver = Arc::clone(self);
+            let driver = Arc::downgrade(self);
             charon::queue(Priority::High, move || {
+                let Some(driver) = driver.upgrade() else {
+                    return;
+                };
                 // Acquires what was sent before by who found it true.
                 driver.scheduled.swap(false, Ordering::AcqRel);
                 driver.with_core(|_, _| Vec::new());
