@@ -23,6 +23,8 @@ mod credentials;
 mod equality;
 #[path = "in_process/failover_config.rs"]
 mod failover_config;
+#[path = "in_process/gateways.rs"]
+mod gateways;
 #[path = "in_process/ike_sas.rs"]
 mod ike_sas;
 #[path = "in_process/jobs.rs"]

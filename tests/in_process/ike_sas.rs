@@ -61,7 +61,7 @@ impl Plugin {
 
     /// Loads a connection with these remote addresses and this `failover`.
     #[track_caller]
-    pub fn load(&self, name: &str, remote_addrs: &str, failover: &Value) {
+    pub fn load(&self, name: &str, remote_addrs: &Value, failover: &Value) {
         let config = json!({"connections": {name: {
             "version": 2, "local_addrs": "10.0.0.9", "remote_addrs": remote_addrs, "rekey_time": 0,
             "proposals": ["aes128-sha256-modp2048"],

@@ -20,9 +20,9 @@ fn a_near_deadline_again_and_again_leaves_one_job_for_a_far_one() {
         || {
             let plugin = Plugin::start();
             let far = json!({"liveness_interval": "1h", "liveness_timeout": "1h"});
-            plugin.load("far", "10.0.0.1, 10.0.0.2", &far);
+            plugin.load("far", &json!(["10.0.0.1", "10.0.0.2"]), &far);
             let near = json!({"liveness_interval": "5ms", "liveness_timeout": "1h"});
-            plugin.load("near", "10.0.0.1, 10.0.0.2", &near);
+            plugin.load("near", &json!(["10.0.0.1", "10.0.0.2"]), &near);
             let _far = IkeSa::established("far");
             let near = IkeSa::established("near");
             // charon's manager does not know the IKE_SA, so that its gateway is never asked, and has no
@@ -57,7 +57,7 @@ fn deadlines_each_before_the_last_one_are_met_by_few_jobs() {
                     let name = format!("c{number}");
                     let interval = format!("{}s", 3600 - number);
                     let failover = json!({"connect_timeout": 0, "liveness_interval": interval, "liveness_timeout": "1h"});
-                    plugin.load(&name, "10.0.0.1, 10.0.0.2", &failover);
+                    plugin.load(&name, &json!(["10.0.0.1", "10.0.0.2"]), &failover);
                     let ike_sa = IkeSa::established(&name);
                     drain();
                     ike_sa
