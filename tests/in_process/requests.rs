@@ -2,27 +2,18 @@
 
 //! What clients ask for, and what charon has of it.
 
-use extsock::adapter::{Adapter, ConfigDir, Connections, Publisher};
+use extsock::adapter::{Adapter, ConfigDir, Connections};
 use extsock::charon::sys::certificate_type_t::CERT_X509_CRL;
 use extsock_core::domain::failover_name;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::failover::manager::Options;
-use extsock_core::protocol::{ClientStats, Published, Reply, Request};
+use extsock_core::protocol::{Reply, Request};
 use extsock_lab::Pki;
 use serde_json::{json, Value};
 
 use super::credential_files::distribution_points;
 use super::harness::{backends, parse};
-
-struct Nobody;
-
-impl Publisher for Nobody {
-    fn publish(&self, _: &Published) {}
-
-    fn stats(&self) -> ClientStats {
-        ClientStats::default()
-    }
-}
+use super::ike_sas::Nobody;
 
 fn adapter() -> Adapter {
     Adapter::new(

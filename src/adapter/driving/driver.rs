@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use extsock_core::domain::Now;
 use extsock_core::error::Result;
@@ -17,6 +17,7 @@ use extsock_core::failover::evidence::Evidence;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::protocol::{ClientStats, Published, Stats};
 
+use super::timers::Timers;
 use crate::charon::{self, Priority};
 
 /// Who is told of events. Must not wait.
@@ -55,8 +56,7 @@ pub struct Driver {
 struct Core {
     manager: FailoverManager,
     evidence: Receiver<Evidence>,
-    /// When the earliest timer that was handed to charon's scheduler fires.
-    timer: Option<Duration>,
+    timers: Timers,
 }
 
 impl Driver {
@@ -71,7 +71,7 @@ impl Driver {
             core: Mutex::new(Core {
                 manager: FailoverManager::new(options),
                 evidence: receiver,
-                timer: None,
+                timers: Timers::default(),
             }),
             evidence: sender,
             scheduled: AtomicBool::new(false),
@@ -90,8 +90,11 @@ impl Driver {
         // The receiver lives as long as self.
         let _ = self.evidence.send(evidence);
         if !self.scheduled.swap(true, Ordering::AcqRel) {
-            let driver = Arc::clone(self);
+            let driver = Arc::downgrade(self);
             charon::queue(Priority::High, move || {
+                let Some(driver) = driver.upgrade() else {
+                    return;
+                };
                 // Acquires what was sent before by who found it true.
                 driver.scheduled.swap(false, Ordering::AcqRel);
                 driver.with_core(|_, _| Vec::new());
@@ -183,16 +186,15 @@ impl Driver {
         let Some(next) = core.manager.next_deadline() else {
             return;
         };
-        if core.timer.is_some_and(|timer| timer <= next) {
+        let Some((delay, at)) = core.timers.arm(next, now.monotonic) else {
             return;
-        }
-        core.timer = Some(next);
-        let driver = Arc::clone(self);
-        charon::schedule(next.saturating_sub(now.monotonic), move || {
-            let mut core = driver.lock_core();
-            core.timer = core.timer.filter(|timer| *timer != next);
-            drop(core);
-            driver.with_core(|_, _| Vec::new());
+        };
+        let driver = Arc::downgrade(self);
+        charon::schedule(delay, move || {
+            if let Some(driver) = driver.upgrade() {
+                driver.lock_core().timers.fired(at);
+                driver.with_core(|_, _| Vec::new());
+            }
         });
     }
 

@@ -118,10 +118,10 @@ impl Listener for EventListener {
             // It leads where it has to already.
             return;
         }
-        let Some(prepared) = self.steering.try_get(old.id()) else {
+        let Some(prepared) = self.steering.get(old.id()) else {
             return;
         };
-        let Some(to) = prepared.to else { return };
+        let Some(to) = &prepared.to else { return };
         new.set_peer_cfg(&prepared.peer_cfg);
         if reauthenticating {
             // charon would keep the old address.
@@ -130,7 +130,7 @@ impl Listener for EventListener {
         self.driver.observe(Evidence::Steered {
             ike_sa: new.snapshot(),
             replaces: Some(old.id().0),
-            gateway: to.gateway,
+            gateway: to.gateway.clone(),
         });
     }
 
@@ -193,18 +193,18 @@ impl EventListener {
     /// charon is about to try the same gateway again, or to give up: leads it to the next one, or
     /// makes it give up. Whether it was led to another gateway.
     fn lead_on(&self, ike_sa: &IkeSa<'_>) -> bool {
-        let prepared = self.steering.try_get(ike_sa.id());
+        let prepared = self.steering.get(ike_sa.id());
         let Some(prepared) = prepared.filter(|prepared| prepared.keeps_trying) else {
             return false;
         };
         ike_sa.set_peer_cfg(&prepared.peer_cfg);
-        let Some(to) = prepared.to else {
+        let Some(to) = &prepared.to else {
             return false;
         };
         self.driver.observe(Evidence::Steered {
             ike_sa: ike_sa.snapshot(),
             replaces: None,
-            gateway: to.gateway,
+            gateway: to.gateway.clone(),
         });
         true
     }

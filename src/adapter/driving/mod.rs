@@ -4,6 +4,7 @@
 
 mod driver;
 mod listener;
+mod timers;
 
 pub(crate) use driver::HandOn;
 pub use driver::{Driver, Publisher};

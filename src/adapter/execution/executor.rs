@@ -288,7 +288,7 @@ impl Executor {
         self: &Arc<Self>,
         connection: &str,
         ike_sa: IkeSaId,
-        gateways: Arc<HashMap<IpAddr, PeerCfg>>,
+        gateways: Arc<HashMap<IpAddr, Arc<PeerCfg>>>,
     ) {
         self.defer(connection.to_owned(), move |_, _| {
             let Some(ike_sa) = CheckedOutIkeSa::by_id(ike_sa) else {

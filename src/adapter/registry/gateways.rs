@@ -19,9 +19,6 @@ use extsock_core::failover::action::Lead;
 use crate::adapter::configuration::{create_gateway_config, GatewayCfgs};
 use crate::charon::{IkeSa, IkeSaId, PeerCfg};
 
-/// Some microseconds.
-const TRIES: usize = 1000;
-
 /// How many addresses of names are remembered for a connection: more than one of them has at a time.
 const FOUND: usize = 64;
 
@@ -30,6 +27,9 @@ const FOUND: usize = 64;
 pub(crate) struct Gateways {
     /// Whether there are any.
     some: AtomicBool,
+    /// Listener callbacks take the lock. Whoever holds it only looks up and changes what is in the tables:
+    /// calls nothing of charon's, takes no other lock, and makes and frees no configuration. So it is given
+    /// back after its holder's own running time, and nobody can wait for it who is waited for.
     tables: Mutex<Tables>,
 }
 
@@ -53,7 +53,7 @@ impl Tables {
 }
 
 struct Differing {
-    own: PeerCfg,
+    own: Arc<PeerCfg>,
     gateways: Arc<GatewayCfgs>,
     /// Those that are addresses.
     fixed: Vec<Place>,
@@ -65,7 +65,7 @@ struct Differing {
 struct Place {
     address: IpAddr,
     gateway: String,
-    config: PeerCfg,
+    config: Arc<PeerCfg>,
 }
 
 impl Place {
@@ -79,7 +79,7 @@ impl Place {
         Some(Self {
             address,
             gateway: to.gateway.clone(),
-            config: create_gateway_config(own, &to, cfg),
+            config: Arc::new(create_gateway_config(own, &to, cfg)),
         })
     }
 }
@@ -91,7 +91,7 @@ impl Differing {
             Place::new(own, &gateways, gateway, ip)
         });
         Self {
-            own: own.clone(),
+            own: Arc::new(own.clone()),
             fixed: addresses.collect(),
             found: VecDeque::new(),
             gateways: Arc::new(gateways),
@@ -126,7 +126,7 @@ impl Differing {
         self.fixed.iter().chain(self.found.iter().rev())
     }
 
-    fn at(&self, address: IpAddr) -> Option<&PeerCfg> {
+    fn at(&self, address: IpAddr) -> Option<&Arc<PeerCfg>> {
         let place = self.places().find(|place| place.address == address);
         place.map(|place| &place.config)
     }
@@ -199,9 +199,9 @@ impl Gateways {
             if known.found_again(&to.gateway, address) {
                 return;
             }
-            let (own, gateways) = (known.own.clone(), Arc::clone(&known.gateways));
+            let (own, gateways) = (Arc::clone(&known.own), Arc::clone(&known.gateways));
             drop(tables);
-            // Built without the lock, for that takes longer than callbacks try it.
+            // Made without the lock.
             let Some(place) = Place::new(&own, &gateways, &to.gateway, address) else {
                 return;
             };
@@ -218,20 +218,20 @@ impl Gateways {
     }
 
     /// The configurations of a connection's gateways, by their addresses.
-    pub fn by_address(&self, connection: &str) -> HashMap<IpAddr, PeerCfg> {
+    pub fn by_address(&self, connection: &str) -> HashMap<IpAddr, Arc<PeerCfg>> {
         let tables = self.lock();
         let places = tables.connections.get(connection).map(Differing::places);
         let mut configs = HashMap::new();
         for place in places.into_iter().flatten() {
             configs
                 .entry(place.address)
-                .or_insert_with(|| place.config.clone());
+                .or_insert_with(|| Arc::clone(&place.config));
         }
         configs
     }
 
     /// The IKE_SA begins to connect: gives it the configuration of the gateway at its address. Safe in a
-    /// listener callback, see [`Self::try_lock`].
+    /// listener callback.
     pub fn connecting(&self, ike_sa: &IkeSa<'_>) {
         let (_, Some(address)) = ike_sa.addresses() else {
             return;
@@ -242,47 +242,38 @@ impl Gateways {
     /// The IKE_SA is up: gives it the connection's own configuration back. Safe in a listener callback.
     pub fn established(&self, ike_sa: &IkeSa<'_>) {
         self.exchange(ike_sa, |differing, was_exchanged| {
-            was_exchanged.then(|| differing.own.clone())
+            was_exchanged.then(|| Arc::clone(&differing.own))
         });
     }
 
     /// The IKE_SA is gone. Safe in a listener callback.
     pub fn gone(&self, ike_sa: &IkeSa<'_>) {
         if self.some.load(Ordering::Relaxed) {
-            let replaced = self
-                .try_lock()
-                .and_then(|mut tables| tables.replaced.remove(&ike_sa.id()));
+            let replaced = self.lock().replaced.remove(&ike_sa.id());
             drop(replaced);
         }
     }
 
-    fn exchange(&self, ike_sa: &IkeSa<'_>, by: impl FnOnce(&Differing, bool) -> Option<PeerCfg>) {
+    fn exchange(
+        &self,
+        ike_sa: &IkeSa<'_>,
+        by: impl FnOnce(&Differing, bool) -> Option<Arc<PeerCfg>>,
+    ) {
         if !self.some.load(Ordering::Relaxed) {
             return;
         }
-        let Some(mut tables) = self.try_lock() else {
-            return;
-        };
         let id = ike_sa.id();
-        let was_exchanged = tables.replaced.contains_key(&id);
-        let differing = ike_sa
-            .with_name(|name| tables.names.get(name))
-            .and_then(|connection| tables.connections.get(connection));
-        let Some(config) = differing.and_then(|differing| by(differing, was_exchanged)) else {
-            return;
-        };
-        let earlier = ike_sa
-            .exchange_peer_cfg(&config)
-            .and_then(|before| tables.replaced.insert(id, before));
-        drop(tables);
-        drop(earlier);
-    }
-
-    /// The lock is only ever held for one step on the tables, and who meets it held for longer than that
-    /// goes on without: the IKE_SA is refused then, unless its gateway is the one it was meant for.
-    fn try_lock(&self) -> Option<MutexGuard<'_, Tables>> {
-        let tries = (0..TRIES).inspect(|_| std::hint::spin_loop());
-        tries.flat_map(|_| self.tables.try_lock()).next()
+        let config = ike_sa.with_name(|name| {
+            let tables = self.lock();
+            let differing = tables.connections.get(tables.names.get(name)?)?;
+            by(differing, tables.replaced.contains_key(&id))
+        });
+        let before = config.and_then(|config| ike_sa.exchange_peer_cfg(&config));
+        if let Some(before) = before {
+            // Nobody else has this IKE_SA, and so the place in the table.
+            let earlier = self.lock().replaced.insert(id, before);
+            drop(earlier);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {

@@ -7,23 +7,22 @@
 //! only exchanged in the callback.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use extsock_core::failover::action::Lead;
 
 use crate::charon::{IkeSaId, PeerCfg};
 
-/// Some microseconds.
-const TRIES: usize = 1000;
-
 /// The prepared configurations, by IKE_SA.
 #[derive(Default)]
 pub(crate) struct Steering {
-    prepared: Mutex<HashMap<IkeSaId, Prepared>>,
+    /// Listener callbacks take the lock. Whoever holds it takes one step on the table and nothing else: calls
+    /// nothing of charon's, takes no other lock and frees no configuration. So it is given back within
+    /// microseconds of its holder's own running time, and nobody can wait for it who is waited for.
+    prepared: Mutex<HashMap<IkeSaId, Arc<Prepared>>>,
 }
 
 /// A configuration to exchange.
-#[derive(Clone)]
 pub(crate) struct Prepared {
     /// Where it leads; None if it ends charon's retries.
     pub to: Option<Lead>,
@@ -34,6 +33,7 @@ pub(crate) struct Prepared {
 
 impl Steering {
     pub fn prepare(&self, ike_sa: IkeSaId, prepared: Prepared) {
+        let prepared = Arc::new(prepared);
         let replaced = self.lock().insert(ike_sa, prepared);
         // Freed without the lock.
         drop(replaced);
@@ -44,15 +44,12 @@ impl Steering {
         drop(forgotten);
     }
 
-    /// What was prepared. Safe in a listener callback: the lock is only ever held for one step on
-    /// the table, and who meets it held for longer than that goes on without.
-    pub fn try_get(&self, ike_sa: IkeSaId) -> Option<Prepared> {
-        let tries = (0..TRIES).inspect(|_| std::hint::spin_loop());
-        let prepared = tries.flat_map(|_| self.prepared.try_lock()).next()?;
-        prepared.get(&ike_sa).cloned()
+    /// What was prepared. Safe in a listener callback.
+    pub fn get(&self, ike_sa: IkeSaId) -> Option<Arc<Prepared>> {
+        self.lock().get(&ike_sa).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IkeSaId, Prepared>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IkeSaId, Arc<Prepared>>> {
         // A table that no panic can leave half-changed.
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
