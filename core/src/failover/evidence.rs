@@ -54,6 +54,14 @@ pub enum Evidence {
         /// The IKE_SA.
         ike_sa: IkeSa,
     },
+    /// charon is about to make an IKE_SA in place of another one (`ike_reestablish_pre`): a reauthentication, a
+    /// redirection, or as the gateway of the old one does not answer.
+    Reestablishing {
+        /// Unique id of the IKE_SA that is to be replaced.
+        old: u32,
+        /// The new one, of which nothing was told before.
+        new: IkeSa,
+    },
     /// charon itself initiated a replacement (`ike_reestablish_post`).
     Reestablished {
         /// Unique id of the replaced IKE_SA.

@@ -17,6 +17,8 @@ pub(super) struct Step {
     pub now: Now,
     /// Whether the connection may make an attempt, or too many are under way.
     pub has_room: bool,
+    /// charon makes an IKE_SA of its own for each CHILD_SA (`charon.reuse_ikesa = no`).
+    pub separate_ike_sas: bool,
     /// The number of the last attempt of all connections.
     pub last_attempt: u64,
     effects: Vec<Effect>,
@@ -53,10 +55,11 @@ pub(super) struct Failover<'a> {
 }
 
 impl Step {
-    pub fn new(now: Now, has_room: bool, last_attempt: u64) -> Self {
+    pub fn new(now: Now, has_room: bool, separate_ike_sas: bool, last_attempt: u64) -> Self {
         Self {
             now,
             has_room,
+            separate_ike_sas,
             last_attempt,
             effects: Vec::new(),
         }

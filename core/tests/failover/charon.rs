@@ -416,6 +416,51 @@ impl Charon {
         self.migrates_again(old, self.last_id);
     }
 
+    /// The next try of an IKEv1 SA that has CHILD_SAs: it gets another SPI (charon 5.9.11 and later).
+    pub fn retries(&mut self, id: u32) {
+        self.reports_evidence(Evidence::Migrated { old: id, new: id });
+        let ike_sa = self.ike_sa(id).clone();
+        self.reports_evidence(Evidence::TookOver { ike_sa });
+        self.ike_sa_mut(id).state = IkeSaState::Created;
+        self.moves(id, IkeSaState::Connecting);
+    }
+
+    /// The peer deletes an IKE_SA while our request to rekey it is not answered.
+    pub fn peer_deletes_while_rekeying(&mut self, connection: &str) -> Vec<Initiation> {
+        let old = self.established(connection);
+        let new = self.begins_rekeying(connection);
+        self.ike_sa_mut(old).tasks = Tasks {
+            active: vec![Task::IkeRekey],
+            passive: vec![Task::IkeDelete],
+            queued: Vec::new(),
+        };
+        self.moves(old, IkeSaState::Deleting);
+        self.goes_down(old);
+        let mut initiations = self.destroys(new);
+        initiations.extend(self.destroys(old));
+        initiations
+    }
+
+    /// charon makes an IKE_SA in place of that one, which goes, and is not led anywhere: redirected during
+    /// IKE_AUTH, or by a dpd_action of an IKE_SA that connects (IKEv1).
+    pub fn goes_on_with_another(&mut self, old: u32) -> u32 {
+        self.last_id += 1;
+        let id = self.last_id;
+        let mut new = self.ike_sa(old).clone();
+        new.id = id;
+        new.state = IkeSaState::Created;
+        new.tasks.active = vec![Task::Other];
+        self.ike_sas.push(new.clone());
+        self.reports_evidence(Evidence::Reestablishing { old, new });
+        self.moves(id, IkeSaState::Connecting);
+        id
+    }
+
+    /// charon has begun with what it makes in place of an IKE_SA.
+    pub fn reestablished(&mut self, old: u32) {
+        self.reports_evidence(Evidence::Reestablished { old });
+    }
+
     /// DPD finds the IKE_SA dead, dpd_action restart, and charon is led to another gateway.
     pub fn led_from(&mut self, connection: &str, gateway: &str) -> u32 {
         let old = self.established(connection);
@@ -568,6 +613,12 @@ impl Charon {
     /// What was done besides initiating, telling and releasing clones.
     pub fn take_done(&mut self) -> Vec<Action> {
         std::mem::take(&mut self.done)
+    }
+
+    /// Whether that IKE_SA is to be destroyed, among what was done; that is forgotten.
+    pub fn abandons(&mut self, id: u32) -> bool {
+        let mut done = self.take_done().into_iter();
+        done.any(|action| matches!(action, Action::Abandon { ike_sa, .. } if ike_sa == Some(id)))
     }
 
     pub fn released(&mut self) -> Vec<String> {

@@ -109,3 +109,36 @@ fn a_child_sa_that_is_refused_without_a_word() {
     );
     assert_eq!(charon.history()[0].reason, Reason::ChildFailed);
 }
+
+#[test]
+fn another_try_of_an_ike_sa_with_child_sas_is_no_migration() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let (old, new) = charon.migrates("net", true);
+    charon.retries(new);
+    charon.take_done();
+    assert_eq!(charon.establishing(new), []);
+    assert_eq!(charon.take_done(), [], "it is not deleted");
+    assert_eq!(charon.deletes(old), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    assert_eq!(charon.dies("net"), [to("10.0.0.2", &["data"])]);
+}
+
+#[test]
+fn a_failure_after_another_try_counts() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let (_, new) = charon.migrates("net", true);
+    charon.retries(new);
+    assert_eq!(charon.unreachable(new), [to("10.0.0.2", &["data"])]);
+}
+
+#[test]
+fn charon_tries_a_connecting_ike_sa_with_child_sas_once_more_by_itself() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let (_, new) = charon.migrates("net", true);
+    charon.alerts(new, Alert::RetransmitSendTimeout);
+    let next = charon.goes_on_with_another(new);
+    charon.reestablished(new);
+    assert_eq!(charon.destroys(new), []);
+    assert!(!charon.abandons(next), "it is what the connection has");
+    assert_eq!(charon.unreachable(next), [to("10.0.0.2", &["data"])]);
+}

@@ -804,3 +804,67 @@ impl ParseList for str {
         extsock_core::domain::address::AddressList::parse(self)
     }
 }
+
+#[test]
+fn a_gateway_deletes_the_ike_sa_while_our_rekeying_is_not_answered() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let initiated = charon.peer_deletes_while_rekeying("net");
+    assert_eq!(initiated, [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::PeerDeleted);
+}
+
+#[test]
+fn redirected_before_it_is_up() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    let redirected = charon.goes_on_with_another(sa);
+    charon.reestablished(sa);
+    assert_eq!(charon.destroys(sa), []);
+    assert!(!charon.abandons(redirected));
+    charon.establishes(redirected, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    assert_eq!(charon.history(), []);
+}
+
+/// A connection `net` with two CHILD_SAs, for each of which charon makes an IKE_SA of its own
+/// (`charon.reuse_ikesa = no`).
+fn two_ike_sas() -> (Charon, [u32; 2]) {
+    let mut charon = Charon::new(Options {
+        reuse_ikesa: false,
+        ..Options::default()
+    });
+    charon.configure("net", "10.0.0.1,10.0.0.2", &["data", "voice"]);
+    assert_eq!(charon.initiate("net"), [to("10.0.0.1", &["data", "voice"])]);
+    let sas = [charon.begins("net"), charon.begins("net")];
+    (charon, sas)
+}
+
+#[test]
+fn each_child_sa_has_an_ike_sa_of_its_own_and_all_fail_over() {
+    let (mut charon, [first, second]) = two_ike_sas();
+    charon.begun("net");
+    charon.establishes(first, &["data"]);
+    charon.establishes(second, &["voice"]);
+    assert!(!charon.abandons(second));
+    assert_eq!(charon.dies("net"), [to("10.0.0.2", &["data", "voice"])]);
+    assert!(charon.abandons(second), "its gateway is dead as well");
+    assert_eq!(charon.destroys(second), []);
+    for child in ["data", "voice"] {
+        let sa = charon.begins_to("net", "10.0.0.2");
+        charon.establishes(sa, &[child]);
+    }
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    assert_eq!(charon.history().len(), 1);
+}
+
+#[test]
+fn none_of_the_separate_ike_sas_comes_up() {
+    let (mut charon, [first, second]) = two_ike_sas();
+    charon.begun("net");
+    let next = to("10.0.0.2", &["data", "voice"]);
+    assert_eq!(charon.unreachable(first), [next]);
+    assert!(charon.abandons(second));
+    assert_eq!(charon.destroys(second), []);
+    assert_eq!(charon.status("net").retries, 1);
+}

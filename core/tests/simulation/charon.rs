@@ -81,7 +81,9 @@ impl Charon {
             | Evidence::TookOver { ike_sa }
             | Evidence::Steered { ike_sa, .. } => ike_sa.id,
             Evidence::IkeRekey { new, .. } => new.id,
-            Evidence::Reestablished { old } | Evidence::Migrated { old, .. } => *old,
+            Evidence::Reestablished { old }
+            | Evidence::Reestablishing { old, .. }
+            | Evidence::Migrated { old, .. } => *old,
             Evidence::Received { ike_sa }
             | Evidence::ChildUpdown { ike_sa, .. }
             | Evidence::ChildRekey { ike_sa, .. } => *ike_sa,

@@ -126,6 +126,7 @@ impl World {
                 history_size: HISTORY,
                 foreign: Some(FailoverPolicy::default()),
                 remembered: remembered.clone(),
+                ..Options::default()
             }),
             remembered,
             charon: Charon::default(),
@@ -663,6 +664,7 @@ impl World {
                 Some(Some(to)) => {
                     let remote = self.first_of(&to.remote());
                     let new = self.charon.add(index, &name, &to.remote(), &remote);
+                    self.tell_reestablishing(id, new);
                     let ike_sa = self.charon.snapshot(new);
                     self.tell(Evidence::Steered {
                         ike_sa,
@@ -673,7 +675,9 @@ impl World {
                 }
                 _ => {
                     let first = self.first_of(&sa.remote_addrs);
-                    self.charon.add(index, &name, &addresses, &first)
+                    let new = self.charon.add(index, &name, &addresses, &first);
+                    self.tell_reestablishing(id, new);
+                    new
                 }
             };
             self.exempt.insert(index);
@@ -684,6 +688,11 @@ impl World {
         }
         self.charon.ends(id);
         self.told();
+    }
+
+    fn tell_reestablishing(&mut self, old: u32, new: u32) {
+        let new = self.charon.snapshot(new);
+        self.tell(Evidence::Reestablishing { old, new });
     }
 
     fn terminates(&mut self, id: u32, force: bool) {

@@ -131,6 +131,12 @@ impl Common {
         Some(self.ike_sas.get(&ike_sa)?.gateway.clone())
     }
 
+    /// The IKE_SA in whose place charon makes that one.
+    pub fn replaced_by(&self, ike_sa: u32) -> Option<u32> {
+        let replaced = self.ike_sas.get(&ike_sa)?.replaces?;
+        Some(replaced.ike_sa)
+    }
+
     /// What becomes of the IKE_SA does not matter any more.
     pub fn give_up(&mut self, ike_sa: Option<u32>) {
         if let Some(known) = ike_sa.and_then(|id| self.ike_sas.get_mut(&id)) {
@@ -176,6 +182,28 @@ impl Common {
         let now = step.now.monotonic;
         let selection = select(&self.gateways, &outage.trials, from, None, now);
         self.selection.insert(selection)
+    }
+
+    /// Destroys the other IKE_SAs with a gateway that failed, where each CHILD_SA has one of its own.
+    pub fn abandon_all_at(&mut self, gateway: &str, step: &mut Step) {
+        for (id, known) in &mut self.ike_sas {
+            if known.gateway == gateway && !known.stage.is_closing() {
+                known.close();
+                step.abandon(&self.name, gateway, Some(*id));
+            }
+        }
+    }
+
+    /// The CHILD_SAs that are up on an IKE_SA.
+    pub fn children_of(&self, ike_sa: u32) -> BTreeSet<String> {
+        let known = self.ike_sas.get(&ike_sa);
+        known.map_or_else(BTreeSet::new, |known| known.children.clone())
+    }
+
+    /// Whether the IKE_SA has all of these CHILD_SAs.
+    pub fn carries(&self, ike_sa: u32, children: &BTreeSet<String>) -> bool {
+        let known = self.ike_sas.get(&ike_sa);
+        known.is_some_and(|known| known.children.is_superset(children))
     }
 
     /// Destroys what charon waits for in vain at a gateway that failed.

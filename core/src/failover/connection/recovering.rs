@@ -14,7 +14,7 @@ use super::event::{Ended, IkeSaEvent, LedOn};
 use super::state::{Progress, Recovering, State};
 use super::transitions::{
     announce, attempt, end_attempts, fail_over, failed, failed_with, follow_charon, led_from, rest,
-    serve, switch_to, went_on, Lost,
+    serve, switch_to, went_on,
 };
 use crate::domain::reason::Reason;
 use crate::failover::deadlines::Timer;
@@ -66,7 +66,14 @@ impl Recovering {
             attempt.to.gateway.clone_from(&gateway);
             self.outage.trials.tried(&gateway);
             c.active = Some(gateway);
-        } else {
+        } else if attempt.ike_sa().is_some() && attempt.ike_sa() == c.replaced_by(ike_sa) {
+            // charon goes on with it in place of the attempt's: it was redirected, or tries the same gateway
+            // once more.
+            c.give_up(attempt.ike_sa());
+            attempt.found(ike_sa);
+            attempt.to.gateway.clone_from(&gateway);
+            c.active = Some(gateway);
+        } else if !step.separate_ike_sas || gateway != attempt.gateway() {
             // A second one, of a trap or an operator, does not compete with the attempt.
             c.give_up(Some(ike_sa));
             step.abandon(&c.name, &gateway, Some(ike_sa));
@@ -151,7 +158,7 @@ impl Recovering {
         }
         announce(c, &mut self, step);
         c.failed_at(&mut self.outage, &gateway, address);
-        failed(c, self.outage, Lost { gateway, reason }, step)
+        failed(c, self.outage, &gateway, reason, step)
     }
 
     /// charon was called for the attempt and has returned.

@@ -188,10 +188,16 @@ impl Serving {
         };
         known.close();
         let (gateway, remote) = (known.gateway.clone(), known.remote);
+        let children = known.children.clone();
         let candidate = self.candidate.take();
         let mut outage = self.into_outage(step.now.monotonic);
         c.failed_at(&mut outage, &gateway, remote);
-        lost(c, outage, candidate, Lost { gateway, reason }, step)
+        let lost_to = Lost {
+            gateway,
+            reason,
+            children,
+        };
+        lost(c, outage, candidate, lost_to, step)
     }
 
     /// The gateway that an operator asked for failed, or its IKE_SA ended for another reason: the present one

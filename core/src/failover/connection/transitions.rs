@@ -3,6 +3,7 @@
 //! How a connection gets from state to state. Each function takes what the former state leaves and returns
 //! the next state.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::attempt::{Attempt, AttemptStage, Failure, Origin};
@@ -21,6 +22,8 @@ use crate::failover::step::{Effect, Failover, Step};
 pub(super) struct Lost {
     pub gateway: String,
     pub reason: Reason,
+    /// The CHILD_SAs that were up on it.
+    pub children: BTreeSet<String>,
 }
 
 /// Nothing is wanted any more.
@@ -116,7 +119,15 @@ pub(super) fn lost(
     lost: Lost,
     step: &mut Step,
 ) -> State {
-    let Lost { gateway, reason } = lost;
+    let Lost {
+        gateway,
+        reason,
+        children,
+    } = lost;
+    if step.separate_ike_sas && c.up_ike_sa().is_none_or(|up| !c.carries(up, &children)) {
+        // What is up has its own CHILD_SAs, and is no successor of the lost one.
+        c.abandon_all_at(&gateway, step);
+    }
     if let Some(ike_sa) = c.up_ike_sa() {
         c.failed(&mut outage, &gateway, None, reason);
         return serve(c, ike_sa, Some(outage), candidate, step);
@@ -134,15 +145,24 @@ pub(super) fn lost(
         c.give_up(Some(ike_sa));
         step.abandon(&c.name, &gateway, Some(ike_sa));
     }
-    failed(c, outage, Lost { gateway, reason }, step)
+    failed(c, outage, &gateway, reason, step)
 }
 
 /// The gateway failed: what comes next depends on a configuration that others may have changed.
-pub(super) fn failed(c: &mut Common, outage: Outage, lost: Lost, step: &mut Step) -> State {
-    c.abandon_superseded(&lost.gateway, step);
+pub(super) fn failed(
+    c: &mut Common,
+    outage: Outage,
+    gateway: &str,
+    reason: Reason,
+    step: &mut Step,
+) -> State {
+    c.abandon_superseded(gateway, step);
+    if step.separate_ike_sas {
+        c.abandon_all_at(gateway, step);
+    }
     let failure = Failure {
-        gateway: lost.gateway,
-        reason: lost.reason,
+        gateway: gateway.to_owned(),
+        reason,
         at: step.now.monotonic,
     };
     if c.foreign {
@@ -264,6 +284,7 @@ pub(super) fn led_from(
     step: &mut Step,
 ) -> State {
     let LedFrom {
+        old,
         new,
         from,
         remote,
@@ -276,8 +297,12 @@ pub(super) fn led_from(
         let to = c.gateway_of(new).unwrap_or_default();
         c.give_up(Some(new));
         step.abandon(&c.name, &to, Some(new));
-        let gateway = from;
-        return lost(c, outage, candidate, Lost { gateway, reason }, step);
+        let lost_to = Lost {
+            gateway: from,
+            reason,
+            children: c.children_of(old),
+        };
+        return lost(c, outage, candidate, lost_to, step);
     }
     let failure = Failure {
         gateway: from,
@@ -333,7 +358,15 @@ pub(super) fn failed_with(
     match first {
         // charon took an entry before it that cannot be initiated to.
         Some(first) => attempt(c, outage, first, step),
-        None => lost(c, outage, candidate, Lost { gateway, reason }, step),
+        None => {
+            let children = ended.record.children.clone();
+            let lost_to = Lost {
+                gateway,
+                reason,
+                children,
+            };
+            lost(c, outage, candidate, lost_to, step)
+        }
     }
 }
 

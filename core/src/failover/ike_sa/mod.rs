@@ -131,6 +131,13 @@ impl IkeSaRecord {
         }
     }
 
+    /// Whether charon is about to make it in place of another one by itself, and has not told that it
+    /// connects.
+    pub fn is_unannounced(&self) -> bool {
+        let led = self.replaces.is_some_and(|replaced| replaced.led);
+        self.stage == IkeSaStage::Prepared && !led
+    }
+
     /// Since when it is up, and its liveness; None unless it is up.
     pub fn up(&self) -> Option<&Up> {
         match &self.stage {

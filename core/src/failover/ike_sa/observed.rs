@@ -100,14 +100,12 @@ impl Observed {
 fn deleted_by(tasks: &Tasks) -> Party {
     let by_peer =
         tasks.passive.contains(&Task::IkeDelete) || tasks.passive.contains(&Task::Informational);
+    // Not a rekeying: while our request for one is not answered, the peer's deletion is one of its own
+    // (sa/ikev2/tasks/ike_delete.c, process_r).
     let by_us = tasks.active.iter().any(|task| {
         matches!(
             task,
-            Task::IkeDelete
-                | Task::IkeReauth
-                | Task::IkeRekey
-                | Task::IkeVerifyPeerCert
-                | Task::IsakmpDelete
+            Task::IkeDelete | Task::IkeReauth | Task::IkeVerifyPeerCert | Task::IsakmpDelete
         )
     });
     if by_peer && !by_us {

@@ -41,6 +41,7 @@ impl FailoverManager {
             }
             Evidence::Migrated { old, new } => self.migrated(old, new, step),
             Evidence::TookOver { ike_sa } => self.took_over(&ike_sa, step),
+            Evidence::Reestablishing { old, new } => self.reestablishing(old, &new),
             Evidence::Reestablished { old } => {
                 let (owner, record) = self.record(old)?;
                 record.observed.superseded();
@@ -131,10 +132,11 @@ impl FailoverManager {
         if !record.stage.is_connecting() {
             return Some(owner);
         }
+        let was_told = is_known && !record.is_unannounced();
         record.stage = IkeSaStage::Connecting;
         // Another try of the same IKE_SA, perhaps.
         record.observed.recovered();
-        if is_known {
+        if was_told {
             return Some(owner);
         }
         let cloned = ike_sa.name != owner;
@@ -256,7 +258,7 @@ impl FailoverManager {
                 );
             }
             // charon could not begin with the one that it made in place of another.
-            let not_begun = record.stage == IkeSaStage::Prepared;
+            let not_begun = record.stage == IkeSaStage::Prepared && !record.is_unannounced();
             let not_begun = not_begun.then_some(Reason::InitiateFailed);
             let ended = Ended {
                 ike_sa: ike_sa.id,
@@ -335,6 +337,11 @@ impl FailoverManager {
 
     /// Its CHILD_SAs make an IKE_SA the connection's.
     fn migrated(&mut self, old: u32, new: u32, step: &mut Step) -> Option<String> {
+        if old == new {
+            // An IKE_SA with CHILD_SAs begins its next try with another SPI (sa/ike_sa_manager.c,
+            // new_initiator_spi, from 5.9.11 on).
+            return None;
+        }
         if let Some(orphan) = self.orphans.get_mut(old) {
             if !orphan.record.observed.is_superseded() {
                 orphan.record.observed.superseded();
@@ -408,6 +415,18 @@ impl FailoverManager {
         self.with_connection(&owner, step, |connection, step| {
             connection.handle(IkeSaEvent::LedOn(led), step);
             connection.common.adopt(ike_sa, step);
+        });
+        Some(owner)
+    }
+
+    /// charon is about to make an IKE_SA in place of another one.
+    fn reestablishing(&mut self, old: u32, new: &IkeSa) -> Option<String> {
+        self.record(old)?;
+        let (owner, record) = self.track(new)?;
+        record.stage = IkeSaStage::Prepared;
+        record.replaces = Some(Replaced {
+            ike_sa: old,
+            led: false,
         });
         Some(owner)
     }

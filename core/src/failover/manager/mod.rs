@@ -39,6 +39,9 @@ pub struct Options {
     pub max_concurrent: usize,
     /// How many failovers are remembered.
     pub history_size: usize,
+    /// Whether charon makes the CHILD_SAs of a connection on one IKE_SA (`charon.reuse_ikesa`), or an IKE_SA
+    /// for each.
+    pub reuse_ikesa: bool,
     /// The last good gateways, with which connections are initiated; None to begin with the first.
     pub remembered: Option<Remembered>,
 }
@@ -49,6 +52,7 @@ impl Default for Options {
             foreign: Some(FailoverPolicy::default()),
             max_concurrent: 100,
             history_size: super::history::DEFAULT_SIZE,
+            reuse_ikesa: true,
             remembered: None,
         }
     }
@@ -229,7 +233,13 @@ impl FailoverManager {
     }
 
     fn begin_step(&self, name: &str, now: Now) -> Step {
-        Step::new(now, self.has_room(name), self.last_attempt)
+        let separate_ike_sas = !self.options.reuse_ikesa;
+        Step::new(
+            now,
+            self.has_room(name),
+            separate_ike_sas,
+            self.last_attempt,
+        )
     }
 
     /// Whether the connection may make an attempt, or too many are under way.
