@@ -49,7 +49,7 @@ fn read_round(section: String, node: Node) -> Result<Round> {
     let fields = node.into_fields()?;
     let mut round = Round::default();
     round.auth.section = section;
-    let private_key = fields.place("private_key");
+    let private_key = fields.field_path("private_key");
     let is_keyless = fields.has("private_key_passphrase") && !fields.has("private_key");
     fields.read(&mut round, &[AUTH_CFG]);
     if is_keyless {
@@ -150,7 +150,7 @@ const CHAIN: Kind<Chain> = Kind {
     form: Form::Object("ca_chain"),
     read: |n| {
         let fields = n.into_fields()?;
-        let root = fields.place("root_ca");
+        let root = fields.field_path("root_ca");
         let is_rootless = !fields.has("root_ca");
         let mut chain = Chain::default();
         fields.read(&mut chain, &[CA_CHAIN]);

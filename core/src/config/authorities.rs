@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// An authority as it is written.
 #[derive(Default)]
-pub(super) struct Draft {
+pub(super) struct AuthorityDraft {
     file: Option<CredentialFile>,
     token: Token,
     crl_uris: Vec<String>,
@@ -19,7 +19,7 @@ pub(super) struct Draft {
     cert_uri_base: Option<String>,
 }
 
-pub(super) const AUTHORITY: &[Setting<Draft>] = settings!(Draft {
+pub(super) const AUTHORITY: &[Setting<AuthorityDraft>] = settings!(AuthorityDraft {
     "cacert": TEXT, "none, it, file or handle is needed", "File of the CA's certificate, in swanctl's x509ca."
         => |a, v| a.file = Some(file("cacert", v));
     "file": TEXT, "none", "The same as cacert."
@@ -49,7 +49,7 @@ pub(super) fn read(node: Node) -> Result<Vec<Authority>> {
 
 fn read_authority(name: String, fields: Fields) -> Result<Authority> {
     let alternatives = check_alternatives(&fields, &["cacert", "file", "handle"]);
-    let mut draft = Draft::default();
+    let mut draft = AuthorityDraft::default();
     fields.read(&mut draft, &[AUTHORITY]);
     alternatives?;
     let certificate = draft.token.into_object("").map(CertificateSource::Token);

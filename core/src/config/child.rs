@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use super::model::{Action, Child, CopyDscp, HwOffload, LabelMode, Mark, Mode, PerCpuSas, Volume};
+use super::model::{
+    Child, ChildAction, CopyDscp, HwOffload, LabelMode, Mark, Mode, PerCpuSas, Volume,
+};
 use super::reader::Fields;
 use super::rekey_time::{read_lifetime, set_once};
 use super::setting::{set_list, settings, words, Form, Kind, Setting};
@@ -17,12 +19,12 @@ use crate::strongswan::Version;
 /// Reads the options of a CHILD_SA; what is wrong is reported.
 pub(super) fn read(name: String, fields: Fields, existing: bool) -> Child {
     let strongswan = fields.strongswan();
-    let mut draft = Draft::new(name, existing);
+    let mut draft = ChildDraft::new(name, existing);
     fields.read(&mut draft, &[CHILD_CFG, CHILD_TIMES]);
     draft.finish(strongswan)
 }
 
-pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
+pub(super) const CHILD_CFG: &[Setting<ChildDraft>] = settings!(ChildDraft {
     "mode": words!(
             "tunnel" => Mode::Tunnel, "transport" => Mode::Transport,
             "transport_proxy" => Mode::TransportProxy, "iptfs" since [6, 0, 2] => Mode::Iptfs,
@@ -138,7 +140,7 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
 });
 
 /// A time that has two places.
-pub(super) const CHILD_TIMES: &[Setting<Draft>] = settings!(Draft {
+pub(super) const CHILD_TIMES: &[Setting<ChildDraft>] = settings!(ChildDraft {
     "rekey_time" as Form::Time, "1h; from strongSwan 6.0.0 on ten elevenths of life_time, if that is given",
         "Time to rekeying; 0 for none."
         => |d, n| set_once(&mut d.rekey_time, &n);
@@ -148,32 +150,32 @@ pub(super) const CHILD_TIMES: &[Setting<Draft>] = settings!(Draft {
 
 /// An action by its word.
 #[derive(Clone, Copy)]
-enum Word {
-    Is(Action),
+enum ActionWord {
+    Is(ChildAction),
     Clear,
 }
 
-impl Word {
+impl ActionWord {
     /// `clear` is none in swanctl, but trap in the existing plugin.
-    fn action(self, existing: bool) -> Action {
+    fn action(self, existing: bool) -> ChildAction {
         match self {
             Self::Is(action) => action,
-            Self::Clear if existing => Action::Trap,
-            Self::Clear => Action::None,
+            Self::Clear if existing => ChildAction::Trap,
+            Self::Clear => ChildAction::None,
         }
     }
 }
 
-const ACTION: Kind<Word> = words!(
-    "none" => Word::Is(Action::None),
-    "trap" => Word::Is(Action::Trap),
-    "start" => Word::Is(Action::Start),
-    "trap|start" => Word::Is(Action::TrapAndStart),
-    "start|trap" => Word::Is(Action::TrapAndStart),
-    "route" => Word::Is(Action::Trap),
-    "restart" => Word::Is(Action::Start),
-    "hold" => Word::Is(Action::Trap),
-    "clear" => Word::Clear,
+const ACTION: Kind<ActionWord> = words!(
+    "none" => ActionWord::Is(ChildAction::None),
+    "trap" => ActionWord::Is(ChildAction::Trap),
+    "start" => ActionWord::Is(ChildAction::Start),
+    "trap|start" => ActionWord::Is(ChildAction::TrapAndStart),
+    "start|trap" => ActionWord::Is(ChildAction::TrapAndStart),
+    "route" => ActionWord::Is(ChildAction::Trap),
+    "restart" => ActionWord::Is(ChildAction::Start),
+    "hold" => ActionWord::Is(ChildAction::Trap),
+    "clear" => ActionWord::Clear,
 );
 
 /// swanctl's default, in seconds.
@@ -183,7 +185,7 @@ const REKEY_TIME: u64 = 60 * 60;
 const REKEYING_FROM_EXPIRY: Version = Version([6, 0, 0]);
 
 /// A CHILD_SA whose derived defaults are not known yet.
-pub(super) struct Draft {
+pub(super) struct ChildDraft {
     child: Child,
     existing: bool,
     rekey_time: Option<Duration>,
@@ -192,14 +194,14 @@ pub(super) struct Draft {
     packets: VolumeDraft,
 }
 
-impl Draft {
+impl ChildDraft {
     fn new(name: String, existing: bool) -> Self {
         let child = Child {
             name,
             mode: Mode::Tunnel,
-            start_action: Action::None,
-            dpd_action: Action::None,
-            close_action: Action::None,
+            start_action: ChildAction::None,
+            dpd_action: ChildAction::None,
+            close_action: ChildAction::None,
             copy_dscp: CopyDscp::Out,
             local_ts: vec!["dynamic".to_owned()],
             remote_ts: vec!["dynamic".to_owned()],

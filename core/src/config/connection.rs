@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::auth::{self, Round};
 use super::child;
 use super::failover::{self, Failover};
-use super::gateway::{Entry, GATEWAYS};
+use super::gateway::{GatewayEntry, GATEWAYS};
 use super::model::{
     Childless, Connection, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert, SharedSecret,
     Unique, UNIQUE, UNIQUE_DIR,
@@ -31,12 +31,12 @@ pub(super) fn read(
     fields: Fields,
     existing: bool,
 ) -> Result<(Connection, Vec<SharedSecret>)> {
-    let mut draft = Draft::new(name, existing, fields.strongswan());
+    let mut draft = ConnectionDraft::new(name, existing, fields.strongswan());
     fields.refuse_shared("ike_cfg", |name| {
         IKE_CFG.iter().any(|option| option.name == name)
     });
-    let mediated = fields.place("mediated_by");
-    let interface_ids = ["if_id_in", "if_id_out"].map(|option| fields.place(option));
+    let mediated = fields.field_path("mediated_by");
+    let interface_ids = ["if_id_in", "if_id_out"].map(|option| fields.field_path(option));
     fields.read(&mut draft, &[IKE_CFG, IKE_TIMES, PEER_CFG, SECTIONS]);
     let (connection, secrets) = draft.finish();
     if connection.mediated_by.is_some() {
@@ -49,13 +49,13 @@ pub(super) fn read(
     }
     if !connection.gateways.is_empty() {
         // charon draws them anew whenever an IKE_SA changes from one gateway's configuration to another.
-        for (id, place) in [connection.if_id_in, connection.if_id_out]
+        for (id, field) in [connection.if_id_in, connection.if_id_out]
             .into_iter()
             .zip(interface_ids)
         {
             if matches!(id, UNIQUE | UNIQUE_DIR) {
                 let why = "expected a number, as gateways of remote_addrs differ";
-                return Err(place.refused(why));
+                return Err(field.refused(why));
             }
         }
     }
@@ -63,7 +63,7 @@ pub(super) fn read(
 }
 
 /// Options of the ike_cfg, which stand in the connection or in its `ike_cfg`.
-pub(super) const IKE_CFG: &[Setting<Draft>] = settings!(Draft {
+pub(super) const IKE_CFG: &[Setting<ConnectionDraft>] = settings!(ConnectionDraft {
     "local_addrs": ADDRESSES, "%any", "Own addresses: addresses, names, subnets and ranges."
         => |d, v| set_list(&mut d.connection.local_addrs, v);
     "remote_addrs": GATEWAYS, "%any",
@@ -98,7 +98,7 @@ pub(super) const IKE_CFG: &[Setting<Draft>] = settings!(Draft {
 });
 
 /// A time of the ike_cfg that has two places.
-pub(super) const IKE_TIMES: &[Setting<Draft>] = settings!(Draft {
+pub(super) const IKE_TIMES: &[Setting<ConnectionDraft>] = settings!(ConnectionDraft {
     "rekey_time" as Form::Time, "4h, or 0 if there is a reauth_time", "Time to IKE rekeying; 0 for none."
         => |d, n| set_once(&mut d.rekey_time, &n);
     "lifetime" as Form::Object("lifetime"), "none", "The existing plugin's place of rekey_time."
@@ -106,7 +106,7 @@ pub(super) const IKE_TIMES: &[Setting<Draft>] = settings!(Draft {
 });
 
 /// Options of the peer_cfg.
-pub(super) const PEER_CFG: &[Setting<Draft>] = settings!(Draft {
+pub(super) const PEER_CFG: &[Setting<ConnectionDraft>] = settings!(ConnectionDraft {
     "mobike": BOOLEAN, "yes, but no in the existing plugin's formats",
         "Whether to use MOBIKE with IKEv2."
         => |d, v| d.connection.mobike = v;
@@ -163,7 +163,7 @@ pub(super) const PEER_CFG: &[Setting<Draft>] = settings!(Draft {
 });
 
 /// Parts of a connection.
-pub(super) const SECTIONS: &[Setting<Draft>] = settings!(Draft {
+pub(super) const SECTIONS: &[Setting<ConnectionDraft>] = settings!(ConnectionDraft {
     "ike_cfg" as Form::Object("ike_cfg"), "none", "The existing plugin's place of the options up to rekey_time."
         => |d, n| {
             n.into_fields()?.read(d, &[IKE_CFG, IKE_TIMES]);
@@ -200,19 +200,19 @@ const REKEY_TIME: Duration = Duration::from_secs(4 * 60 * 60);
 const IKEV2: Version = Version([6, 1, 0]);
 
 /// A connection whose derived defaults are not known yet.
-pub(super) struct Draft {
+pub(super) struct ConnectionDraft {
     connection: Connection,
     existing: bool,
     rekey_time: Option<Duration>,
     reauth_time: Option<Duration>,
     over_time: Option<Duration>,
     rand_time: Option<Duration>,
-    gateways: Vec<Entry>,
+    gateways: Vec<GatewayEntry>,
     local: Vec<Round>,
     remote: Vec<Round>,
 }
 
-impl Draft {
+impl ConnectionDraft {
     fn new(name: String, existing: bool, strongswan: Version) -> Self {
         let connection = Connection {
             name,
@@ -301,7 +301,7 @@ impl Draft {
             .into_iter()
             .flatten()
             .filter_map(|round| round.auth.id.as_ref())
-            .chain(self.gateways.iter().filter_map(Entry::id))
+            .chain(self.gateways.iter().filter_map(GatewayEntry::id))
             .cloned()
             .collect();
         let mut secrets = Vec::new();
