@@ -20,7 +20,7 @@ pub(super) struct AuthorityDraft {
 }
 
 pub(super) const AUTHORITY: &[Setting<AuthorityDraft>] = settings!(AuthorityDraft {
-    "cacert": TEXT, "none, it, file or handle is needed", "File of the CA's certificate, in swanctl's x509ca."
+    "cacert": TEXT, "none; one of cacert, file and handle is required", "File of the CA's certificate, in swanctl's x509ca."
         => |a, v| a.file = Some(file("cacert", v));
     "file": TEXT, "none", "The same as cacert."
         => |a, v| a.file = Some(file("file", v));
@@ -30,11 +30,11 @@ pub(super) const AUTHORITY: &[Setting<AuthorityDraft>] = settings!(AuthorityDraf
         => |a, v| a.token.slot = Some(v);
     "module": TEXT, "any", "Module of that token in charon.plugins.pkcs11.modules of strongswan.conf."
         => |a, v| a.token.module = Some(v);
-    "crl_uris": TEXTS, "none", "Where CRLs of the CA are, besides what its certificates say."
+    "crl_uris": TEXTS, "none", "URIs of CRLs of the CA, in addition to those in its certificates."
         => |a, v| a.crl_uris = v;
-    "ocsp_uris": TEXTS, "none", "OCSP responders of the CA, besides those that its certificates name."
+    "ocsp_uris": TEXTS, "none", "URIs of OCSP responders of the CA, in addition to those in its certificates."
         => |a, v| a.ocsp_uris = v;
-    "cert_uri_base": TEXT, "none", "Beginning of the URLs of certificates of the CA, for Hash and URL."
+    "cert_uri_base": TEXT, "none", "Base URL of the certificates that the CA issued, for Hash and URL (RFC 7296, section 3.6)."
         => |a, v| a.cert_uri_base = Some(v);
 });
 

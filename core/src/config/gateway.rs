@@ -159,18 +159,18 @@ const ADDRESS: Kind<String> = Kind {
 };
 
 pub(super) const GATEWAY: &[Setting<GatewayDraft>] = settings!(GatewayDraft {
-    "addr": ADDRESS, "none, it is needed", "Its IP address or DNS name."
+    "addr": ADDRESS, "none, required", "Its IP address or DNS name."
         => |g, v| g.addr = v;
     "port": PORT, "remote_port", "Its UDP port."
         => |g, v| g.port = Some(v);
     "id": IDENTITY, "that of the first round of remote", "Its IKE identity."
         => |g, v| g.id = Some(v);
-    "certs": TEXTS, "those of the first round of remote", "Files of certificates of which it has to have one."
+    "certs": TEXTS, "those of the first round of remote", "Files of certificates of which it must have one."
         => |g, v| add_certificates(&mut g.certs, "certs", v);
     "cacerts": TEXTS, "those of the first round of remote",
-        "Files of CA certificates, of which one has to be in its trust chain."
+        "Files of CA certificates, of which one must be in its trust chain."
         => |g, v| add_certificates(&mut g.cacerts, "cacerts", v);
     "priority": NUMBER, "0",
-        "Its place in the list: lower is preferred, as in DNS SRV records; where equal, the order of the document."
+        "Lower is preferred, as in DNS SRV records; gateways of equal priority are in the order of the document."
         => |g, v| g.priority = v;
 });

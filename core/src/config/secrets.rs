@@ -53,9 +53,9 @@ pub(super) struct SharedDraft {
 
 pub(super) const SHARED: &[Setting<SharedDraft>] = settings!(SharedDraft {
     "id": OWNERS, "everyone",
-        "Identities that it is of, also under names that begin with id."
+        "Identities of its owners; also with a suffix, such as id-2."
         => |s, v| s.ids.extend(v);
-    "secret": SECRET, "none, it is needed",
+    "secret": SECRET, "none, required",
         "0x and hex digits, 0s and base64, or text; in ntlm 16 bytes, the NT hash of a password."
         => |s, v| s.secret = Some(v);
 });
@@ -68,9 +68,9 @@ pub(super) struct KeyFileDraft {
 }
 
 pub(super) const KEY_FILE: &[Setting<KeyFileDraft>] = settings!(KeyFileDraft {
-    "file": TEXT, "none, it is needed", "The file, in swanctl's directory of the section's name."
+    "file": TEXT, "none, required", "The file, in swanctl's directory of the section's name."
         => |f, v| f.path = Some(v);
-    "secret": PASSPHRASE, "none", "What decrypts it."
+    "secret": PASSPHRASE, "none", "Passphrase that decrypts it."
         => |f, v| f.passphrase = Some(v);
 });
 
@@ -82,14 +82,14 @@ pub(super) struct TokenKeyDraft {
 }
 
 pub(super) const TOKEN_KEY: &[Setting<TokenKeyDraft>] = settings!(TokenKeyDraft {
-    "handle": HANDLE, "none, it is needed", "CKA_ID of the private key on a PKCS#11 token."
+    "handle": HANDLE, "none, required", "CKA_ID of the private key on a PKCS#11 token."
         => |t, v| t.token.handle = Some(v);
     "slot": SLOT, "any", "Slot of that token."
         => |t, v| t.token.slot = Some(v);
     "module": TEXT, "any",
-        "Module of that token in charon.plugins.pkcs11.modules of strongswan.conf; charon heeds it together with slot."
+        "Module of that token in charon.plugins.pkcs11.modules of strongswan.conf; charon only uses it together with slot."
         => |t, v| t.token.module = Some(v);
-    "pin": PASSPHRASE, "none", "PIN of the token, kept for as long as the key."
+    "pin": PASSPHRASE, "none", "PIN of the token, kept in memory as long as the key is loaded."
         => |t, v| t.pin = Some(v);
 });
 

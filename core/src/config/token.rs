@@ -36,7 +36,7 @@ pub(super) struct CertificateDraft {
 }
 
 pub(super) const CERTIFICATE: &[Setting<CertificateDraft>] = settings!(CertificateDraft {
-    "file": TEXT, "none, it or handle is needed", "A file as in certs or cacerts."
+    "file": TEXT, "none; file or handle is required", "A file like in certs or cacerts."
         => |c, v| c.file = Some(file("file", v));
     "handle": HANDLE, "none", "CKA_ID of the certificate on a PKCS#11 token."
         => |c, v| c.token.handle = Some(v);
