@@ -289,7 +289,7 @@ fn compile_shim(headers: &Headers) {
     }
 }
 
-/// A thread may still wait for a name server when charon unloads the plugin (src/adapter/resolver.rs).
+/// A thread may still wait for a name server when charon unloads the plugin (src/adapter/execution/resolver.rs).
 fn stay_mapped() {
     println!("cargo::rustc-link-arg-cdylib=-Wl,-z,nodelete");
 }

@@ -14,10 +14,9 @@
 use std::ffi::CStr;
 use std::ptr::null_mut;
 use std::sync::mpsc::{channel, Sender};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use extsock::adapter::{build, ConfigDir, Connections, Driver, EventListener, Publisher};
+use extsock::adapter::{build, Adapter, ConfigDir, Connections, Publisher};
 use extsock::charon::{self, queue, sys, Backend, Priority, Registration};
 use extsock_core::config::parse;
 use extsock_core::domain::policy::FailoverPolicy;
@@ -197,7 +196,7 @@ enum Listener {
     None,
     /// Callbacks that do nothing.
     Empty(Box<sys::listener_t>),
-    Plugin(Arc<Driver>),
+    Plugin(Box<Adapter>),
 }
 
 impl Subject {
@@ -232,7 +231,7 @@ impl Subject {
             foreign: Some(policy),
             ..Options::default()
         };
-        let driver = Driver::new(
+        let adapter = Adapter::new(
             Connections::register(),
             ConfigDir::new("/nonexistent".into()),
             Box::new(Nobody),
@@ -244,11 +243,14 @@ impl Subject {
         let suffix = if liveness.is_some() { ", liveness" } else { "" };
         let subject = Self::new(
             &format!("{addresses} addr{suffix}"),
-            Listener::Plugin(Arc::clone(&driver)),
+            Listener::Plugin(Box::new(adapter)),
             backend,
             remote_addrs,
         );
-        let Reply::List { connections } = driver.request(Request::List) else {
+        let Listener::Plugin(adapter) = &subject.listener else {
+            unreachable!("made above");
+        };
+        let Reply::List { connections } = adapter.request(Request::List) else {
             panic!("a list is asked for");
         };
         let known = connections.len();
@@ -289,9 +291,8 @@ impl Subject {
                     body();
                     call!(bus, remove_listener, table);
                 }
-                Listener::Plugin(driver) => {
-                    let listener = EventListener::new(Arc::clone(driver));
-                    let _registered = Registration::new(Box::new(listener));
+                Listener::Plugin(adapter) => {
+                    let _registered = Registration::new(Box::new(adapter.listener()));
                     body();
                 }
             }

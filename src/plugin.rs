@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use extsock_core::domain::failover_options::OptionSource;
-use extsock_core::domain::policy::{FailoverPolicy, Retransmission};
+use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::error::{Error, ErrorCode};
 use extsock_core::failover::manager::Options;
 use extsock_core::protocol::Reply;
 
-use crate::adapter::{ConfigDir, Connections, Driver, EventListener, StateFile};
+use crate::adapter::{Adapter, ConfigDir, Connections, StateFile};
 use crate::charon::{
-    charon_number, queue, setting_bool, setting_duration, setting_number, setting_string, Feature,
-    Priority, Registration,
+    queue, setting_bool, setting_duration, setting_number, setting_string, Feature, Priority,
+    Registration,
 };
 use crate::control::{Limits, Listening, Server};
 
@@ -23,21 +23,21 @@ use crate::control::{Limits, Listening, Server};
 struct Extsock {
     _listener: Registration,
     _socket: Listening,
-    driver: Arc<Driver>,
+    adapter: Arc<Adapter>,
 }
 
 impl Feature for Extsock {
     fn reload(&self) {
-        load_config_dir(&self.driver);
+        load_config_dir(&self.adapter);
     }
 }
 
 /// In a job: at start not before all plugins are there, and never under charon's feet.
-fn load_config_dir(driver: &Arc<Driver>) {
-    let driver = Arc::downgrade(driver);
+fn load_config_dir(adapter: &Arc<Adapter>) {
+    let adapter = Arc::downgrade(adapter);
     queue(Priority::Medium, move || {
-        if let Some(driver) = driver.upgrade() {
-            driver.reload();
+        if let Some(adapter) = adapter.upgrade() {
+            adapter.reload();
         }
     });
 }
@@ -46,31 +46,31 @@ fn load_config_dir(driver: &Arc<Driver>) {
 pub fn start() -> Result<Box<dyn Feature>, String> {
     let server = Arc::new(Server::new(limits()?));
     let policy = failover_policy();
-    let driver = Driver::new(
+    let adapter = Arc::new(Adapter::new(
         Connections::register(),
         ConfigDir::new(setting_string("config_dir", DEFAULT_CONFIG_DIR).into()),
         Box::new(Arc::clone(&server)),
         policy,
         options(policy),
         state_file(),
-    );
-    // Weak: the driver publishes to the server.
-    let handler = Arc::downgrade(&driver);
+    ));
+    // Weak: the adapter publishes to the server.
+    let handler = Arc::downgrade(&adapter);
     let uri = setting_string("socket", DEFAULT_SOCKET);
     let socket = server.listen(
         &uri,
         Box::new(move |request| match handler.upgrade() {
-            Some(driver) => driver.request(request),
+            Some(adapter) => adapter.request(request),
             None => Reply::failed(request.verb(), unloading()),
         }),
     )?;
     log::info!("loaded, serving {uri}");
-    let listener = Registration::new(Box::new(EventListener::new(Arc::clone(&driver))));
-    load_config_dir(&driver);
+    let listener = Registration::new(Box::new(adapter.listener()));
+    load_config_dir(&adapter);
     Ok(Box::new(Extsock {
         _listener: listener,
         _socket: socket,
-        driver,
+        adapter,
     }))
 }
 
@@ -141,17 +141,6 @@ fn failover_policy() -> FailoverPolicy {
     FailoverPolicy::read(&StrongswanConf)
 }
 
-/// `charon.retransmit_*`, as charon's task manager reads it (sa/ikev2/task_manager_v2.c).
-fn retransmission() -> Retransmission {
-    let default = Retransmission::default();
-    let tries = charon_number("retransmit_tries", default.tries.into());
-    let timeout = charon_number("retransmit_timeout", default.timeout.as_secs_f64());
-    Retransmission {
-        timeout: Duration::try_from_secs_f64(timeout).unwrap_or(default.timeout),
-        tries: tries as u32,
-    }
-}
-
 /// What holds for all connections.
 fn options(policy: FailoverPolicy) -> Options {
     let default = Options::default();
@@ -168,7 +157,6 @@ fn options(policy: FailoverPolicy) -> Options {
         foreign: all.then_some(policy),
         max_concurrent: number("failover.max_concurrent", default.max_concurrent).max(1),
         history_size: number("failover.history_size", default.history_size),
-        retransmission: retransmission(),
         remembered: None,
     }
 }

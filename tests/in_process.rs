@@ -23,6 +23,10 @@ mod credentials;
 mod equality;
 #[path = "in_process/failover_config.rs"]
 mod failover_config;
+#[path = "in_process/gateways.rs"]
+mod gateways;
+#[path = "in_process/ike_sas.rs"]
+mod ike_sas;
 #[path = "in_process/jobs.rs"]
 mod jobs;
 #[path = "in_process/layout.rs"]
@@ -43,5 +47,7 @@ mod settings;
 mod snapshot;
 #[path = "in_process/state_file.rs"]
 mod state_file;
+#[path = "in_process/timers.rs"]
+mod timers;
 #[path = "in_process/traps.rs"]
 mod traps;

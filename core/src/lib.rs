@@ -7,7 +7,7 @@
 //!
 //! - [`failover`]: the [`FailoverManager`](failover::manager::FailoverManager), to which
 //!   [`Evidence`](failover::evidence::Evidence) goes and from which [`Action`](failover::action::Action)s
-//!   come; the table of causes is [`verdict`](failover::verdict::verdict)
+//!   come
 //! - [`domain`]: what the others speak of: gateways, policies, reasons, the time
 //! - [`config`]: [`parse`](config::parse) reads a configuration, and tells all that is wrong with it
 //! - [`protocol`]: a [`Framer`](protocol::Framer) finds requests in a stream,

@@ -4,37 +4,53 @@
 
 use std::sync::Arc;
 
-use extsock_core::config::{self, Configuration, Problem, Problems};
-use extsock_core::domain::Now;
-use extsock_core::error::Result;
-use extsock_core::failover::action::{Action, Settings};
-use extsock_core::failover::manager::FailoverManager;
-use extsock_core::failover::report::{ConnectionDetails, ConnectionStatus, HistoryEntry};
+use extsock_core::failover::report::HistoryEntry;
 use extsock_core::protocol::{Reply, Request, Subscription};
 
-use super::authentication::identity;
-use super::connections::{build, Built, Owner};
-use super::credential_files::{Material, ReadFile};
-use super::driver::Driver;
-use super::gateways::GatewayCfgs;
-use crate::charon::{built_for, IkeSaId, PeerCfg};
+use super::driving::Driver;
+use super::loading::{names, ConfigDir, Loader};
+use crate::charon::built_for;
 
-impl Driver {
+/// Answers requests.
+pub(super) struct Requests {
+    driver: Arc<Driver>,
+    loader: Loader,
+    config_dir: ConfigDir,
+}
+
+impl Requests {
+    pub fn new(driver: Arc<Driver>, loader: Loader, config_dir: ConfigDir) -> Self {
+        Self {
+            driver,
+            loader,
+            config_dir,
+        }
+    }
+
+    /// Loads the directory of configurations again.
+    pub fn reload(&self) -> Reply {
+        self.config_dir.load(&self.loader)
+    }
+
     /// Carries out a request.
-    pub fn request(self: &Arc<Self>, request: Request) -> Reply {
+    pub fn answer(&self, request: Request) -> Reply {
         let verb = request.verb();
         let result = match request {
             Request::ApplyConfig(configuration) => {
-                self.apply(&configuration, "").map(|_| Reply::ApplyConfig {
-                    connections: names(&configuration),
-                })
+                self.loader
+                    .apply(&configuration, "")
+                    .map(|_| Reply::ApplyConfig {
+                        connections: names(&configuration),
+                    })
             }
             Request::RemoveConfig { connection } => self
+                .loader
                 .forget(&connection)
                 .map(|()| Reply::RemoveConfig { connection }),
             Request::Reload => Ok(self.reload()),
             Request::Initiate { connection, child } => self
-                .named(|manager, now| manager.initiate(&connection, child.as_deref(), now))
+                .driver
+                .try_with_core(|manager, now| manager.initiate(&connection, child.as_deref(), now))
                 .map(|gateway| Reply::Initiate {
                     connection: connection.clone(),
                     gateway,
@@ -43,16 +59,21 @@ impl Driver {
                 connection,
                 gateway,
             } => self
-                .named(|manager, now| manager.failover(&connection, gateway.as_deref(), now))
+                .driver
+                .try_with_core(|manager, now| {
+                    manager.failover(&connection, gateway.as_deref(), now)
+                })
                 .map(|gateway| Reply::Failover {
                     connection: connection.clone(),
                     gateway,
                 }),
             Request::Terminate { name } => self
-                .named(|manager, now| manager.terminate(&name, now))
+                .driver
+                .try_with_core(|manager, now| manager.terminate(&name, now))
                 .map(|connection| Reply::Terminate { connection }),
             Request::StartDpd { name } => self
-                .named(|manager, _| {
+                .driver
+                .try_with_core(|manager, _| {
                     let (ike_sa_name, action) = manager.start_dpd(&name)?;
                     Ok((ike_sa_name, vec![action]))
                 })
@@ -61,16 +82,17 @@ impl Driver {
                 failovers: self.history(connection.as_deref(), count),
             }),
             Request::List => Ok(Reply::List {
-                connections: self.list(),
+                connections: self.driver.ask(|core, now| core.list(now)),
             }),
             Request::Status { name } => self
-                .details(name.as_deref())
+                .driver
+                .ask(|core, now| core.details(name.as_deref(), now))
                 .map(|connections| Reply::Status { connections }),
             Request::Version => Ok(Reply::Version {
                 version: env!("CARGO_PKG_VERSION"),
                 strongswan: built_for().version,
             }),
-            Request::Stats => Ok(Reply::Stats(self.stats())),
+            Request::Stats => Ok(Reply::Stats(self.driver.stats())),
             // The server has done it.
             Request::Subscribe(Subscription {
                 events,
@@ -87,249 +109,14 @@ impl Driver {
         })
     }
 
-    /// All or nothing: everything that can fail comes before the first change. What a document without
-    /// connections brings belongs to its source. Returns the files that it has been read from.
-    pub(super) fn apply(
-        self: &Arc<Self>,
-        configuration: &Configuration,
-        source: &str,
-    ) -> Result<Vec<ReadFile>> {
-        let mut loaded: Vec<(&config::Connection, Built)> = Vec::new();
-        let mut shared = Material::default();
-        let mut problems = Problems::default();
-        for connection in &configuration.connections {
-            check_start_actions(connection, &mut problems);
-            match build(connection) {
-                Ok(built) => loaded.push((connection, built)),
-                Err(found) => problems.extend(found),
-            }
-        }
-        for key in &configuration.private_keys {
-            problems.keep(shared.add_key(key));
-        }
-        for container in &configuration.containers {
-            problems.keep(shared.add_container(container));
-        }
-        for key in &configuration.token_keys {
-            problems.keep(shared.add_token_key(key));
-        }
-        for authority in &configuration.authorities {
-            problems.keep(shared.add_authority(authority));
-        }
-        for id in configuration.secrets.iter().flat_map(|secret| &secret.ids) {
-            problems.keep(identity(id, "secrets"));
-        }
-        problems.located(&configuration.locations)?;
-        let mut files = shared.take_files();
-        for (_, built) in &mut loaded {
-            files.extend(built.material.take_files());
-        }
-
-        let check_names = |manager: &FailoverManager| {
-            let connections = configuration.connections.iter();
-            manager.check_names(connections.map(|c| (c.name.as_str(), &c.remote_addrs)))
-        };
-        // What is refused is not trusted for a moment.
-        self.try_with_core(|manager, _| check_names(manager).map(|()| Vec::new()))?;
-        // charon may be verifying certificates, and have both wait for that: before and after the core's lock.
-        let shared = shared.register().map(Arc::new);
-        let mut materials = Vec::new();
-        let mut configs = Vec::new();
-        for (connection, built) in loaded {
-            let own = built.material.register().map(Arc::new);
-            materials.push(own.into_iter().chain(shared.clone()).collect::<Vec<_>>());
-            configs.push((connection, built.peer_cfg, built.gateways));
-        }
-        let owners = if configuration.connections.is_empty() {
-            materials.push(shared.into_iter().collect());
-            vec![Owner::Source(source.to_owned())]
-        } else {
-            let names = names(configuration).into_iter();
-            names.map(Owner::Connection).collect()
-        };
-        self.try_with_core(|manager, now| {
-            // Another request may have come between.
-            check_names(manager)?;
-            self.connections
-                .set_secrets(&owners, &configuration.secrets);
-            for (owner, material) in owners.iter().zip(&mut materials) {
-                let brought = std::mem::take(material);
-                *material = self.connections.set_material(owner.clone(), brought);
-            }
-            let mut actions = Vec::new();
-            for (connection, peer_cfg, gateways) in configs {
-                actions.extend(self.load(manager, connection, peer_cfg, gateways, now));
-            }
-            Ok(actions)
-        })?;
-        Ok(files)
-    }
-
-    fn load(
-        self: &Arc<Self>,
-        manager: &mut FailoverManager,
-        connection: &config::Connection,
-        peer_cfg: PeerCfg,
-        gateways: GatewayCfgs,
-        now: Now,
-    ) -> Vec<Action> {
-        let name = &connection.name;
-        let children = || connection.children.iter();
-        let settings = Settings {
-            gateways: connection.remote_addrs.clone(),
-            children: children()
-                .filter(|child| !child.mode.is_shunt())
-                .map(|child| child.name.clone())
-                .collect(),
-            policy: connection.failover.over(&self.policy),
-        };
-        let with_action = |has: fn(config::ChildAction) -> bool| {
-            children()
-                .filter(move |child| has(child.start_action))
-                .map(|child| child.name.as_str())
-        };
-        let loaded = self.connections.get(name);
-        let same_gateways = self.connections.gateways.is_same(name, &gateways);
-        if same_gateways && loaded.is_some_and(|loaded| loaded.is_same(&peer_cfg)) {
-            if let Some(actions) = manager.confirm(name, &settings, now) {
-                return actions;
-            }
-        }
-        self.connections.gateways.set(&peer_cfg, gateways);
-        if let Some(replaced) = self.connections.set(peer_cfg) {
-            self.uninstall_traps(name, &replaced, |child| {
-                !with_action(config::ChildAction::traps).any(|trapped| trapped == child)
-            });
-        }
-        let mut actions = manager.configure(name, settings, now);
-        for child in with_action(config::ChildAction::starts) {
-            // It has a gateway and the child: see check_start_actions().
-            if let Ok((_, more)) = manager.initiate(name, Some(child), now) {
-                actions.extend(more);
-            }
-        }
-        for child in with_action(config::ChildAction::traps) {
-            self.install_trap(name, child);
-        }
-        actions
-    }
-
-    /// Loads the directory of configurations again.
-    pub fn reload(self: &Arc<Self>) -> Reply {
-        self.config_dir.load(self)
-    }
-
-    /// Removes a connection.
-    pub(super) fn forget(self: &Arc<Self>, connection: &str) -> Result<()> {
-        // Dropped after the core's lock, as in apply().
-        let mut _material = Vec::new();
-        let gateways = Arc::new(self.connections.gateways.by_address(connection));
-        self.try_with_core(|manager, now| {
-            let ike_sas = manager.ike_sas(connection);
-            let actions = manager.remove(connection, now)?;
-            if !gateways.is_empty() {
-                for id in ike_sas {
-                    self.leave_at(connection, IkeSaId(id), Arc::clone(&gateways));
-                }
-            }
-            let owner = Owner::Connection(connection.to_owned());
-            _material = self.connections.set_material(owner, Vec::new());
-            if let Some(config) = self.connections.remove(connection) {
-                self.uninstall_traps(connection, &config, |_| true);
-            }
-            Ok(actions)
-        })?;
-        log::info!("{connection}: removed");
-        Ok(())
-    }
-
-    /// Removes what a document without connections brought.
-    pub(super) fn forget_source(&self, source: &str) {
-        let owner = Owner::Source(source.to_owned());
-        self.connections
-            .set_secrets(std::slice::from_ref(&owner), &[]);
-        self.connections.set_material(owner, Vec::new());
-    }
-
-    fn history(
-        self: &Arc<Self>,
-        connection: Option<&str>,
-        count: Option<usize>,
-    ) -> Vec<HistoryEntry> {
-        let mut failovers = Vec::new();
-        self.with_core(|manager, _| {
-            failovers = manager
-                .history()
-                .latest(usize::MAX)
+    fn history(&self, connection: Option<&str>, count: Option<usize>) -> Vec<HistoryEntry> {
+        self.driver.ask(|core, _| {
+            let latest = core.history().latest(usize::MAX);
+            latest
                 .filter(|entry| connection.is_none_or(|wanted| entry.connection == wanted))
                 .take(count.unwrap_or(usize::MAX))
                 .map(HistoryEntry::from)
-                .collect();
-            Vec::new()
-        });
-        failovers
-    }
-
-    fn list(self: &Arc<Self>) -> Vec<ConnectionStatus> {
-        let mut list = Vec::new();
-        self.with_core(|manager, now| {
-            list = manager.list(now);
-            Vec::new()
-        });
-        list
-    }
-
-    fn details(self: &Arc<Self>, name: Option<&str>) -> Result<Vec<ConnectionDetails>> {
-        let mut details = Vec::new();
-        self.try_with_core(|manager, now| {
-            details = manager.details(name, now)?;
-            Ok(Vec::new())
-        })?;
-        Ok(details)
-    }
-
-    /// A step of the core that tells a name, or fails.
-    fn named(
-        self: &Arc<Self>,
-        step: impl FnOnce(&mut FailoverManager, Now) -> Result<(String, Vec<Action>)>,
-    ) -> Result<String> {
-        let mut name = String::new();
-        self.try_with_core(|manager, now| {
-            let (told, actions) = step(manager, now)?;
-            name = told;
-            Ok(actions)
-        })?;
-        Ok(name)
-    }
-}
-
-/// The connections of a configuration.
-pub(super) fn names(configuration: &Configuration) -> Vec<String> {
-    let connections = configuration.connections.iter();
-    connections
-        .map(|connection| connection.name.clone())
-        .collect()
-}
-
-/// Only a connection with a gateway, and only what has an SA, can be started when it is loaded.
-fn check_start_actions(connection: &config::Connection, problems: &mut Problems) {
-    for child in &connection.children {
-        if !child.start_action.starts() {
-            continue;
-        }
-        let why = if child.mode.is_shunt() {
-            "mode is a policy without an SA"
-        } else if connection.remote_addrs.is_empty() {
-            "remote_addrs has no address to initiate to"
-        } else {
-            continue;
-        };
-        problems.push(Problem {
-            path: format!(
-                "connections.{}.children.{}.start_action",
-                connection.name, child.name
-            ),
-            why: format!("expected none or trap, as {why}, found start"),
-        });
+                .collect()
+        })
     }
 }

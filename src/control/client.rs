@@ -12,8 +12,17 @@ use extsock_core::failover::event::Event;
 use extsock_core::protocol::{self, Framer, Rejection, Reply, Request, Subscription, PAUSE};
 
 use super::access::{Access, Limits};
-use super::server::Server;
 use crate::charon::{self, on_secure_heap, queue, schedule, Handler, Priority, Reader, Stream};
+
+/// Who has accepted clients and answers their requests.
+pub(super) trait ClientOwner: Send + Sync {
+    /// Answers a client's request.
+    fn answer(&self, request: Request) -> Reply;
+    /// A client is dropped for what it did.
+    fn count_dropped(&self);
+    /// Closes the client's connection. Waits for running callbacks: not from one.
+    fn close(&self, client: u64);
+}
 
 /// One connected client.
 ///
@@ -25,7 +34,7 @@ use crate::charon::{self, on_secure_heap, queue, schedule, Handler, Priority, Re
 /// for a callback to end (closing, watching) is done under either.
 pub(super) struct Client {
     id: u64,
-    server: Weak<Server>,
+    owner: Weak<dyn ClientOwner>,
     access: Access,
     max_queue: usize,
     request_timeout: Duration,
@@ -77,10 +86,15 @@ struct Line {
 }
 
 impl Client {
-    pub fn new(id: u64, server: Weak<Server>, access: Access, limits: &Limits) -> Arc<Self> {
+    pub fn new(
+        id: u64,
+        owner: Weak<dyn ClientOwner>,
+        access: Access,
+        limits: &Limits,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
-            server,
+            owner,
             access,
             max_queue: limits.max_queue,
             request_timeout: limits.request_timeout,
@@ -160,8 +174,8 @@ impl Client {
             return;
         }
         log::info!("a client does not read what it is sent and is dropped");
-        if let Some(server) = self.server.upgrade() {
-            server.count_dropped();
+        if let Some(owner) = self.owner.upgrade() {
+            owner.count_dropped();
         }
         self.drop_later(output);
     }
@@ -249,7 +263,7 @@ impl Client {
                 break;
             };
             drop(input);
-            let Some(server) = self.server.upgrade() else {
+            let Some(owner) = self.owner.upgrade() else {
                 return;
             };
             let reply = request
@@ -259,7 +273,7 @@ impl Client {
                     if let Request::Subscribe(subscription) = &request {
                         lock(&self.output).subscription = subscription.clone();
                     }
-                    server.answer(request)
+                    owner.answer(request)
                 });
             let line = Line {
                 bytes: reply.to_line().into_bytes().into(),
@@ -272,8 +286,8 @@ impl Client {
             // For good: what is read until it is closed is not answered, nor counted again.
             let broken = input.framer.is_broken();
             drop(input);
-            if let (true, Some(server)) = (broken, self.server.upgrade()) {
-                server.count_dropped();
+            if let (true, Some(owner)) = (broken, self.owner.upgrade()) {
+                owner.count_dropped();
             }
             self.finish();
             return;
@@ -435,10 +449,10 @@ impl Client {
         }
         output.closing = true;
         output.queue.clear();
-        let (id, server) = (self.id, self.server.clone());
+        let (id, owner) = (self.id, self.owner.clone());
         queue(Priority::Medium, move || {
-            if let Some(client) = server.upgrade().and_then(|server| server.take(id)) {
-                client.close();
+            if let Some(owner) = owner.upgrade() {
+                owner.close(id);
             }
         });
     }

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use extsock_core::error::Error;
 use extsock_core::protocol::{ClientStats, Published, Rejection, Reply, Request};
 
 use super::access::{Access, Limits};
-use super::client::Client;
+use super::client::{Client, ClientOwner};
 use crate::adapter::Publisher;
 use crate::charon::{Stream, StreamService};
 
@@ -58,22 +58,6 @@ impl Server {
         })
     }
 
-    /// A client is dropped for what it did.
-    pub(super) fn count_dropped(&self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Answers a client's request.
-    pub(super) fn answer(&self, request: Request) -> Reply {
-        // Clients are accepted after the handler is set.
-        self.handler.get().expect("listen() sets the handler")(request)
-    }
-
-    /// Takes a client out; its connection closes when the caller drops it.
-    pub(super) fn take(&self, id: u64) -> Option<Arc<Client>> {
-        self.lock().connected.remove(&id)
-    }
-
     fn accept(self: &Arc<Self>, stream: Stream) {
         let peer = stream.peer();
         let access = self.limits.access(peer.as_ref());
@@ -101,13 +85,14 @@ impl Server {
         }
         clients.last += 1;
         let id = clients.last;
-        let client = Client::new(id, Arc::downgrade(self), access, &self.limits);
+        let owner: Weak<Self> = Arc::downgrade(self);
+        let client = Client::new(id, owner, access, &self.limits);
         clients.connected.insert(id, Arc::clone(&client));
         drop(clients);
         client.start(stream);
     }
 
-    fn close(&self) {
+    fn close_all(&self) {
         let mut clients = self.lock();
         clients.closed = true;
         let connected = std::mem::take(&mut clients.connected);
@@ -120,6 +105,24 @@ impl Server {
     fn lock(&self) -> MutexGuard<'_, Clients> {
         // A table that no panic can leave half-changed.
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientOwner for Server {
+    fn answer(&self, request: Request) -> Reply {
+        // Clients are accepted after the handler is set.
+        self.handler.get().expect("listen() sets the handler")(request)
+    }
+
+    fn count_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn close(&self, client: u64) {
+        let client = self.lock().connected.remove(&client);
+        if let Some(client) = client {
+            client.close();
+        }
     }
 }
 
@@ -167,6 +170,6 @@ impl Drop for Listening {
     fn drop(&mut self) {
         // No new clients before the old ones go.
         drop(self.service.take());
-        self.server.close();
+        self.server.close_all();
     }
 }

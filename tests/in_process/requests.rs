@@ -2,32 +2,21 @@
 
 //! What clients ask for, and what charon has of it.
 
-use std::sync::Arc;
-
-use extsock::adapter::{ConfigDir, Connections, Driver, Publisher};
+use extsock::adapter::{Adapter, ConfigDir, Connections};
 use extsock::charon::sys::certificate_type_t::CERT_X509_CRL;
 use extsock_core::domain::failover_name;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::failover::manager::Options;
-use extsock_core::protocol::{ClientStats, Published, Reply, Request};
+use extsock_core::protocol::{Reply, Request};
 use extsock_lab::Pki;
 use serde_json::{json, Value};
 
 use super::credential_files::distribution_points;
 use super::harness::{backends, parse};
+use super::ike_sas::Nobody;
 
-struct Nobody;
-
-impl Publisher for Nobody {
-    fn publish(&self, _: &Published) {}
-
-    fn stats(&self) -> ClientStats {
-        ClientStats::default()
-    }
-}
-
-fn driver() -> Arc<Driver> {
-    Driver::new(
+fn adapter() -> Adapter {
+    Adapter::new(
         Connections::register(),
         ConfigDir::new("/nonexistent".into()),
         Box::new(Nobody),
@@ -37,13 +26,13 @@ fn driver() -> Arc<Driver> {
     )
 }
 
-fn apply(driver: &Arc<Driver>, config: &Value) -> Reply {
-    driver.request(Request::ApplyConfig(parse(&config.to_string()).unwrap()))
+fn apply(adapter: &Adapter, config: &Value) -> Reply {
+    adapter.request(Request::ApplyConfig(parse(&config.to_string()).unwrap()))
 }
 
-fn remove(driver: &Arc<Driver>, connection: &str) {
+fn remove(adapter: &Adapter, connection: &str) {
     let connection = connection.to_owned();
-    let reply = driver.request(Request::RemoveConfig { connection });
+    let reply = adapter.request(Request::RemoveConfig { connection });
     assert!(matches!(reply, Reply::RemoveConfig { .. }), "{reply:?}");
 }
 
@@ -53,7 +42,7 @@ fn an_authority_is_there_while_a_connection_of_its_document_is() {
     let pki = Pki::with_ca("ca");
     let certificate = std::fs::read(pki.path("ca.pem")).unwrap();
     let known = || !distribution_points(CERT_X509_CRL, &certificate).is_empty();
-    let driver = driver();
+    let adapter = adapter();
     let config = |connections: [&str; 2]| {
         let [one, two] = connections;
         json!({
@@ -67,20 +56,20 @@ fn an_authority_is_there_while_a_connection_of_its_document_is() {
 
     // Taken by what connection `one` is called at its second gateway.
     let clone = failover_name("one", "192.0.2.2");
-    let reply = apply(&driver, &config(["one", &clone]));
+    let reply = apply(&adapter, &config(["one", &clone]));
     assert!(matches!(reply, Reply::Failed { .. }), "{reply:?}");
     assert!(!known());
 
-    let reply = apply(&driver, &config(["one", "two"]));
+    let reply = apply(&adapter, &config(["one", "two"]));
     assert!(matches!(reply, Reply::ApplyConfig { .. }), "{reply:?}");
     assert!(known());
     // What is refused leaves what there is alone, too.
-    let reply = apply(&driver, &config(["three", &clone]));
+    let reply = apply(&adapter, &config(["three", &clone]));
     assert!(matches!(reply, Reply::Failed { .. }), "{reply:?}");
     assert!(known());
-    remove(&driver, "two");
+    remove(&adapter, "two");
     assert!(known());
-    remove(&driver, "one");
+    remove(&adapter, "one");
     assert!(!known());
 }
 
@@ -88,15 +77,15 @@ fn an_authority_is_there_while_a_connection_of_its_document_is() {
 #[test]
 fn an_owner_that_is_no_valid_pattern_is_refused() {
     let _alone = backends();
-    let driver = driver();
+    let adapter = adapter();
     let config = |id| json!({"secrets": {"ike": [{"id": ["a", id], "secret": "x"}]}});
-    let reply = apply(&driver, &config("fqdn:^[+$"));
+    let reply = apply(&adapter, &config("fqdn:^[+$"));
     let Reply::Failed(rejection) = &reply else {
         panic!("{reply:?}");
     };
     let expected =
         "secrets: expected a valid regular expression, found \"fqdn:^[+$\" at line 1 column 2";
     assert_eq!(rejection.error.message, expected);
-    let reply = apply(&driver, &config("fqdn:^[a-z]+$"));
+    let reply = apply(&adapter, &config("fqdn:^[a-z]+$"));
     assert!(matches!(reply, Reply::ApplyConfig { .. }), "{reply:?}");
 }

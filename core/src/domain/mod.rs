@@ -28,3 +28,8 @@ const FAILOVER: &str = "-failover-";
 pub fn failover_name(connection: &str, gateway: &str) -> String {
     format!("{connection}{FAILOVER}{gateway}")
 }
+
+/// A time for people and programs, in whole milliseconds.
+pub(crate) fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}

@@ -76,32 +76,6 @@ impl FailoverPolicy {
     }
 }
 
-/// charon's retransmission of requests, for all connections (`charon.retransmit_*`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Retransmission {
-    /// After what time a request that is not answered is repeated first.
-    pub timeout: Duration,
-    /// How often it is.
-    pub tries: u32,
-}
-
-impl Default for Retransmission {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(4),
-            tries: 5,
-        }
-    }
-}
-
-impl Retransmission {
-    /// How often a request may be repeated earlier, in a time in which charon repeats it thrice at most,
-    /// without making charon give up.
-    pub fn spare(self) -> u32 {
-        self.tries.saturating_sub(3)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,8 +8,10 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
+use super::connection::{Common, Connection, Progress, Recovering, State};
 use super::history::Entry;
 use crate::domain::failover_options::Value;
+use crate::domain::millis;
 use crate::domain::policy::FailoverPolicy;
 
 /// What LIST tells of a connection.
@@ -96,10 +98,6 @@ impl Serialize for PolicyStatus {
     }
 }
 
-fn millis(time: Duration) -> u64 {
-    time.as_millis().try_into().unwrap_or(u64::MAX)
-}
-
 /// What became of a gateway.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct GatewayStatus {
@@ -165,6 +163,86 @@ pub enum ConnectionState {
     Waiting,
     /// All retries failed; only a request starts it again.
     Exhausted,
+}
+
+/// What is told of one connection.
+pub(super) fn status(connection: &Connection, now: Duration) -> ConnectionStatus {
+    let c = &connection.common;
+    let wait = |until: Duration| millis(until.saturating_sub(now));
+    let retry_at = match &connection.state {
+        State::Recovering(Recovering {
+            progress: Progress::Backoff { until, .. },
+            ..
+        }) => Some(*until),
+        _ => None,
+    };
+    let ike_sa = connection.state.ike_sa();
+    ConnectionStatus {
+        name: c.name.clone(),
+        gateways: c.gateways.names().collect(),
+        active_gateway: c.active.clone(),
+        state: ConnectionState::from(&connection.state),
+        retries: connection.state.outage().map_or(0, |outage| outage.retries),
+        next_retry_ms: retry_at.map(wait),
+        ike_sa_name: ike_sa
+            .and_then(|id| c.ike_sas.get(&id))
+            .map(|known| known.name.clone()),
+        policy: (&c.policy).into(),
+        gateway_status: c
+            .gateways
+            .names()
+            .map(|gateway| gateway_status(c, gateway, now))
+            .collect(),
+    }
+}
+
+fn gateway_status(c: &Common, gateway: String, now: Duration) -> GatewayStatus {
+    let health = c.gateways.health(&gateway);
+    let set_aside = c.gateways.set_aside_until(&gateway, now);
+    GatewayStatus {
+        last_result: match (health.last_failure, health.last_success) {
+            (Some(reason), _) => Some(reason.as_str()),
+            (None, Some(_)) => Some("established"),
+            (None, None) => None,
+        },
+        last_success: health.last_success.map(|at| at.as_secs()),
+        failures_in_a_row: health.failures_in_a_row,
+        set_aside_ms: set_aside.map(|until| millis(until.saturating_sub(now))),
+        gateway,
+    }
+}
+
+/// What is told of one connection in detail.
+pub(super) fn details(
+    connection: &Connection,
+    last_failovers: Vec<HistoryEntry>,
+    now: Duration,
+) -> ConnectionDetails {
+    let ike_sa = connection.state.ike_sa();
+    let known = ike_sa.and_then(|id| connection.common.ike_sas.get(&id));
+    let up = known.and_then(|known| known.up());
+    ConnectionDetails {
+        status: status(connection, now),
+        ike_sa_uniqueid: ike_sa,
+        established_ms: up.map(|up| millis(now.saturating_sub(up.since))),
+        child_sas: known.map_or_else(Vec::new, |known| known.children.iter().cloned().collect()),
+        last_failovers,
+    }
+}
+
+impl From<&State> for ConnectionState {
+    fn from(state: &State) -> Self {
+        match state {
+            State::Idle(_) => Self::Down,
+            State::Recovering(Recovering {
+                progress: Progress::Connecting(_),
+                ..
+            }) => Self::Connecting,
+            State::Recovering(_) => Self::Waiting,
+            State::Serving(_) => Self::Established,
+            State::GivenUp(_) => Self::Exhausted,
+        }
+    }
 }
 
 #[cfg(test)]

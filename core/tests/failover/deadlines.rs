@@ -194,7 +194,7 @@ fn it_is_asked_again_before_it_counts_as_dead() {
 }
 
 #[test]
-fn charon_asks_again_by_itself_where_that_is_soon_enough() {
+fn it_is_asked_again_however_often_charon_repeats_its_request() {
     let mut charon = with_policy(
         "10.0.0.1,10.0.0.2",
         FailoverPolicy {
@@ -207,8 +207,21 @@ fn charon_asks_again_by_itself_where_that_is_soon_enough() {
     charon.establishes(sa, &["data"]);
     charon.advance(seconds(2));
     charon.asks(sa);
-    let dead = charon.now.monotonic + seconds(30);
-    assert_eq!(charon.manager.next_deadline(), Some(dead));
+    let again = charon.now.monotonic + seconds(10);
+    assert_eq!(charon.manager.next_deadline(), Some(again));
+}
+
+#[test]
+fn one_that_answered_soon_is_asked_again_soon() {
+    let (mut charon, sa) = listening();
+    charon.advance(seconds(2));
+    charon.asks(sa);
+    charon.advance(Duration::from_millis(5));
+    charon.receives(sa);
+    charon.advance(seconds(2));
+    charon.asks(sa);
+    let again = charon.now.monotonic + Duration::from_millis(100);
+    assert_eq!(charon.manager.next_deadline(), Some(again));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use extsock_core::domain::address::AddressList;
 use extsock_core::domain::failover_name;
-use extsock_core::domain::policy::{FailoverPolicy, Retransmission};
+use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::error::ErrorCode;
 use extsock_core::failover::action::{Action, Probed, Question, Settings};
@@ -124,7 +124,6 @@ impl World {
             manager: FailoverManager::new(Options {
                 max_concurrent: MAX_CONCURRENT,
                 history_size: HISTORY,
-                retransmission: Retransmission::default(),
                 foreign: Some(FailoverPolicy::default()),
                 remembered: remembered.clone(),
             }),

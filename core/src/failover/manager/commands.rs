@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! What operators and programs ask for.
+//! What operators and programs ask for, and what came of the actions.
 
-use super::{FailoverManager, Step};
-use crate::domain::reason::Reason;
+use std::net::IpAddr;
+
+use super::{unknown_connection, FailoverManager};
+use crate::domain::address::AddressList;
 use crate::domain::Now;
 use crate::error::{Error, ErrorCode, Result};
-use crate::failover::action::Action;
-use crate::failover::connection::{Attempt, Connection, Phase, State};
-use crate::failover::history::Outcome;
+use crate::failover::action::{Action, Begin, Probed};
+use crate::failover::connection::{Common, Idle, IkeSaEvent, State};
 
 impl FailoverManager {
     /// Brings up one or all CHILD_SAs of a connection; returns the gateway that is tried.
@@ -22,75 +23,39 @@ impl FailoverManager {
             .connections
             .get_mut(name)
             .ok_or_else(|| unknown_connection(name))?;
-        let first = first_gateway(name, connection)?;
+        let c = &mut connection.common;
+        let first = first_gateway(c)?;
         let asked: Vec<String> = match child {
-            None => connection.children.clone(),
-            Some(child) if connection.knows_child(child) => vec![child.to_owned()],
+            None => c.children.clone(),
+            Some(child) if c.knows_child(child) => vec![child.to_owned()],
             Some(child) => {
                 return Err(Error::invalid(format!(
                     "INITIATE {name}: expected one of its children ({}), found {child}",
-                    connection.children.join(", ")
+                    c.children.join(", ")
                 )))
             }
         };
         for child in &asked {
-            connection.want(child);
+            c.want(child);
         }
-
-        let mut step = Step::new(now);
-        let gateway = match connection.standing() {
-            State::Down | State::Exhausted => {
-                connection.afresh(now);
-                let remembered = self.options.remembered.as_ref();
-                let good = remembered.and_then(|all| connection.gateways.find(all.get(name)?));
-                let gateway = good.unwrap_or(first);
-                self.start_attempt(name, gateway.clone(), &mut step);
-                gateway
-            }
-            State::Waiting { gateway, .. } => {
-                self.start_attempt(name, gateway.clone(), &mut step);
-                gateway
-            }
-            State::Queued { gateway } => gateway,
-            // The next one follows.
-            State::Checking(failure) => failure.gateway,
-            State::Connecting(Attempt {
-                gateway, ike_sa, ..
-            }) => {
-                // Without an IKE_SA the attempt has yet to begin, or is caught up with then.
-                if let Some(ike_sa) = ike_sa {
-                    step.initiate_children(name, ike_sa, asked);
-                }
-                gateway
-            }
-            State::Established(id) => {
-                let gateway = connection
-                    .ike_sas
-                    .get(&id)
-                    .map_or(first, |sa| sa.gateway.clone());
-                let missing: Vec<String> = asked
-                    .into_iter()
-                    .filter(|child| !connection.is_child_up(child))
-                    .collect();
-                if !missing.is_empty() {
-                    step.initiate_children(name, id, missing);
-                }
-                gateway
-            }
-        };
-        self.conclude_step(name, &mut step);
-        Ok((gateway, step.into_actions()))
+        let remembered = self.options.remembered.as_ref();
+        let good = remembered.and_then(|all| c.gateways.find(all.get(name)?));
+        let mut gateway = good.unwrap_or(first);
+        let actions = self.step(name, now, |connection, step| {
+            gateway = connection.initiate(asked, gateway.clone(), step);
+        });
+        Ok((gateway, actions))
     }
 
     /// Takes the connection, or the one whose IKE_SA is named, down; returns its name.
     pub fn terminate(&mut self, name: &str, now: Now) -> Result<(String, Vec<Action>)> {
         let name = self.resolve(name)?.to_owned();
-        let mut step = Step::new(now);
-        step.terminate(&name);
-        self.end_attempts(&name, &mut step);
-        self.connection(&name).terminating = true;
-        self.conclude_step(&name, &mut step);
-        Ok((name, step.into_actions()))
+        let actions = self.step(&name, now, |connection, step| {
+            step.terminate(&connection.common.name);
+            connection.end_attempts(step);
+            connection.state = State::Idle(Idle { terminating: true });
+        });
+        Ok((name, actions))
     }
 
     /// Switches the connection to the gateway, or to the next one, at an operator's command: an
@@ -101,56 +66,30 @@ impl FailoverManager {
         gateway: Option<&str>,
         now: Now,
     ) -> Result<(String, Vec<Action>)> {
-        let connection = self
-            .connections
-            .get_mut(name)
-            .ok_or_else(|| unknown_connection(name))?;
-        let first = first_gateway(name, connection)?;
-        let from = connection.active.clone().unwrap_or_else(|| first.clone());
+        let c = match self.connections.get(name) {
+            Some(connection) => &connection.common,
+            None => return Err(unknown_connection(name)),
+        };
+        let first = first_gateway(c)?;
+        let from = c.active.clone().unwrap_or_else(|| first.clone());
         let to = match gateway {
-            Some(wanted) => connection.gateways.find(wanted).ok_or_else(|| {
+            Some(wanted) => c.gateways.find(wanted).ok_or_else(|| {
                 Error::invalid(format!(
                     "FAILOVER {name}: expected one of its gateways ({}), found {wanted}",
-                    connection.gateways.names().collect::<Vec<_>>().join(", ")
+                    c.gateways.names().collect::<Vec<_>>().join(", ")
                 ))
             })?,
-            None => connection.gateways.following(&from).ok_or_else(|| {
+            None => c.gateways.following(&from).ok_or_else(|| {
                 Error::new(
                     ErrorCode::NoAlternativeSegw,
                     format!("FAILOVER {name}: there is no other gateway than {first}"),
                 )
             })?,
         };
-
-        let mut step = Step::new(now);
-        connection.gateways.forgive();
-        match connection.standing() {
-            State::Established(_) if to == from => {}
-            State::Connecting(attempt) if attempt.gateway == to => {}
-            State::Established(_) => {
-                if let Some(previous) = connection.switch.take() {
-                    step.abandon(name, &previous);
-                }
-                self.history.conclude(name, Outcome::Abandoned, None);
-                self.record(name, &from, &to, Reason::Operator, 1, &mut step);
-                self.start_switch(name, to.clone(), &mut step);
-            }
-            state => {
-                if let State::Connecting(attempt) = &state {
-                    step.abandon(name, attempt);
-                    connection.give_up(attempt.ike_sa);
-                }
-                connection.retries = 0;
-                self.history.conclude(name, Outcome::Abandoned, None);
-                if state != State::Down && to != from {
-                    connection.retries = 1;
-                    self.record(name, &from, &to, Reason::Operator, 1, &mut step);
-                }
-                self.start_attempt(name, to.clone(), &mut step);
-            }
-        }
-        self.conclude_step(name, &mut step);
-        Ok((to, step.into_actions()))
+        let actions = self.step(name, now, |connection, step| {
+            connection.switch(&from, to.clone(), step);
+        });
+        Ok((to, actions))
     }
 
     /// Sends a DPD request on the IKE_SA of the connection, or on the one that is named; returns the
@@ -159,18 +98,18 @@ impl FailoverManager {
         let connection_name = self.resolve(name)?;
         let connection = &self.connections[connection_name];
         let current = match &connection.state {
-            State::Established(id) => connection.ike_sas.get_key_value(id),
+            State::Serving(serving) => connection.common.ike_sas.get_key_value(&serving.ike_sa),
             _ => None,
         };
         current
-            .filter(|(_, sa)| sa.phase == Phase::Up)
-            .map(|(id, sa)| {
+            .filter(|(_, known)| known.stage.is_up())
+            .map(|(id, known)| {
                 let connection = connection_name.to_owned();
                 let action = Action::SendDpd {
                     connection,
                     ike_sa: *id,
                 };
-                (sa.name.clone(), action)
+                (known.name.clone(), action)
             })
             .ok_or_else(|| {
                 Error::invalid(format!(
@@ -179,39 +118,85 @@ impl FailoverManager {
             })
     }
 
-    /// Nothing is wanted any more; attempts of which charon has not told end, too.
-    pub(super) fn end_attempts(&mut self, name: &str, step: &mut Step) {
-        self.history.conclude(name, Outcome::Abandoned, None);
-        let Some(connection) = self.connections.get_mut(name) else {
-            return;
-        };
-        let connecting = match &connection.state {
-            State::Connecting(attempt) => Some(attempt),
-            _ => None,
-        };
-        let unseen = |attempt: &&Attempt| attempt.own.is_some() && attempt.ike_sa.is_none();
-        for attempt in connecting
-            .into_iter()
-            .chain(&connection.switch)
-            .filter(unseen)
-        {
-            step.abandon(name, attempt);
+    /// The outcome of an [`Action::Resolve`]: the addresses in the order in which they are to be tried,
+    /// none if the name does not resolve.
+    pub fn resolved(
+        &mut self,
+        name: &str,
+        attempt: Option<u64>,
+        gateway: &str,
+        addresses: Vec<IpAddr>,
+        now: Now,
+    ) -> Vec<Action> {
+        self.step(name, now, |connection, step| match attempt {
+            Some(attempt) => connection.resolved(attempt, addresses, step),
+            None if connection.common.gateways.find(gateway).is_some() => {
+                connection.common.gateways.looked_up(gateway, addresses);
+            }
+            None => {}
+        })
+    }
+
+    /// An [`Action::Initiate`] is about to be carried out: how, or None if it is not wanted any more.
+    pub fn begin(&mut self, name: &str, attempt: u64) -> Option<Begin> {
+        if self.shutting_down {
+            return None;
         }
-        connection.rest();
+        self.connections.get_mut(name)?.begin(attempt)
+    }
+
+    /// The outcome of an [`Action::Initiate`]: whether charon began with it, and the CHILD_SAs that
+    /// were asked for then.
+    pub fn initiated(
+        &mut self,
+        name: &str,
+        attempt: u64,
+        begun: bool,
+        asked: &[String],
+        now: Now,
+    ) -> Vec<Action> {
+        self.step(name, now, |connection, step| {
+            connection.initiated(attempt, begun, asked, step);
+        })
+    }
+
+    /// The outcome of an [`Action::Check`], also good at any other time: the remote addresses of the
+    /// configuration as it is now, None if it is gone.
+    pub fn checked(&mut self, name: &str, gateways: Option<AddressList>, now: Now) -> Vec<Action> {
+        let Some(connection) = self.connections.get(name) else {
+            return Vec::new();
+        };
+        let foreign = connection.common.foreign;
+        let mut step = self.begin_step(name, now);
+        match gateways {
+            Some(gateways) => self.confirmed(name, gateways, &mut step),
+            None if foreign => self.vanished(name, &mut step),
+            // It was loaded again since it was looked at.
+            None => {}
+        }
+        self.conclude(name, step)
+    }
+
+    /// What came of an [`Action::Probe`].
+    pub fn probed(&mut self, name: &str, ike_sa: u32, probed: Probed, now: Now) -> Vec<Action> {
+        self.step(name, now, |connection, step| {
+            let known = connection.common.ike_sas.get_mut(&ike_sa);
+            let Some(up) = known.and_then(|known| known.up_mut()) else {
+                return;
+            };
+            if up.liveness.probed(probed, step.now.monotonic) {
+                connection.handle(IkeSaEvent::Silent { ike_sa }, step);
+            }
+        })
     }
 }
 
-pub(super) fn first_gateway(name: &str, connection: &Connection) -> Result<String> {
-    connection.gateways.first().ok_or_else(|| {
+fn first_gateway(c: &Common) -> Result<String> {
+    c.gateways.first().ok_or_else(|| {
         Error::invalid(format!(
-            "connections.{name}.remote_addrs: expected an address to initiate to, found {:?}",
-            connection.gateways.list().as_str()
+            "connections.{}.remote_addrs: expected an address to initiate to, found {:?}",
+            c.name,
+            c.gateways.list().as_str()
         ))
     })
-}
-
-pub(super) fn unknown_connection(name: &str) -> Error {
-    Error::invalid(format!(
-        "{name}: expected the name of a connection, found an unknown one"
-    ))
 }

@@ -2,18 +2,18 @@
 
 //! Connections as they are loaded, changed and removed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use super::commands::unknown_connection;
-use super::names::Target;
-use super::{FailoverManager, Step};
+use super::orphans::Orphan;
+use super::{unknown_connection, FailoverManager};
 use crate::domain::address::AddressList;
 use crate::domain::{failover_name, Now};
 use crate::error::{Error, Result};
 use crate::failover::action::{Action, Settings};
-use crate::failover::connection::{Attempt, Connection, Phase, State};
+use crate::failover::connection::Connection;
 use crate::failover::event::Event;
-use crate::failover::history::Outcome;
+use crate::failover::names::Target;
+use crate::failover::step::{Effect, Step};
 
 impl FailoverManager {
     /// Checks that no name of these connections, which are to be loaded together, stands for another
@@ -47,31 +47,29 @@ impl FailoverManager {
     /// Loads or replaces a connection; its IKE_SAs are not touched, its retries start afresh, and an
     /// attempt to a gateway that is gone is made to the first one instead.
     pub fn configure(&mut self, name: &str, settings: Settings, now: Now) -> Vec<Action> {
-        let mut step = Step::new(now);
+        let mut step = self.begin_step(name, now);
         self.load(name, settings, false, &mut step);
         step.publish(Event::ConfigApplied {
             connection: name.to_owned(),
         });
-        self.conclude_step(name, &mut step);
-        step.into_actions()
+        self.conclude(name, step)
     }
 
     /// Applies a configuration that is there already: says so and leaves all as it is. None if it is not
     /// there, or another.
     pub fn confirm(&mut self, name: &str, settings: &Settings, now: Now) -> Option<Vec<Action>> {
-        let connection = self.connections.get(name)?;
-        let same = !connection.foreign
-            && *connection.gateways.list() == settings.gateways
-            && connection.children == settings.children
-            && connection.policy == settings.policy;
-        if !same {
-            return None;
-        }
-        let mut step = Step::new(now);
-        step.publish(Event::ConfigApplied {
-            connection: name.to_owned(),
-        });
-        Some(step.into_actions())
+        let c = &self.connections.get(name)?.common;
+        let same = !c.foreign
+            && *c.gateways.list() == settings.gateways
+            && c.children == settings.children
+            && c.policy == settings.policy;
+        same.then(|| {
+            self.step(name, now, |connection, step| {
+                step.publish(Event::ConfigApplied {
+                    connection: connection.common.name.clone(),
+                });
+            })
+        })
     }
 
     /// Forgets a connection: its IKE_SAs live on, its failover ends.
@@ -79,223 +77,135 @@ impl FailoverManager {
         if !self.connections.contains_key(name) {
             return Err(unknown_connection(name));
         }
-        let mut step = Step::new(now);
+        let mut step = self.begin_step(name, now);
         self.forget(name, &mut step);
-        self.remember(name, None, &mut step);
-        Ok(step.into_actions())
+        step.effect(Effect::GoodGateway(None));
+        let actions = self.conclude(name, step);
+        self.unload(name);
+        Ok(actions)
     }
 
-    /// The outcome of an [`Action::Check`], also good at any other time: the remote addresses of the
-    /// configuration as it is now, None if it is gone.
-    pub fn checked(&mut self, name: &str, gateways: Option<AddressList>, now: Now) -> Vec<Action> {
-        let mut step = Step::new(now);
-        if !self.connections.contains_key(name) {
-            return step.into_actions();
+    /// The configuration of a connection is there, with that list of gateways.
+    pub(super) fn confirmed(&mut self, name: &str, gateways: AddressList, step: &mut Step) {
+        let Some(connection) = self.connections.get_mut(name) else {
+            return;
+        };
+        connection.announce(step);
+        if connection.common.foreign && *connection.common.gateways.list() != gateways {
+            // Others have changed it, perhaps in the middle of an outage, which goes on then.
+            self.rename(name, &gateways, |connection| {
+                connection.follow_list(gateways.clone(), step);
+            });
         }
-        match gateways {
-            Some(gateways) => {
-                self.tell_untold(name, &mut step);
-                self.follow(name, gateways, &mut step);
-                if let State::Checking(failure) = self.connection(name).state.clone() {
-                    self.fail_over(name, failure, &mut step);
-                }
-                self.conclude_step(name, &mut step);
-            }
-            None if self.connection(name).foreign => self.vanished(name, &mut step),
-            // Loaded again since it was looked at.
-            None => {}
+        if let Some(connection) = self.connections.get_mut(name) {
+            connection.checked(step);
         }
-        step.into_actions()
     }
 
     /// Others removed the configuration; what charon was led to in the meantime is not wanted.
-    fn vanished(&mut self, name: &str, step: &mut Step) {
-        if let State::Connecting(attempt) = &self.connection(name).state {
-            if attempt.untold.is_some() {
-                step.abandon(name, attempt);
-            }
+    pub(super) fn vanished(&mut self, name: &str, step: &mut Step) {
+        if let Some(connection) = self.connections.get_mut(name) {
+            connection.abandon_unannounced(step);
         }
         self.forget(name, step);
     }
 
-    /// Others may have changed the addresses of their connection, also in the middle of an outage, which
-    /// goes on then.
-    fn follow(&mut self, name: &str, gateways: AddressList, step: &mut Step) {
-        let connection = self.connection(name);
-        if !connection.foreign || *connection.gateways.list() == gateways {
-            return;
+    pub(super) fn load(&mut self, name: &str, settings: Settings, foreign: bool, step: &mut Step) {
+        let gateways = settings.gateways.clone();
+        if !self.connections.contains_key(name) {
+            let new = Connection::new(name, settings, foreign);
+            self.connections.insert(name.to_owned(), new);
+            self.rename(name, &gateways, |_| ());
+        } else {
+            self.rename(name, &gateways, |connection| {
+                connection.reconfigure(settings, foreign, step);
+            });
         }
-        let (retries, before) = (connection.retries, connection.gateways.clone());
-        let settings = Settings {
-            gateways,
-            children: connection.children.clone(),
-            policy: connection.policy,
-        };
-        self.load(name, settings, true, step);
-        let connection = self.connection(name);
-        connection.retries = retries;
-        connection.gateways.resume(&before);
+        self.take_back(name, step);
+        let policy = &self.connections[name].common.policy;
+        self.listening |= policy.liveness().is_some();
     }
 
-    pub(super) fn load(&mut self, name: &str, settings: Settings, foreign: bool, step: &mut Step) {
-        if let Some(replaced) = self.connections.get(name) {
-            for (own, _) in names_of(name, replaced.gateways.list()) {
-                self.names.remove(&own);
-            }
+    /// Changes a connection so that it has these gateways: the names that it had before are not its any more.
+    fn rename(&mut self, name: &str, gateways: &AddressList, change: impl FnOnce(&mut Connection)) {
+        let Some(connection) = self.connections.get_mut(name) else {
+            return;
+        };
+        for (own, _) in names_of(name, connection.common.gateways.list()) {
+            self.names.remove(&own);
         }
-        let gateways = settings.gateways.clone();
-        match self.connections.get_mut(name) {
-            None => {
-                self.connections
-                    .insert(name.to_owned(), Connection::new(settings, foreign));
-            }
-            Some(connection) => {
-                let Settings {
-                    gateways,
-                    children,
-                    policy,
-                } = settings;
-                connection.gateways.replace(gateways);
-                connection.children = children;
-                connection.policy = policy;
-                connection.foreign = foreign;
-                connection.retries = 0;
-                let configured = connection.children.clone();
-                if !configured.is_empty() {
-                    connection.wanted.retain(|child| configured.contains(child));
-                }
-                for sa in connection.ike_sas.values_mut() {
-                    // What was prepared was made of the old configuration.
-                    sa.steered_to = None;
-                }
-                self.restart(name, step);
-            }
-        }
+        change(connection);
         // An initiation with the clone for a gateway that is gone may have just begun.
-        let clones: Vec<String> = self.connections[name].clones.iter().cloned().collect();
-        let clones = clones
-            .into_iter()
-            .map(|gateway| (failover_name(name, &gateway), Some(gateway)));
-        for (own, clone_for) in names_of(name, &gateways).chain(clones) {
+        let clones = connection.common.clones.iter();
+        let clones = clones.map(|gateway| (failover_name(name, gateway), Some(gateway.clone())));
+        for (own, clone_for) in names_of(name, gateways).chain(clones) {
+            let connection = name.to_owned();
             let target = Target {
-                connection: name.to_owned(),
+                connection,
                 clone_for,
             };
             self.names.insert(own, target);
         }
-        self.take_back(name, step);
-        self.listening |= self.connections[name].policy.liveness().is_some();
     }
 
     /// The connection was removed before, and its IKE_SAs live on.
-    pub(super) fn take_back(&mut self, name: &str, step: &mut Step) {
-        let ids: BTreeSet<u32> = self
-            .orphans
-            .iter()
-            .filter(|(_, orphan)| orphan.connection == name)
-            .map(|(id, _)| *id)
-            .collect();
-        let orphans: Vec<_> = ids
-            .into_iter()
-            .filter_map(|id| Some((id, self.drop_orphan(id)?.sa)))
-            .collect();
+    fn take_back(&mut self, name: &str, step: &mut Step) {
+        let records = self.orphans.take_of(name, &mut self.names);
         let known = self.connections.get_mut(name);
-        let Some(connection) = known.filter(|_| !orphans.is_empty()) else {
+        let Some(connection) = known.filter(|_| !records.is_empty()) else {
             return;
         };
-        for (id, mut sa) in orphans {
-            for child in &sa.children {
-                connection.want(child);
+        let c = &mut connection.common;
+        for (ike_sa, mut record) in records {
+            for child in &record.children {
+                c.want(child);
             }
-            // Nobody cared for an answer meanwhile.
-            sa.asked = None;
-            sa.heard = step.now.monotonic;
-            connection.ike_sas.insert(id, sa);
-            self.ike_sas.insert(id, name.to_owned());
-        }
-        let live = connection
-            .live_sa()
-            .and_then(|id| Some((id, connection.ike_sas.get(&id)?.clone())));
-        match live {
-            Some((id, sa)) if sa.phase == Phase::Up => {
-                connection.active = Some(sa.gateway);
-                connection.state = State::Established(id);
+            if let Some(up) = record.up_mut() {
+                // Nobody cared for an answer meanwhile.
+                up.liveness.restart(step.now.monotonic);
             }
-            Some((id, sa)) => self.connecting_to(name, sa.gateway, id, step),
-            None => {}
+            c.ike_sas.insert(ike_sa, record);
+            self.ike_sas.insert(ike_sa, name.to_owned());
         }
+        connection.resume(step);
     }
 
-    /// A new configuration gives what waits another start, and ends what leads to a gateway that it
-    /// has not.
-    pub(super) fn restart(&mut self, name: &str, step: &mut Step) {
-        let connection = self.connection(name);
-        let is_gone = |gateway: &str| connection.gateways.find(gateway).is_none();
-        let unseen =
-            |attempt: &Attempt| attempt.ike_sa.is_none() && is_gone(attempt.gateway.as_str());
-        let switch = connection
-            .switch
-            .take_if(|attempt| attempt.ike_sa.is_none() && is_gone(&attempt.gateway));
-        let next = match &connection.state {
-            State::Waiting { gateway, .. } if !is_gone(gateway) => Some(gateway.clone()),
-            State::Waiting { .. } => connection.gateways.first(),
-            State::Queued { gateway } if is_gone(gateway) => connection.gateways.first(),
-            State::Connecting(attempt) if unseen(attempt) => {
-                step.abandon(name, attempt);
-                connection.gateways.first()
-            }
-            State::Exhausted => None,
-            _ => return self.drop_switch(name, switch, step),
+    /// Nothing is wanted of the connection, and its IKE_SAs live on without it.
+    fn forget(&mut self, name: &str, step: &mut Step) {
+        let Some(connection) = self.connections.get_mut(name) else {
+            return;
         };
-        self.drop_switch(name, switch, step);
-        match next {
-            Some(gateway) => self.start_attempt(name, gateway, step),
-            None => self.connection(name).rest(),
-        }
-    }
-
-    pub(super) fn drop_switch(&mut self, name: &str, switch: Option<Attempt>, step: &mut Step) {
-        if let Some(attempt) = switch {
-            step.abandon(name, &attempt);
-            self.history.conclude(name, Outcome::Abandoned, None);
-        }
-    }
-
-    pub(super) fn forget(&mut self, name: &str, step: &mut Step) {
-        self.end_attempts(name, step);
-        if let Some(connection) = self.connections.get_mut(name) {
-            for (ike_sa, mut sa) in std::mem::take(&mut connection.ike_sas) {
-                self.ike_sas.remove(&ike_sa);
-                sa.steered_to = None;
-                self.orphaned(ike_sa, name, sa);
-                step.unsteer(name, ike_sa);
-            }
+        connection.end_attempts(step);
+        for (ike_sa, mut record) in std::mem::take(&mut connection.common.ike_sas) {
+            self.ike_sas.remove(&ike_sa);
+            record.steering = None;
+            let connection = name.to_owned();
+            let orphan = Orphan { connection, record };
+            self.orphans.insert(ike_sa, orphan, &mut self.names);
+            step.unsteer(name, ike_sa);
         }
         self.queue.retain(|queued| queued != name);
-        self.conclude_step(name, step);
-        self.unload(name);
     }
 
     pub(super) fn unload(&mut self, name: &str) {
-        if let Some(connection) = self.connections.remove(name) {
-            let clones = connection.clones.iter();
-            let clones = clones.map(|gateway| failover_name(name, gateway));
-            for own in names_of(name, connection.gateways.list())
-                .map(|(own, _)| own)
-                .chain(clones)
-            {
-                self.names.remove(&own);
-            }
-            if connection.policy.liveness().is_some() {
-                let mut others = self.connections.values();
-                self.listening = others.any(|other| other.policy.liveness().is_some());
-            }
+        let Some(connection) = self.connections.remove(name) else {
+            return;
+        };
+        let c = connection.common;
+        let clones = c.clones.iter().map(|gateway| failover_name(name, gateway));
+        let own = names_of(name, c.gateways.list()).map(|(own, _)| own);
+        for own in own.chain(clones) {
+            self.names.remove(&own);
+        }
+        if c.policy.liveness().is_some() {
+            let mut others = self.connections.values();
+            self.listening = others.any(|other| other.common.policy.liveness().is_some());
         }
     }
 }
 
 /// The connection's own name and those of its clones.
-pub(super) fn names_of<'a>(
+fn names_of<'a>(
     name: &'a str,
     gateways: &'a AddressList,
 ) -> impl Iterator<Item = (String, Option<String>)> + 'a {

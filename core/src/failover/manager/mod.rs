@@ -1,35 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The failover manager: every connection, driven by evidence, commands and time.
+//!
+//! It knows which connection a name or an IKE_SA belongs to, hands on what concerns a connection, and
+//! concludes each step in one place ([`FailoverManager::conclude`]).
 
-mod attempts;
 mod commands;
 mod configuration;
-mod ike_sas;
-mod liveness;
-mod names;
-mod outages;
-mod steering;
-mod step;
+mod evidence;
+mod orphans;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use self::commands::unknown_connection;
-use self::names::Names;
-use self::steering::steer;
-use self::step::Step;
+use self::orphans::Orphans;
 use super::action::Action;
-use super::connection::{Connection, Sa, State};
-use super::deadlines::{Deadlines, Timer};
-use super::evidence::{Evidence, IkeSa};
+use super::connection::{Connection, Idle, State};
+use super::deadlines::Deadlines;
 use super::history::History;
+use super::names::Names;
 use super::remembered::Remembered;
-use crate::domain::policy::{FailoverPolicy, Retransmission};
+use super::report::{details, status, ConnectionDetails, ConnectionStatus, Counters, HistoryEntry};
+use super::selection::Selection;
+use super::step::{Effect, Step};
+use crate::domain::policy::FailoverPolicy;
 use crate::domain::{failover_name, Now};
-use crate::error::Result;
-use crate::failover::event::{Event, Tunnel};
-use crate::failover::report::{ConnectionDetails, ConnectionStatus, Counters, HistoryEntry};
+use crate::error::{Error, Result};
 
 /// How many failovers the details of a connection have.
 const DETAILED_FAILOVERS: usize = 5;
@@ -43,8 +39,6 @@ pub struct Options {
     pub max_concurrent: usize,
     /// How many failovers are remembered.
     pub history_size: usize,
-    /// When charon repeats a request that is not answered.
-    pub retransmission: Retransmission,
     /// The last good gateways, with which connections are initiated; None to begin with the first.
     pub remembered: Option<Remembered>,
 }
@@ -55,7 +49,6 @@ impl Default for Options {
             foreign: Some(FailoverPolicy::default()),
             max_concurrent: 100,
             history_size: super::history::DEFAULT_SIZE,
-            retransmission: Retransmission::default(),
             remembered: None,
         }
     }
@@ -70,8 +63,7 @@ pub struct FailoverManager {
     names: Names,
     /// Which connection an IKE_SA belongs to, by unique id.
     ike_sas: HashMap<u32, String>,
-    /// IKE_SAs that live on although their connection was removed.
-    orphans: HashMap<u32, Orphan>,
+    orphans: Orphans,
     deadlines: Deadlines,
     /// Connections with an attempt under way.
     half_open: BTreeSet<String>,
@@ -88,23 +80,6 @@ pub struct FailoverManager {
     shutting_down: bool,
 }
 
-/// Nobody's business, unless its connection is loaded again.
-#[derive(Debug)]
-struct Orphan {
-    connection: String,
-    sa: Sa,
-}
-
-impl Orphan {
-    /// By which charon may tell of it: one that was initiated with a clone has the connection's name only
-    /// once charon was told so, for which the connection may have gone too early.
-    fn names(&self) -> impl Iterator<Item = String> + '_ {
-        let clone = || failover_name(&self.connection, &self.sa.gateway);
-        let own = std::iter::once(self.sa.name.clone());
-        own.chain(self.sa.cloned.then(clone))
-    }
-}
-
 impl FailoverManager {
     /// Without connections.
     pub fn new(options: Options) -> Self {
@@ -115,74 +90,6 @@ impl FailoverManager {
         }
     }
 
-    /// Takes note of what charon did.
-    pub fn handle(&mut self, evidence: Evidence, now: Now) -> Vec<Action> {
-        let mut step = Step::new(now);
-        match evidence {
-            Evidence::State { ike_sa, to } => self.state_changed(&ike_sa, to, &mut step),
-            Evidence::Alert { ike_sa, alert } => self.alerted(&ike_sa, alert, &mut step),
-            Evidence::IkeUpdown { ike_sa, up } => self.ike_updown(&ike_sa, up, &mut step),
-            Evidence::IkeRekey {
-                old,
-                new,
-                old_spis,
-                new_spis,
-            } => {
-                self.tell_rekeyed(&old, &new, old_spis, new_spis, &mut step);
-                self.rekeyed(&old, &new, &mut step);
-            }
-            Evidence::Migrated { old, new } => self.migrated(old, new, &mut step),
-            Evidence::TookOver { ike_sa } => self.took_over(&ike_sa, &mut step),
-            Evidence::Reestablished { old } => {
-                if let Some(sa) = self.sa(old) {
-                    sa.seen.superseded();
-                }
-            }
-            Evidence::Steered {
-                ike_sa,
-                replaces,
-                gateway,
-            } => match replaces {
-                None => self.led_on(&ike_sa, gateway, &mut step),
-                Some(old) => self.led_from(old, &ike_sa, gateway, &mut step),
-            },
-            Evidence::Received { ike_sa } => self.heard(ike_sa, &step),
-            Evidence::ChildUpdown {
-                ike_sa,
-                tunnel,
-                up,
-                more,
-            } => {
-                self.child_updown(ike_sa, tunnel, up, &mut step);
-                if up && !more {
-                    self.complete_children(ike_sa, &mut step);
-                }
-            }
-            Evidence::ChildRekey { ike_sa, old, new } => {
-                let new = self.with_connection(ike_sa, *new);
-                step.publish(Event::ChildRekey {
-                    ike_sa_name: new.ike_sa_name.clone(),
-                    old_child_sa_name: old.child_sa_name,
-                    new_child_sa_name: new.child_sa_name.clone(),
-                    connection: new.connection.clone(),
-                    ike_sa_uniqueid: ike_sa,
-                    old_uniqueid: old.uniqueid,
-                    new_uniqueid: new.uniqueid,
-                    old_spi_in: old.spi_in,
-                    old_spi_out: old.spi_out,
-                    new_spi_in: new.spi_in,
-                    new_spi_out: new.spi_out,
-                });
-                step.publish(Event::TunnelUp(new));
-            }
-            Evidence::Shutdown => {
-                self.shutting_down = true;
-                self.deadlines.clear();
-            }
-        }
-        step.into_actions()
-    }
-
     /// When [`Self::expire`] has to be called next (monotonic).
     pub fn next_deadline(&self) -> Option<Duration> {
         self.deadlines.next()
@@ -190,32 +97,43 @@ impl FailoverManager {
 
     /// Carries on what waited for a time that has come.
     pub fn expire(&mut self, now: Now) -> Vec<Action> {
-        let mut step = Step::new(now);
-        while let Some((name, timer)) = self.deadlines.take_due(step.now.monotonic) {
-            self.expired(&name, timer, &mut step);
-            self.conclude_step(&name, &mut step);
+        let mut actions = Vec::new();
+        while let Some((name, timer)) = self.deadlines.take_due(now.monotonic) {
+            actions.extend(self.step(&name, now, |connection, step| {
+                connection.expired(timer, step)
+            }));
         }
-        step.into_actions()
+        actions
     }
 
     /// An [`Action::Terminate`] is about to be carried out: on these IKE_SAs.
     pub fn terminating(&mut self, name: &str) -> Vec<u32> {
-        if let Some(connection) = self.connections.get_mut(name) {
-            connection.terminating = false;
+        if let Some(Connection {
+            state: State::Idle(Idle { terminating }),
+            ..
+        }) = self.connections.get_mut(name)
+        {
+            *terminating = false;
         }
         self.ike_sas(name)
     }
 
     /// Unique ids of the connection's IKE_SAs that we initiated.
     pub fn ike_sas(&self, name: &str) -> Vec<u32> {
-        self.connections
-            .get(name)
-            .map_or_else(Vec::new, |c| c.ike_sas.keys().copied().collect())
+        let known = self.connections.get(name);
+        known.map_or_else(Vec::new, |known| {
+            known.common.ike_sas.keys().copied().collect()
+        })
     }
 
     /// The policy in force.
     pub fn policy(&self, name: &str) -> Option<&FailoverPolicy> {
-        self.connections.get(name).map(|c| &c.policy)
+        self.connections.get(name).map(|known| &known.common.policy)
+    }
+
+    /// Why the connection's gateway was chosen that was chosen last after a failure.
+    pub fn selection(&self, name: &str) -> Option<&Selection> {
+        self.connections.get(name)?.common.selection.as_ref()
     }
 
     /// How many things are remembered of connections and IKE_SAs, the history excepted.
@@ -223,7 +141,7 @@ impl FailoverManager {
         let of_connections: usize = self
             .connections
             .values()
-            .map(|connection| connection.ike_sas.len() + connection.clones.len())
+            .map(|known| known.common.ike_sas.len() + known.common.clones.len())
             .sum();
         of_connections
             + self.connections.len()
@@ -240,30 +158,28 @@ impl FailoverManager {
         self.half_open.len()
     }
 
-    /// Whether [`Evidence::Received`] is wanted.
+    /// Whether [`Evidence::Received`](super::evidence::Evidence::Received) is wanted.
     pub fn is_listening(&self) -> bool {
         self.listening
     }
 
     /// Names of configurations whose IKE_SAs are of concern from now on (true), or are not any more,
     /// since this was last called. Of IKE_SAs with other names, evidence is only wanted where they have
-    /// several remote addresses; [`Evidence::IkeUpdown`], `ChildUpdown` and the like always are.
+    /// several remote addresses; [`Evidence::IkeUpdown`](super::evidence::Evidence::IkeUpdown),
+    /// `ChildUpdown` and the like always are.
     pub fn take_name_changes(&mut self) -> Vec<(String, bool)> {
         self.names.take_changes()
     }
 
     /// Every connection, in the order of their names.
     pub fn list(&self, now: Now) -> Vec<ConnectionStatus> {
-        self.connections
-            .iter()
-            .map(|(name, connection)| connection.status(name, now.monotonic))
-            .collect()
+        let all = self.connections.values();
+        all.map(|known| status(known, now.monotonic)).collect()
     }
 
     /// One connection.
     pub fn status(&self, name: &str, now: Now) -> Option<ConnectionStatus> {
-        let connection = self.connections.get(name)?;
-        Some(connection.status(name, now.monotonic))
+        Some(status(self.connections.get(name)?, now.monotonic))
     }
 
     /// Every connection, or the one that is named by itself or an IKE_SA of it, in detail.
@@ -281,7 +197,7 @@ impl FailoverManager {
                     .take(DETAILED_FAILOVERS)
                     .map(HistoryEntry::from)
                     .collect();
-                connection.details(name, last_failovers, now.monotonic)
+                details(connection, last_failovers, now.monotonic)
             })
             .collect())
     }
@@ -304,113 +220,6 @@ impl FailoverManager {
         &self.history
     }
 
-    fn expired(&mut self, name: &str, timer: Timer, step: &mut Step) {
-        let Some(connection) = self.connections.get_mut(name) else {
-            return;
-        };
-        match (timer, connection.state.clone()) {
-            (Timer::Retry, State::Waiting { gateway, .. }) => {
-                self.start_attempt(name, gateway, step);
-            }
-            (Timer::Check, State::Checking(failure)) => self.fail_over(name, failure, step),
-            (Timer::Connect, State::Connecting(attempt)) => {
-                self.attempt_timed_out(name, &attempt, step);
-            }
-            (Timer::Switch, _) => {
-                if let Some(attempt) = connection.switch.clone() {
-                    self.attempt_timed_out(name, &attempt, step);
-                }
-            }
-            (Timer::Child, State::Established(ike_sa)) => self.child_failed(name, ike_sa, step),
-            (Timer::Probe, State::Established(ike_sa)) => self.ask(name, ike_sa, step),
-            (Timer::Dead, State::Established(ike_sa)) => self.ask_last(name, ike_sa, step),
-            _ => {}
-        }
-    }
-
-    /// What follows from the state that a step left the connection in.
-    fn conclude_step(&mut self, name: &str, step: &mut Step) {
-        if let Some(connection) = self.connections.get_mut(name) {
-            for gateway in connection.take_unused_clones() {
-                if connection.gateways.find(&gateway).is_none() {
-                    self.names.remove(&failover_name(name, &gateway));
-                }
-                step.release_clone(name, gateway);
-            }
-            if self.shutting_down {
-                return;
-            }
-            if connection.is_half_open() {
-                self.half_open.insert(name.to_owned());
-            } else {
-                self.half_open.remove(name);
-            }
-            steer(name, connection, step);
-            let idle = connection.state == State::Down && connection.ike_sas.is_empty();
-            if connection.foreign && idle {
-                // Taken in again when charon initiates it.
-                self.unload(name);
-            }
-            self.set_deadlines(name);
-        }
-        while self.half_open.len() < self.options.max_concurrent {
-            let Some(queued) = self.queue.pop_front() else {
-                break;
-            };
-            let state = self.connections.get(&queued).map(|c| c.state.clone());
-            if let Some(State::Queued { gateway }) = state {
-                self.start_attempt(&queued, gateway, step);
-                self.set_deadlines(&queued);
-            }
-        }
-    }
-
-    fn set_deadlines(&mut self, name: &str) {
-        let deadlines = match self.connections.get(name) {
-            Some(connection) if !self.shutting_down => {
-                connection.deadlines(self.options.retransmission)
-            }
-            _ => Vec::new(),
-        };
-        self.deadlines.set(name, deadlines);
-    }
-
-    /// The connection of that name, which the caller has seen.
-    fn connection(&mut self, name: &str) -> &mut Connection {
-        self.connections
-            .get_mut(name)
-            .expect("callers looked it up")
-    }
-
-    fn sa(&mut self, id: u32) -> Option<&mut Sa> {
-        let owner = self.ike_sas.get(&id)?;
-        self.connections.get_mut(owner)?.ike_sas.get_mut(&id)
-    }
-
-    fn connection_of(&self, ike_sa: &IkeSa) -> Option<String> {
-        self.ike_sas
-            .get(&ike_sa.id)
-            .or_else(|| {
-                self.names
-                    .get(&ike_sa.name)
-                    .map(|target| &target.connection)
-            })
-            .cloned()
-    }
-
-    fn with_connection(&self, ike_sa: u32, mut tunnel: Tunnel) -> Tunnel {
-        tunnel.connection = self
-            .ike_sas
-            .get(&ike_sa)
-            .or_else(|| {
-                self.names
-                    .get(&tunnel.ike_sa_name)
-                    .map(|target| &target.connection)
-            })
-            .cloned();
-        tunnel
-    }
-
     /// The connection of that name, or the one that an IKE_SA of that name belongs to.
     fn resolve(&self, name: &str) -> Result<&str> {
         self.names
@@ -418,4 +227,133 @@ impl FailoverManager {
             .map(|target| target.connection.as_str())
             .ok_or_else(|| unknown_connection(name))
     }
+
+    fn begin_step(&self, name: &str, now: Now) -> Step {
+        Step::new(now, self.has_room(name), self.last_attempt)
+    }
+
+    /// Whether the connection may make an attempt, or too many are under way.
+    fn has_room(&self, name: &str) -> bool {
+        let below = self.half_open.len() < self.options.max_concurrent;
+        below || self.half_open.contains(name)
+    }
+
+    /// A part of a step in which the connection takes part.
+    fn with_connection(
+        &mut self,
+        name: &str,
+        step: &mut Step,
+        part: impl FnOnce(&mut Connection, &mut Step),
+    ) {
+        step.has_room = self.has_room(name);
+        if let Some(connection) = self.connections.get_mut(name) {
+            part(connection, step);
+        }
+    }
+
+    /// One step of the connection, if it is known.
+    fn step(
+        &mut self,
+        name: &str,
+        now: Now,
+        take: impl FnOnce(&mut Connection, &mut Step),
+    ) -> Vec<Action> {
+        let mut step = self.begin_step(name, now);
+        if let Some(connection) = self.connections.get_mut(name) {
+            take(connection, &mut step);
+        }
+        self.conclude(name, step)
+    }
+
+    /// Concludes a step: what follows from the state that it left the connection in, and then its effects. A
+    /// connection that has come to rest makes room for those that wait.
+    fn conclude(&mut self, name: &str, mut step: Step) -> Vec<Action> {
+        let now = step.now;
+        self.settle(name, &mut step);
+        let mut actions = self.apply(name, step);
+        while !self.shutting_down && self.half_open.len() < self.options.max_concurrent {
+            let Some(queued) = self.queue.pop_front() else {
+                break;
+            };
+            let mut step = self.begin_step(&queued, now);
+            if let Some(connection) = self.connections.get_mut(&queued) {
+                connection.dequeue(&mut step);
+            }
+            self.settle(&queued, &mut step);
+            actions.extend(self.apply(&queued, step));
+        }
+        actions
+    }
+
+    /// What follows from the state that a step left the connection in.
+    fn settle(&mut self, name: &str, step: &mut Step) {
+        let Some(connection) = self.connections.get_mut(name) else {
+            return;
+        };
+        for gateway in connection.take_unused_clones() {
+            if connection.common.gateways.find(&gateway).is_none() {
+                self.names.remove(&failover_name(name, &gateway));
+            }
+            step.release_clone(name, gateway);
+        }
+        if self.shutting_down {
+            return;
+        }
+        if connection.is_half_open() {
+            self.half_open.insert(name.to_owned());
+        } else {
+            self.half_open.remove(name);
+        }
+        if connection.is_queued() && !self.queue.iter().any(|queued| queued == name) {
+            self.queue.push_back(name.to_owned());
+        }
+        connection.steer(step);
+        if connection.common.foreign && connection.is_at_rest() {
+            // Taken in again when charon initiates it.
+            self.unload(name);
+        }
+        self.set_deadlines(name);
+    }
+
+    fn set_deadlines(&mut self, name: &str) {
+        let connection = self.connections.get(name).filter(|_| !self.shutting_down);
+        let deadlines = connection.map_or_else(Vec::new, Connection::deadlines);
+        self.deadlines.set(name, deadlines);
+    }
+
+    fn apply(&mut self, name: &str, mut step: Step) -> Vec<Action> {
+        self.last_attempt = step.last_attempt;
+        let mut actions = Vec::new();
+        for effect in step.take_effects() {
+            match effect {
+                Effect::Act(action) => actions.push(action),
+                Effect::Record(entry) => self.history.add(entry),
+                Effect::Conclude { outcome, outage } => {
+                    self.history.conclude(name, outcome, outage);
+                }
+                Effect::GoodGateway(gateway) => actions.extend(self.remember(name, gateway)),
+                Effect::GivenUp => self.exhausted += 1,
+            }
+        }
+        actions
+    }
+
+    /// Remembers the gateway as the connection's last good one, or forgets it.
+    fn remember(&mut self, name: &str, gateway: Option<String>) -> Option<Action> {
+        let remembered = self.options.remembered.as_mut()?;
+        let before = match gateway.clone() {
+            Some(gateway) => remembered.insert(name.to_owned(), gateway),
+            None => remembered.remove(name),
+        };
+        (before != gateway).then(|| Action::Remember {
+            connection: name.to_owned(),
+            gateway,
+        })
+    }
+}
+
+fn unknown_connection(name: &str) -> Error {
+    Error::invalid(format!(
+        "{name}: expected the name of a connection, found an unknown one"
+    ))
 }

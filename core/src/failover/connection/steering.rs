@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Where charon is to go if it retries or re-establishes an IKE_SA by itself.
+//!
+//! charon asks nobody then, so that it has to be told before. What it is told is derived after each step from
+//! the state that the step left the connection in.
+
+use std::time::Duration;
+
+use super::common::Common;
+use super::outage::Outage;
+use super::state::State;
+use crate::failover::action::Lead;
+use crate::failover::ike_sa::{IkeSaRecord, Steering};
+use crate::failover::selection::{select, Selection, Standing, Trials};
+use crate::failover::step::Step;
+
+/// Tells charon where the IKE_SA that carries the connection, or is to, has to go if its gateway fails.
+pub(super) fn steer(c: &mut Common, state: &State, step: &mut Step) {
+    let Some(ike_sa) = state.ike_sa() else {
+        return;
+    };
+    let outage = state.outage();
+    let Some(known) = c.ike_sas.get(&ike_sa) else {
+        return;
+    };
+    let is_live = known.stage.is_up() || known.stage.is_connecting();
+    if !is_live || !c.has_alternative(outage) {
+        return;
+    }
+    let selection = if_it_fails(c, outage, known, step.now.monotonic);
+    let to = destination(c, outage, known, &selection);
+    let name = name_to_look_up(c, &selection);
+    let Some(known) = c.ike_sas.get_mut(&ike_sa) else {
+        return;
+    };
+    if let (Some(up), Some(name)) = (known.up_mut(), name) {
+        if up.looked_up.as_ref() != Some(&name) {
+            step.resolve(&c.name, None, &name);
+            up.looked_up = Some(name);
+        }
+    }
+    let steering = to.clone().map_or(Steering::Stop, Steering::To);
+    if known.steering.as_ref() != Some(&steering) {
+        known.steering = Some(steering);
+        step.steer(&c.name, ike_sa, to);
+    }
+}
+
+/// The gateways as they would be ranked if the gateway of that IKE_SA failed now.
+fn if_it_fails(
+    c: &Common,
+    outage: Option<&Outage>,
+    known: &IkeSaRecord,
+    now: Duration,
+) -> Selection {
+    let none = Trials::default();
+    let trials = outage.map_or(&none, |outage| &outage.trials);
+    select(&c.gateways, trials, &known.gateway, known.remote, now)
+}
+
+/// Where charon is to go; None if it is to stop, where it can be stopped: while connecting.
+fn destination(
+    c: &Common,
+    outage: Option<&Outage>,
+    known: &IkeSaRecord,
+    selection: &Selection,
+) -> Option<Lead> {
+    let is_up = known.stage.is_up();
+    let best = selection.best()?;
+    let to = |address| Lead {
+        gateway: best.gateway.clone(),
+        address,
+    };
+    match best.standing {
+        Standing::OtherAddress(address) => is_up.then(|| to(Some(address))),
+        Standing::Tried | Standing::Refused(_) => None,
+        Standing::Eligible | Standing::SetAside(_) => {
+            let retries = outage.map_or(0, |outage| outage.retries);
+            if !c.policy.allows(retries) {
+                return None;
+            }
+            if !c.gateways.is_name(&best.gateway) {
+                return Some(to(None));
+            }
+            // charon would hold its thread to look it up. While connecting it is stopped, and we do.
+            let addresses = c.gateways.addresses(&best.gateway);
+            let none = Trials::default();
+            let trials = outage.map_or(&none, |outage| &outage.trials);
+            let known = trials.untried(&best.gateway, addresses)?;
+            is_up.then(|| to(Some(known)))
+        }
+    }
+}
+
+/// The name that the gateway is followed by, if that is one: its addresses are to be at hand.
+fn name_to_look_up(c: &Common, selection: &Selection) -> Option<String> {
+    let next = &selection.next_gateway()?.gateway;
+    c.gateways.is_name(next).then(|| next.clone())
+}

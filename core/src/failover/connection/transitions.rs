@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! How a connection gets from state to state. Each function takes what the former state leaves and returns
+//! the next state.
+
+use std::time::Duration;
+
+use super::attempt::{Attempt, AttemptStage, Failure, Origin};
+use super::common::Common;
+use super::event::{Ended, LedFrom};
+use super::outage::Outage;
+use super::state::{Candidate, GivenUp, Idle, Progress, Recovering, Serving, State};
+use crate::domain::reason::Reason;
+use crate::error::ErrorCode;
+use crate::failover::event::Event;
+use crate::failover::history::Outcome;
+use crate::failover::selection::{Considered, Standing};
+use crate::failover::step::{Effect, Failover, Step};
+
+/// A gateway whose IKE_SA or attempt failed.
+pub(super) struct Lost {
+    pub gateway: String,
+    pub reason: Reason,
+}
+
+/// Nothing is wanted any more.
+pub(super) fn rest(c: &mut Common) -> State {
+    c.rest();
+    State::Idle(Idle::default())
+}
+
+/// Nothing is wanted any more: attempts of which charon has told nothing end. Those that it has told of
+/// are the caller's concern.
+pub(super) fn end_attempts<'a>(
+    c: &mut Common,
+    attempts: impl Iterator<Item = &'a Attempt>,
+    step: &mut Step,
+) -> State {
+    step.conclude(Outcome::Abandoned);
+    for attempt in attempts.filter(|attempt| attempt.is_unseen()) {
+        step.abandon(&c.name, attempt.gateway(), None);
+    }
+    rest(c)
+}
+
+/// Tries the gateway, or waits for its turn.
+pub(super) fn attempt(
+    c: &mut Common,
+    mut outage: Outage,
+    gateway: String,
+    step: &mut Step,
+) -> State {
+    c.active = Some(gateway.clone());
+    let progress = if step.has_room {
+        outage.trials.tried(&gateway);
+        Progress::Connecting(Attempt::request(c, &gateway, step))
+    } else {
+        Progress::Queued { gateway }
+    };
+    State::Recovering(Recovering { outage, progress })
+}
+
+/// charon tries a gateway by itself: that is the attempt.
+pub(super) fn follow_charon(c: &mut Common, outage: Outage, ike_sa: u32, step: &mut Step) -> State {
+    State::Recovering(follow(c, outage, ike_sa, Origin::Charon, step))
+}
+
+fn follow(
+    c: &mut Common,
+    mut outage: Outage,
+    ike_sa: u32,
+    origin: Origin,
+    step: &mut Step,
+) -> Recovering {
+    let gateway = c.gateway_of(ike_sa).unwrap_or_default();
+    c.active = Some(gateway.clone());
+    outage.trials.tried(&gateway);
+    let attempt = Attempt::of_charon(&gateway, ike_sa, origin, step);
+    let progress = Progress::Connecting(attempt);
+    Recovering { outage, progress }
+}
+
+/// An operator's switch, which is under way already, is all that is left.
+pub(super) fn promote(
+    c: &mut Common,
+    mut outage: Outage,
+    candidate: Candidate,
+    step: &mut Step,
+) -> State {
+    let Candidate {
+        attempt, trials, ..
+    } = candidate;
+    outage.trials.join(trials);
+    outage.trials.tried(attempt.gateway());
+    outage.retries = 1;
+    c.active = Some(attempt.gateway().to_owned());
+    if let Some(connecting) = c
+        .connecting_ike_sa()
+        .filter(|id| attempt.ike_sa() != Some(*id))
+    {
+        // charon's own, to the gateway that is to be left.
+        let gateway = c.gateway_of(connecting).unwrap_or_default();
+        c.give_up(Some(connecting));
+        step.abandon(&c.name, &gateway, Some(connecting));
+    }
+    let progress = Progress::Connecting(attempt);
+    State::Recovering(Recovering { outage, progress })
+}
+
+/// The IKE_SA that carried the connection, or its attempt, failed. What carries it from now on: another
+/// IKE_SA that is up, an operator's switch, an IKE_SA that charon makes by itself, or the next gateway.
+pub(super) fn lost(
+    c: &mut Common,
+    mut outage: Outage,
+    candidate: Option<Candidate>,
+    lost: Lost,
+    step: &mut Step,
+) -> State {
+    let Lost { gateway, reason } = lost;
+    if let Some(ike_sa) = c.up_ike_sa() {
+        c.failed(&mut outage, &gateway, None, reason);
+        return serve(c, ike_sa, Some(outage), candidate, step);
+    }
+    if let Some(candidate) = candidate {
+        c.failed(&mut outage, &gateway, None, reason);
+        return promote(c, outage, candidate, step);
+    }
+    let connecting = c.connecting_ike_sa();
+    if let Some(ike_sa) = connecting.filter(|id| may_follow(c, &outage, *id, &gateway, reason)) {
+        c.failed(&mut outage, &gateway, None, reason);
+        return follow_charon(c, outage, ike_sa, step);
+    }
+    if let Some(ike_sa) = connecting {
+        c.give_up(Some(ike_sa));
+        step.abandon(&c.name, &gateway, Some(ike_sa));
+    }
+    failed(c, outage, Lost { gateway, reason }, step)
+}
+
+/// The gateway failed: what comes next depends on a configuration that others may have changed.
+pub(super) fn failed(c: &mut Common, outage: Outage, lost: Lost, step: &mut Step) -> State {
+    c.abandon_superseded(&lost.gateway, step);
+    let failure = Failure {
+        gateway: lost.gateway,
+        reason: lost.reason,
+        at: step.now.monotonic,
+    };
+    if c.foreign {
+        step.check(&c.name);
+        let progress = Progress::Checking(failure);
+        State::Recovering(Recovering { outage, progress })
+    } else {
+        fail_over(c, outage, failure, step)
+    }
+}
+
+/// The next gateway, unless there is none or it failed too often.
+pub(super) fn fail_over(
+    c: &mut Common,
+    mut outage: Outage,
+    failure: Failure,
+    step: &mut Step,
+) -> State {
+    let Failure {
+        gateway: from,
+        reason,
+        ..
+    } = failure;
+    outage.trials.tried(&from);
+    let set_aside_until = || step.now.monotonic.saturating_add(c.policy.cool_down);
+    let set_aside_until = reason.is_refusal().then(set_aside_until);
+    let best = c.select(&outage, &from, step).best().cloned();
+    if let Some(Considered {
+        standing: Standing::OtherAddress(_),
+        ..
+    }) = best
+    {
+        return try_next_address(c, outage, from, reason, step);
+    }
+    c.gateways.failed(&from, reason, set_aside_until);
+    step.conclude(Outcome::Failed(reason));
+    if !c.policy.allows(outage.retries) {
+        return give_up(c, outage, &from, reason, step);
+    }
+    // It may be set aside by now.
+    let Some(next) = c.select(&outage, &from, step).best().cloned() else {
+        let code = ErrorCode::NoAlternativeSegw;
+        let reason = reason.as_str();
+        step.report(
+            &c.name,
+            code,
+            format!("gateway {from} failed ({reason}), there is no other"),
+        );
+        return rest(c);
+    };
+    let delay = if next.standing.begins_round() {
+        let repetition = outage.trials.next_round();
+        c.policy.delay(repetition, step.now.random)
+    } else {
+        Duration::ZERO
+    };
+    outage.retries += 1;
+    step.failover_started(Failover {
+        name: &c.name,
+        from: &from,
+        to: &next.gateway,
+        reason,
+        attempt: outage.retries,
+    });
+    if delay.is_zero() {
+        return attempt(c, outage, next.gateway, step);
+    }
+    let progress = Progress::Backoff {
+        until: step.now.monotonic.saturating_add(delay),
+        gateway: next.gateway,
+    };
+    State::Recovering(Recovering { outage, progress })
+}
+
+/// The gateway is a name with other addresses, which come before the next gateway. All of them are
+/// one step of a failover.
+fn try_next_address(
+    c: &mut Common,
+    mut outage: Outage,
+    gateway: String,
+    reason: Reason,
+    step: &mut Step,
+) -> State {
+    c.gateways.failed(&gateway, reason, None);
+    if outage.retries == 0 {
+        outage.retries = 1;
+        step.failover_started(Failover {
+            name: &c.name,
+            from: &gateway,
+            to: &gateway,
+            reason,
+            attempt: 1,
+        });
+    }
+    attempt(c, outage, gateway, step)
+}
+
+fn give_up(c: &Common, outage: Outage, from: &str, reason: Reason, step: &mut Step) -> State {
+    let retries = outage.retries;
+    let code = ErrorCode::MaxRetryExceeded;
+    let reason = reason.as_str();
+    let message = format!("gateway {from} failed ({reason}), given up after {retries} failovers");
+    step.report(&c.name, code, message);
+    step.effect(Effect::GivenUp);
+    step.publish(Event::FailoverExhausted {
+        connection: c.name.clone(),
+        retries,
+    });
+    State::GivenUp(GivenUp { outage })
+}
+
+/// charon replaces the IKE_SA that carried the connection, or its attempt, by a new one to the gateway
+/// that was prepared.
+pub(super) fn led_from(
+    c: &mut Common,
+    mut outage: Outage,
+    candidate: Option<Candidate>,
+    led: LedFrom,
+    step: &mut Step,
+) -> State {
+    let LedFrom {
+        new,
+        from,
+        remote,
+        reason,
+        ..
+    } = led;
+    c.failed_at(&mut outage, &from, remote);
+    if c.up_ike_sa().is_some() || candidate.is_some() {
+        // Another IKE_SA of the connection is up, or an operator's switch is on its way.
+        let to = c.gateway_of(new).unwrap_or_default();
+        c.give_up(Some(new));
+        step.abandon(&c.name, &to, Some(new));
+        let gateway = from;
+        return lost(c, outage, candidate, Lost { gateway, reason }, step);
+    }
+    let failure = Failure {
+        gateway: from,
+        reason,
+        at: step.now.monotonic,
+    };
+    let state = went_on(c, outage, new, failure, step);
+    c.adopt(new, step);
+    state
+}
+
+/// charon has failed over by itself. Others may have removed their connection meanwhile, so that it is
+/// announced when that is known.
+pub(super) fn went_on(
+    c: &mut Common,
+    mut outage: Outage,
+    ike_sa: u32,
+    failure: Failure,
+    step: &mut Step,
+) -> State {
+    c.gateways.failed(&failure.gateway, failure.reason, None);
+    outage.trials.tried(&failure.gateway);
+    c.abandon_superseded(&failure.gateway, step);
+    outage.retries += 1;
+    let mut state = follow(c, outage, ike_sa, Origin::CharonAfter(failure), step);
+    if c.foreign {
+        step.check(&c.name);
+    } else {
+        announce(c, &mut state, step);
+    }
+    State::Recovering(state)
+}
+
+/// The IKE_SA that carried the connection, or its attempt, ended as its gateway failed.
+pub(super) fn failed_with(
+    c: &mut Common,
+    outage: Outage,
+    candidate: Option<Candidate>,
+    ended: &Ended,
+    reason: Reason,
+    step: &mut Step,
+) -> State {
+    if reason == Reason::PeerDeleted && ended.record.children.is_empty() {
+        for child in ended.record.closed_with_the_ike_sa(step.now.monotonic) {
+            c.want(child);
+        }
+    }
+    let gateway = ended.record.gateway.clone();
+    let first = c.gateways.first().filter(|_| {
+        let is_first = c.gateways.list().is_first_entry(&gateway);
+        reason == Reason::AddressUnresolvable && !ended.is_clone && !is_first
+    });
+    match first {
+        // charon took an entry before it that cannot be initiated to.
+        Some(first) => attempt(c, outage, first, step),
+        None => lost(c, outage, candidate, Lost { gateway, reason }, step),
+    }
+}
+
+/// An operator asks for a gateway, and what there was has been dealt with.
+pub(super) fn switch_to(
+    c: &mut Common,
+    mut outage: Outage,
+    from: &str,
+    to: String,
+    step: &mut Step,
+) -> State {
+    outage.retries = 0;
+    step.conclude(Outcome::Abandoned);
+    if to != from {
+        outage.retries = 1;
+        step.failover_started(Failover {
+            name: &c.name,
+            from,
+            to: &to,
+            reason: Reason::Operator,
+            attempt: 1,
+        });
+    }
+    attempt(c, outage, to, step)
+}
+
+/// That IKE_SA carries the connection from now on, and ends the outage, with its first CHILD_SA at the
+/// latest.
+pub(super) fn serve(
+    c: &mut Common,
+    ike_sa: u32,
+    outage: Option<Outage>,
+    candidate: Option<Candidate>,
+    step: &mut Step,
+) -> State {
+    c.active = c.gateway_of(ike_sa);
+    let outage = Some(outage.unwrap_or_else(|| Outage::begin(step.now.monotonic)));
+    let mut serving = Serving {
+        ike_sa,
+        outage,
+        candidate,
+    };
+    end_outage(c, &mut serving, step);
+    State::Serving(serving)
+}
+
+/// An IKE_SA that was up all along carries the connection, which is loaded again.
+pub(super) fn resume(c: &mut Common, ike_sa: u32) -> State {
+    c.active = c.gateway_of(ike_sa);
+    State::Serving(Serving {
+        ike_sa,
+        outage: None,
+        candidate: None,
+    })
+}
+
+/// Ends the outage, unless there has to be a CHILD_SA and there is none.
+pub(super) fn end_outage(c: &mut Common, serving: &mut Serving, step: &mut Step) {
+    let Some(known) = c.ike_sas.get(&serving.ike_sa) else {
+        return;
+    };
+    if known.children.is_empty() && c.needs_child() {
+        return;
+    }
+    if let Some(outage) = serving.outage.take() {
+        let gateway = known.gateway.clone();
+        c.recovered(&gateway, &outage, step);
+    }
+}
+
+/// Announces the failover that charon made by itself, if it is not announced yet.
+pub(super) fn announce(c: &Common, state: &mut Recovering, step: &mut Step) {
+    let Progress::Connecting(attempt) = &mut state.progress else {
+        return;
+    };
+    let Origin::CharonAfter(failure) = &attempt.origin else {
+        return;
+    };
+    step.conclude(Outcome::Failed(failure.reason));
+    step.failover_started(Failover {
+        name: &c.name,
+        from: &failure.gateway,
+        to: attempt.gateway(),
+        reason: failure.reason,
+        attempt: state.outage.retries,
+    });
+    attempt.origin = Origin::Charon;
+}
+
+/// An IKE_SA ended. An attempt for which charon took that one, which was about to end, has none: it
+/// is to be made again.
+pub(super) fn repeat_reused(c: &mut Common, state: State, step: &mut Step) -> State {
+    match state {
+        State::Recovering(Recovering {
+            outage,
+            progress: Progress::Connecting(known),
+        }) if matches!(known.stage, AttemptStage::Reused { .. }) && c.ike_sas.is_empty() => {
+            attempt(c, outage, known.to.gateway, step)
+        }
+        state => state,
+    }
+}
+
+/// Whether an IKE_SA that charon makes by itself is followed when the gateway failed: one to a gateway that
+/// is dead is not, if there is an alternative. The addresses of a name are told apart only where charon is
+/// asked.
+fn may_follow(c: &Common, outage: &Outage, ike_sa: u32, from: &str, reason: Reason) -> bool {
+    let is_dead = matches!(reason, Reason::DpdTimeout | Reason::LivenessTimeout);
+    let same = c.gateway_of(ike_sa).as_deref() == Some(from) && !c.gateways.is_name(from);
+    !is_dead || !same || !c.has_alternative(Some(outage))
+}

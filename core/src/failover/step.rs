@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! One step of the manager: when it is taken, and what it leads to.
+
+use std::time::Duration;
+
+use super::action::{Action, Lead, Question};
+use super::event::Event;
+use super::history::{Entry, Outcome};
+use crate::domain::reason::Reason;
+use crate::domain::{millis, Now};
+use crate::error::{Error, ErrorCode};
+
+/// What one step of a connection has at hand, and collects.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub now: Now,
+    /// Whether the connection may make an attempt, or too many are under way.
+    pub has_room: bool,
+    /// The number of the last attempt of all connections.
+    pub last_attempt: u64,
+    effects: Vec<Effect>,
+}
+
+/// What a step leads to, applied when it is concluded.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Something is to be done outside of the core.
+    Act(Action),
+    /// A failover began.
+    Record(Entry),
+    /// The failover that began last is over.
+    Conclude {
+        outcome: Outcome,
+        /// How long the tunnel was away, if it is back.
+        outage: Option<Duration>,
+    },
+    /// The gateway is the connection's last good one; None forgets it.
+    GoodGateway(Option<String>),
+    /// The connection was given up.
+    GivenUp,
+}
+
+/// A failover that begins.
+pub(super) struct Failover<'a> {
+    /// Of the connection.
+    pub name: &'a str,
+    pub from: &'a str,
+    pub to: &'a str,
+    pub reason: Reason,
+    /// How many failovers there were in a row, with this one.
+    pub attempt: u32,
+}
+
+impl Step {
+    pub fn new(now: Now, has_room: bool, last_attempt: u64) -> Self {
+        Self {
+            now,
+            has_room,
+            last_attempt,
+            effects: Vec::new(),
+        }
+    }
+
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The number of another attempt.
+    pub fn next_attempt(&mut self) -> u64 {
+        self.last_attempt += 1;
+        self.last_attempt
+    }
+
+    pub fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub fn conclude(&mut self, outcome: Outcome) {
+        let outage = None;
+        self.effect(Effect::Conclude { outcome, outage });
+    }
+
+    /// Tells that a failover began.
+    pub fn failover_started(&mut self, failover: Failover<'_>) {
+        let Failover {
+            name,
+            from,
+            to,
+            reason,
+            attempt,
+        } = failover;
+        self.publish(Event::FailoverStarted {
+            connection: name.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            reason: reason.as_str().into(),
+            attempt,
+        });
+        self.effect(Effect::Record(Entry {
+            time: self.now.unix,
+            connection: name.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            reason,
+            result: Outcome::Pending,
+            attempt,
+            outage: None,
+        }));
+    }
+
+    /// Tells that a failover led to an IKE_SA that is up.
+    pub fn recovered(&mut self, name: &str, gateway: &str, attempts: u32, since: Duration) {
+        let away = self.now.monotonic.saturating_sub(since);
+        self.publish(Event::FailoverEstablished {
+            connection: name.to_owned(),
+            gateway: gateway.to_owned(),
+            attempts,
+            outage_ms: millis(away),
+        });
+        self.effect(Effect::Conclude {
+            outcome: Outcome::Established,
+            outage: Some(away),
+        });
+    }
+
+    fn act(&mut self, action: Action) {
+        self.effect(Effect::Act(action));
+    }
+
+    pub fn publish(&mut self, event: Event) {
+        self.act(Action::Publish(Box::new(event)));
+    }
+
+    pub fn report(&mut self, name: &str, code: ErrorCode, message: String) {
+        self.act(Action::Report {
+            connection: name.to_owned(),
+            error: Error::new(code, message),
+        });
+    }
+
+    pub fn resolve(&mut self, name: &str, attempt: Option<u64>, gateway: &str) {
+        self.act(Action::Resolve {
+            connection: name.to_owned(),
+            attempt,
+            gateway: gateway.to_owned(),
+        });
+    }
+
+    pub fn check(&mut self, name: &str) {
+        self.act(Action::Check {
+            connection: name.to_owned(),
+        });
+    }
+
+    pub fn initiate(&mut self, name: &str, attempt: u64) {
+        self.act(Action::Initiate {
+            connection: name.to_owned(),
+            attempt,
+        });
+    }
+
+    pub fn initiate_children(&mut self, name: &str, ike_sa: u32, children: Vec<String>) {
+        self.act(Action::InitiateChildren {
+            connection: name.to_owned(),
+            ike_sa,
+            children,
+        });
+    }
+
+    pub fn adopt(&mut self, name: &str, ike_sa: u32) {
+        self.act(Action::Adopt {
+            connection: name.to_owned(),
+            ike_sa,
+        });
+    }
+
+    pub fn steer(&mut self, name: &str, ike_sa: u32, to: Option<Lead>) {
+        self.act(Action::Steer {
+            connection: name.to_owned(),
+            ike_sa,
+            to,
+        });
+    }
+
+    pub fn unsteer(&mut self, name: &str, ike_sa: u32) {
+        self.act(Action::Unsteer {
+            connection: name.to_owned(),
+            ike_sa,
+        });
+    }
+
+    pub fn release_clone(&mut self, name: &str, gateway: String) {
+        self.act(Action::ReleaseClone {
+            connection: name.to_owned(),
+            gateway,
+        });
+    }
+
+    pub fn terminate(&mut self, name: &str) {
+        self.act(Action::Terminate {
+            connection: name.to_owned(),
+        });
+    }
+
+    pub fn delete(&mut self, name: &str, ike_sa: u32) {
+        self.act(Action::Delete {
+            connection: name.to_owned(),
+            ike_sa,
+        });
+    }
+
+    pub fn abandon(&mut self, name: &str, gateway: &str, ike_sa: Option<u32>) {
+        self.act(Action::Abandon {
+            connection: name.to_owned(),
+            gateway: gateway.to_owned(),
+            ike_sa,
+        });
+    }
+
+    pub fn probe(&mut self, name: &str, ike_sa: u32, question: Question) {
+        self.act(Action::Probe {
+            connection: name.to_owned(),
+            ike_sa,
+            question,
+        });
+    }
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! charon's callbacks as evidence. Nothing in here waits: see [`Listener`].
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use extsock_core::failover::event::Tunnel;
+use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
+
+use super::driver::Driver;
+use crate::adapter::registry::{Connections, Steering};
+use crate::charon::{ChildSa, IkeSa, IkeSaId, Listener};
+
+/// Hands what charon tells to the driver.
+pub struct EventListener {
+    driver: Arc<Driver>,
+    connections: Arc<Connections>,
+    steering: Arc<Steering>,
+}
+
+thread_local! {
+    /// Unique id of the IKE_SA whose request this thread has just given up without an answer, until
+    /// the IKE_SA changes its state.
+    static UNANSWERED: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+impl EventListener {
+    pub(crate) fn new(
+        driver: Arc<Driver>,
+        connections: Arc<Connections>,
+        steering: Arc<Steering>,
+    ) -> Self {
+        Self {
+            driver,
+            connections,
+            steering,
+        }
+    }
+}
+
+impl Listener for EventListener {
+    fn ike_state_change(&self, ike_sa: &IkeSa<'_>, to: IkeSaState) {
+        if is_unanswered(ike_sa) {
+            UNANSWERED.set(None);
+        }
+        let gateways = &self.connections.gateways;
+        if to == IkeSaState::Established {
+            gateways.established(ike_sa);
+        }
+        match to {
+            IkeSaState::Connecting
+            | IkeSaState::Established
+            | IkeSaState::Deleting
+            | IkeSaState::Destroying => {
+                if self.concerns(ike_sa) {
+                    self.driver.observe(Evidence::State {
+                        ike_sa: ike_sa.snapshot(),
+                        to,
+                    });
+                }
+            }
+            // Steps on the way, from which nothing follows.
+            IkeSaState::Created
+            | IkeSaState::Passive
+            | IkeSaState::Rekeying
+            | IkeSaState::Rekeyed => {}
+        }
+        match to {
+            // After the name that it came with was told of.
+            IkeSaState::Connecting => gateways.connecting(ike_sa),
+            IkeSaState::Destroying => gateways.gone(ike_sa),
+            _ => {}
+        }
+    }
+
+    fn alert(&self, ike_sa: &IkeSa<'_>, alert: Alert) {
+        if alert == Alert::RetransmitSendTimeout {
+            UNANSWERED.set(Some(ike_sa.id().0));
+            if ike_sa.state() == IkeSaState::Connecting && self.lead_on(ike_sa) {
+                return;
+            }
+        }
+        if self.concerns(ike_sa) {
+            self.driver.observe(Evidence::Alert {
+                ike_sa: ike_sa.snapshot(),
+                alert,
+            });
+        }
+    }
+
+    fn shutdown(&self) {
+        self.driver.stop();
+        self.driver.observe(Evidence::Shutdown);
+    }
+
+    fn ike_updown(&self, ike_sa: &IkeSa<'_>, up: bool) {
+        self.driver.observe(Evidence::IkeUpdown {
+            ike_sa: ike_sa.snapshot(),
+            up,
+        });
+    }
+
+    fn ike_rekey(&self, old: &IkeSa<'_>, new: &IkeSa<'_>) {
+        self.driver.observe(Evidence::IkeRekey {
+            old: old.snapshot(),
+            new: new.snapshot(),
+            old_spis: old.spis(),
+            new_spis: new.spis(),
+        });
+    }
+
+    fn ike_reestablish_pre(&self, old: &IkeSa<'_>, new: &IkeSa<'_>) {
+        // The flag of a reauthentication stays when it has failed, or its deletion is not answered; this
+        // thread has told of that just now.
+        let reauthenticating = old.is_reauthenticating();
+        if new.is_redirected() || reauthenticating && !is_unanswered(old) {
+            // It leads where it has to already.
+            return;
+        }
+        let Some(prepared) = self.steering.get(old.id()) else {
+            return;
+        };
+        let Some(to) = &prepared.to else { return };
+        new.set_peer_cfg(&prepared.peer_cfg);
+        if reauthenticating {
+            // charon would keep the old address.
+            new.forget_other_host();
+        }
+        self.driver.observe(Evidence::Steered {
+            ike_sa: new.snapshot(),
+            replaces: Some(old.id().0),
+            gateway: to.gateway.clone(),
+        });
+    }
+
+    fn received(&self, ike_sa: &IkeSa<'_>) {
+        if self.driver.is_listening() && self.concerns(ike_sa) {
+            self.driver.observe(Evidence::Received {
+                ike_sa: ike_sa.id().0,
+            });
+        }
+    }
+
+    fn ike_reestablish_post(&self, old: &IkeSa<'_>, new: &IkeSa<'_>, initiated: bool) {
+        // The old one goes when the new one is up, and stays if that fails.
+        let make_before_break = old.is_reauthenticating() && old.state() == IkeSaState::Established;
+        let stays = new.is_redirected() || make_before_break && !is_unanswered(old);
+        if initiated && !stays {
+            self.driver
+                .observe(Evidence::Reestablished { old: old.id().0 });
+        }
+    }
+
+    fn children_migrate(&self, old: &IkeSa<'_>, new: IkeSaId) {
+        self.driver.observe(Evidence::Migrated {
+            old: old.id().0,
+            new: new.0,
+        });
+    }
+
+    fn children_migrated(&self, new: &IkeSa<'_>) {
+        self.driver.observe(Evidence::TookOver {
+            ike_sa: new.snapshot(),
+        });
+    }
+
+    fn child_updown(&self, ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>, up: bool) {
+        let tunnel = tunnel(ike_sa, child_sa);
+        self.driver.observe(Evidence::ChildUpdown {
+            ike_sa: ike_sa.id().0,
+            tunnel,
+            up,
+            more: ike_sa.tasks().more_children(),
+        });
+    }
+
+    fn child_rekey(&self, ike_sa: &IkeSa<'_>, old: &ChildSa<'_>, new: &ChildSa<'_>) {
+        self.driver.observe(Evidence::ChildRekey {
+            ike_sa: ike_sa.id().0,
+            old: Box::new(tunnel(ike_sa, old)),
+            new: Box::new(tunnel(ike_sa, new)),
+        });
+    }
+}
+
+impl EventListener {
+    /// What has one gateway and is not of ours has nothing to fail over to, and shall cost nothing.
+    fn concerns(&self, ike_sa: &IkeSa<'_>) -> bool {
+        ike_sa.has_several_remotes() || ike_sa.with_name(|name| self.driver.knows(name))
+    }
+
+    /// charon is about to try the same gateway again, or to give up: leads it to the next one, or
+    /// makes it give up. Whether it was led to another gateway.
+    fn lead_on(&self, ike_sa: &IkeSa<'_>) -> bool {
+        let prepared = self.steering.get(ike_sa.id());
+        let Some(prepared) = prepared.filter(|prepared| prepared.keeps_trying) else {
+            return false;
+        };
+        ike_sa.set_peer_cfg(&prepared.peer_cfg);
+        let Some(to) = &prepared.to else {
+            return false;
+        };
+        self.driver.observe(Evidence::Steered {
+            ike_sa: ike_sa.snapshot(),
+            replaces: None,
+            gateway: to.gateway.clone(),
+        });
+        true
+    }
+}
+
+/// Whether this thread has just told that a request of the IKE_SA was not answered.
+fn is_unanswered(ike_sa: &IkeSa<'_>) -> bool {
+    UNANSWERED.get() == Some(ike_sa.id().0)
+}
+
+fn tunnel(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> Tunnel {
+    let child = child_sa.info();
+    let (src, dst) = ike_sa.addresses();
+    let text =
+        |address: Option<std::net::IpAddr>| address.map_or_else(String::new, |a| a.to_string());
+    Tunnel {
+        ike_sa_name: ike_sa.name(),
+        connection: None,
+        child_sa_name: child.name,
+        ike_sa_state: ike_sa.state().number(),
+        child_sa_state: child.state.to_string(),
+        spi: child.inbound.spi,
+        proto: child.protocol.into(),
+        mode: child.mode.into(),
+        enc_alg: child.enc_alg,
+        integ_alg: child.integ_alg,
+        src: text(src),
+        dst: text(dst),
+        local_ts: child.local_ts,
+        remote_ts: child.remote_ts,
+        direction: "out".into(),
+        policy_action: "protect".into(),
+        ike_sa_uniqueid: ike_sa.id().0,
+        uniqueid: child.unique_id,
+        spi_in: child.inbound.spi,
+        spi_out: child.outbound.spi,
+        reqid: child.reqid,
+        if_id_in: child.inbound.if_id,
+        if_id_out: child.outbound.if_id,
+        mark_in: child.inbound.mark.0,
+        mark_mask_in: child.inbound.mark.1,
+        mark_out: child.outbound.mark.0,
+        mark_mask_out: child.outbound.mark.1,
+        local_selectors: child.local_selectors,
+        remote_selectors: child.remote_selectors,
+    }
+}

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What the core decides, done in jobs: every call here may wait.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use extsock_core::domain::address::AddressList;
+use extsock_core::domain::failover_name;
+use extsock_core::error::{Error, ErrorCode, Result};
+use extsock_core::failover::action::{Action, Lead, Probed, Question};
+use extsock_core::failover::manager::Options;
+
+use super::lanes::Lanes;
+use super::resolver::Resolver;
+use super::state_file::StateFile;
+use crate::adapter::configuration::{
+    create_dpd_config, create_failover_config, create_retry_config,
+};
+use crate::adapter::driving::{Driver, HandOn, Publisher};
+use crate::adapter::registry::{Connections, Prepared, Steering};
+use crate::charon::{self, charon_number, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
+
+/// When an IKE_SA that was not found is looked for again. Until then charon has computed a key.
+const SOON: &[Duration] = &[
+    Duration::from_millis(20),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+];
+
+/// Carries out the core's actions, and reports to its driver what came of them.
+pub(crate) struct Executor {
+    pub driver: Arc<Driver>,
+    pub connections: Arc<Connections>,
+    pub steering: Arc<Steering>,
+    /// Set where last good gateways are to be kept.
+    state_file: Option<StateFile>,
+    resolver: Resolver,
+    lanes: Arc<Lanes>,
+}
+
+impl HandOn for Executor {
+    fn hand_on(self: Arc<Self>, action: Action) {
+        let connection = action.connection().to_owned();
+        self.defer(connection, move |executor, _| executor.carry_out(action));
+    }
+}
+
+impl Executor {
+    /// An executor with a driver of its own.
+    pub fn new(
+        connections: Arc<Connections>,
+        publisher: Box<dyn Publisher>,
+        mut options: Options,
+        state_file: Option<StateFile>,
+    ) -> Arc<Self> {
+        options.remembered = state_file.as_ref().map(StateFile::gateways);
+        Arc::new_cyclic(|executor: &Weak<Self>| Self {
+            driver: Arc::new(Driver::new(publisher, executor.clone(), options)),
+            connections,
+            steering: Arc::default(),
+            state_file,
+            resolver: Resolver::default(),
+            lanes: Arc::default(),
+        })
+    }
+
+    /// Does what may wait in a job of its own, after what was deferred for the connection before.
+    pub fn defer(
+        self: &Arc<Self>,
+        connection: String,
+        work: impl FnOnce(&Arc<Self>, &str) + Send + 'static,
+    ) {
+        // Weak: what waits in a lane when charon ends must not keep the executor, which has the lanes.
+        let executor = Arc::downgrade(self);
+        let lane = connection.clone();
+        self.lanes.push(&lane, move || {
+            let running = |executor: &Arc<Self>| !executor.driver.is_stopping();
+            if let Some(executor) = executor.upgrade().filter(running) {
+                work(&executor, &connection);
+            }
+        });
+    }
+
+    /// Carries out what may wait.
+    fn carry_out(self: &Arc<Self>, action: Action) {
+        match action {
+            Action::Resolve {
+                connection,
+                attempt,
+                gateway,
+            } => self.resolve(connection, attempt, gateway),
+            Action::Check { connection } => {
+                self.check(&connection);
+            }
+            Action::Initiate {
+                connection,
+                attempt,
+            } => self.make_attempt(&connection, attempt),
+            Action::InitiateChildren {
+                connection,
+                ike_sa,
+                children,
+            } => self.initiate_children(&connection, IkeSaId(ike_sa), &children),
+            Action::Adopt { connection, ike_sa } => self.adopt(&connection, IkeSaId(ike_sa)),
+            Action::Steer {
+                connection,
+                ike_sa,
+                to,
+            } => self.steer(&connection, IkeSaId(ike_sa), to),
+            Action::Unsteer { ike_sa, .. } => self.steering.forget(IkeSaId(ike_sa)),
+            Action::ReleaseClone {
+                connection,
+                gateway,
+            } => self
+                .connections
+                .remove_clone(&failover_name(&connection, &gateway)),
+            Action::Terminate { connection } => {
+                for id in self.driver.ask(|core, _| core.terminating(&connection)) {
+                    self.terminate(&connection, IkeSaId(id), false);
+                }
+            }
+            Action::Delete { connection, ike_sa } => {
+                self.terminate(&connection, IkeSaId(ike_sa), false);
+            }
+            Action::Abandon {
+                connection,
+                gateway,
+                ike_sa,
+            } => self.abandon(&connection, &gateway, ike_sa),
+            Action::Probe {
+                connection,
+                ike_sa,
+                question,
+            } => self.probe(&connection, IkeSaId(ike_sa), question),
+            Action::SendDpd { connection, ike_sa } => {
+                let up = CheckedOutIkeSa::by_id(IkeSaId(ike_sa)).filter(CheckedOutIkeSa::is_up);
+                match up {
+                    Some(ike_sa) => {
+                        send_dpd(ike_sa, false);
+                    }
+                    None => log::info!("{connection}: no DPD, the IKE_SA is gone"),
+                }
+            }
+            Action::Remember {
+                connection,
+                gateway,
+            } => {
+                if let Some(file) = &self.state_file {
+                    file.remember(connection, gateway);
+                }
+            }
+            Action::Publish(_) | Action::Report { .. } => {
+                debug_assert!(false, "told at once, see dispatch()");
+            }
+        }
+    }
+
+    fn resolve(self: &Arc<Self>, connection: String, attempt: Option<u64>, gateway: String) {
+        let driver = Arc::downgrade(&self.driver);
+        self.resolver.resolve(&gateway.clone(), move |addresses| {
+            charon::queue(Priority::High, move || {
+                if let Some(driver) = driver.upgrade() {
+                    driver.with_core(|manager, now| {
+                        manager.resolved(&connection, attempt, &gateway, addresses, now)
+                    });
+                }
+            });
+        });
+    }
+
+    fn make_attempt(self: &Arc<Self>, connection: &str, attempt: u64) {
+        let Some(peer_cfg) = self.check(connection) else {
+            return;
+        };
+        let Some(begin) = self.driver.ask(|core, _| core.begin(connection, attempt)) else {
+            return;
+        };
+
+        let gateways = self.connections.gateways.get(connection);
+        // Where they differ, charon finds the IKE_SA by no configuration while it is connecting: its first
+        // CHILD_SA makes it, the others follow by its id.
+        let asked = match &gateways {
+            Some(_) => first_child(&peer_cfg, &begin.children),
+            None => begin.children.clone(),
+        };
+        let begun = if let (Some(id), true) = (begin.ike_sa, gateways.is_some()) {
+            self.initiate_children(connection, IkeSaId(id), &asked);
+            Ok(())
+        } else if begin.own {
+            initiate(&peer_cfg, &asked)
+        } else {
+            if begin.lead.address.is_some() && retries_initiation() {
+                // charon may wait for the name itself (retry_initiate_interval).
+                terminate_unresolved(connection);
+            }
+            let own = gateways
+                .as_ref()
+                .and_then(|all| all.get(&begin.lead.gateway));
+            self.connections.gateways.found(connection, &begin.lead);
+            let clone = create_failover_config(&peer_cfg, &begin.lead, own);
+            self.add_peer_config_and_initiate(clone, &asked)
+        };
+        if let Err(error) = &begun {
+            log::error!(
+                "{connection}: initiating to {} failed: {error}",
+                begin.lead.remote()
+            );
+        }
+        self.driver.with_core(|manager, now| {
+            manager.initiated(connection, attempt, begun.is_ok(), &asked, now)
+        });
+    }
+
+    /// The configuration, whoever loaded it, as it is now.
+    fn config_of(&self, connection: &str) -> Option<PeerCfg> {
+        self.connections
+            .get(connection)
+            .or_else(|| charon::peer_cfg_by_name(connection))
+    }
+
+    /// The configuration, which others change without telling: the manager is told here.
+    fn check(self: &Arc<Self>, connection: &str) -> Option<PeerCfg> {
+        let peer_cfg = self.config_of(connection);
+        if peer_cfg.is_none() {
+            log::info!("{connection}: its configuration is gone, and its failover ends");
+        }
+        let gateways = peer_cfg
+            .as_ref()
+            .map(|peer_cfg| AddressList::parse(&peer_cfg.ike_cfg().fields().remote));
+        self.driver
+            .with_core(|manager, now| manager.checked(connection, gateways, now));
+        peer_cfg
+    }
+
+    /// Registers a clone, in place of an earlier one of its name, and initiates it.
+    fn add_peer_config_and_initiate(&self, clone: PeerCfg, children: &[String]) -> Result<()> {
+        self.connections.set(clone.clone());
+        initiate(&clone, children)
+    }
+
+    fn initiate_children(&self, connection: &str, ike_sa: IkeSaId, children: &[String]) {
+        let Some(peer_cfg) = self.config_of(connection) else {
+            return;
+        };
+        for child_cfg in peer_cfg.child_cfgs() {
+            if !children.contains(&child_cfg.name()) {
+                continue;
+            }
+            match CheckedOutIkeSa::by_id(ike_sa) {
+                Some(ike_sa) => ike_sa.initiate(child_cfg),
+                None => {
+                    log::info!("{connection}: the IKE_SA is gone before its CHILD_SA");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// By its own configuration charon finds the IKE_SA when the connection is initiated again, by an
+    /// operator or by traffic, and operators find it by its name.
+    fn adopt(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId) {
+        let Some(peer_cfg) = self.config_of(connection) else {
+            return;
+        };
+        let differs = self.connections.gateways.get(connection).is_some();
+        self.find(connection, SOON, move || {
+            match CheckedOutIkeSa::by_id(ike_sa) {
+                // It has the gateway's own until it is up.
+                Some(ike_sa) if differs && !ike_sa.is_up() => true,
+                Some(ike_sa) => {
+                    // With the same one it would get new interface IDs (if_id %unique).
+                    if !ike_sa.peer_cfg().is_some_and(|known| known.is(&peer_cfg)) {
+                        ike_sa.set_peer_cfg(&peer_cfg);
+                    }
+                    true
+                }
+                None => false,
+            }
+        });
+    }
+
+    /// The connection goes and its IKE_SA stays: with the configuration of its gateway, which
+    /// reauthentication goes by from now on.
+    pub fn leave_at(
+        self: &Arc<Self>,
+        connection: &str,
+        ike_sa: IkeSaId,
+        gateways: Arc<HashMap<IpAddr, Arc<PeerCfg>>>,
+    ) {
+        self.defer(connection.to_owned(), move |_, _| {
+            let Some(ike_sa) = CheckedOutIkeSa::by_id(ike_sa) else {
+                return;
+            };
+            if let Some(peer_cfg) = ike_sa.remote().and_then(|at| gateways.get(&at)) {
+                ike_sa.set_peer_cfg(peer_cfg);
+            }
+        });
+    }
+
+    fn terminate(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, force: bool) {
+        self.find(connection, SOON, move || charon::terminate(ike_sa, force));
+    }
+
+    fn abandon(self: &Arc<Self>, connection: &str, gateway: &str, ike_sa: Option<u32>) {
+        match ike_sa {
+            Some(id) => self.terminate(connection, IkeSaId(id), true),
+            None => {
+                terminate_unresolved(connection);
+                terminate_unresolved(&failover_name(connection, gateway));
+            }
+        }
+    }
+
+    /// Does something with an IKE_SA, and tries again if it is not found: charon tells of one that takes
+    /// the place of another before it is in its table (sa/ike_sa.c, reestablish).
+    fn find(
+        self: &Arc<Self>,
+        connection: &str,
+        later: &'static [Duration],
+        work: impl Fn() -> bool + Send + 'static,
+    ) {
+        if work() {
+            return;
+        }
+        let Some((delay, later)) = later.split_first() else {
+            return;
+        };
+        let executor = Arc::downgrade(self);
+        let connection = connection.to_owned();
+        charon::schedule(*delay, move || {
+            if let Some(executor) = executor.upgrade() {
+                executor.defer(connection, move |executor, connection| {
+                    executor.find(connection, later, work);
+                });
+            }
+        });
+    }
+
+    fn steer(&self, connection: &str, ike_sa: IkeSaId, to: Option<Lead>) {
+        let Some(peer_cfg) = self.config_of(connection) else {
+            self.steering.forget(ike_sa);
+            return;
+        };
+        let gateways = self.connections.gateways.get(connection);
+        let own = to
+            .as_ref()
+            .and_then(|to| gateways.as_ref()?.get(&to.gateway));
+        if let Some(to) = &to {
+            self.connections.gateways.found(connection, to);
+        }
+        let prepared = Prepared {
+            peer_cfg: create_retry_config(&peer_cfg, to.as_ref(), own),
+            keeps_trying: peer_cfg.fields(0).keyingtries != 1,
+            to,
+        };
+        self.steering.prepare(ike_sa, prepared);
+    }
+
+    fn probe(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, question: Question) {
+        let Some(checked_out) = CheckedOutIkeSa::by_id(ike_sa).filter(CheckedOutIkeSa::is_up)
+        else {
+            return;
+        };
+        let interval = self.driver.ask(|core, _| {
+            let policy = core.policy(connection);
+            policy.map_or(Duration::ZERO, |policy| policy.liveness_interval)
+        });
+        let now = self.driver.now().monotonic;
+        let probed = match Probed::by_traffic(&checked_out.traffic_ages(), interval, now) {
+            Some(heard) => heard,
+            None if question == Question::Last => Probed::Asked(now),
+            None if send_dpd(checked_out, question == Question::Again) => Probed::Asked(now),
+            None => Probed::Impossible,
+        };
+        self.driver
+            .with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
+    }
+
+    pub fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {
+        let child = child.to_owned();
+        self.defer(connection.to_owned(), move |executor, connection| {
+            let Some(peer_cfg) = executor.connections.get(connection) else {
+                return;
+            };
+            let child_cfg = peer_cfg
+                .child_cfgs()
+                .into_iter()
+                .find(|cfg| cfg.name() == child);
+            if !child_cfg.is_some_and(|child_cfg| charon::install_trap(&peer_cfg, &child_cfg)) {
+                log::error!("{connection}: installing the trap policy of {child} failed");
+            }
+        });
+    }
+
+    pub fn uninstall_traps(
+        self: &Arc<Self>,
+        connection: &str,
+        config: &PeerCfg,
+        concerned: impl Fn(&str) -> bool,
+    ) {
+        let children: BTreeSet<String> = config
+            .child_cfgs()
+            .iter()
+            .filter(|child| child.may_trap())
+            .map(charon::ChildCfg::name)
+            .filter(|child| concerned(child))
+            .collect();
+        for child in children {
+            // Each by itself, so that none begins once charon's shutdown has: see traps.rs, is_installed().
+            self.defer(connection.to_owned(), move |_, connection| {
+                charon::uninstall_trap(connection, &child);
+            });
+        }
+    }
+}
+
+/// The first of the CHILD_SAs, of all if none is named; none if there are none.
+fn first_child(peer_cfg: &PeerCfg, children: &[String]) -> Vec<String> {
+    let all: Vec<_> = (peer_cfg.child_cfgs().iter())
+        .map(charon::ChildCfg::name)
+        .collect();
+    let named = all.iter().find(|child| children.contains(child));
+    named.or(all.first()).cloned().into_iter().collect()
+}
+
+/// Initiates the CHILD_SAs, all if none is named, or an IKE_SA without one if there are none.
+fn initiate(peer_cfg: &PeerCfg, children: &[String]) -> Result<()> {
+    let all = peer_cfg.child_cfgs();
+    let mut child_cfgs: Vec<_> = all
+        .iter()
+        .filter(|child| children.contains(&child.name()))
+        .cloned()
+        .map(Some)
+        .collect();
+    if child_cfgs.is_empty() {
+        // None are named, or none of those that were up is left: others have edited them.
+        child_cfgs.extend(all.into_iter().map(Some));
+    }
+    if child_cfgs.is_empty() {
+        child_cfgs.push(None);
+    }
+    for child_cfg in child_cfgs {
+        // The first one makes the IKE_SA, the others find it by its equal configuration.
+        if !charon::initiate(peer_cfg.clone(), child_cfg) {
+            return Err(Error::new(
+                ErrorCode::StrongswanApiFailed,
+                "charon could not begin, its log tells why",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the gateway is asked for a sign of life: now, or by an exchange that is under way.
+fn send_dpd(ike_sa: CheckedOutIkeSa, again: bool) -> bool {
+    if !ike_sa.is_ikev1() {
+        ike_sa.send_dpd(again);
+        return true;
+    }
+    match ike_sa.peer_cfg().filter(|_| ike_sa.supports_dpd()) {
+        Some(peer_cfg) if peer_cfg.has_unique_if_id() => false,
+        Some(peer_cfg) => ike_sa.send_dpd_with(&create_dpd_config(&peer_cfg)),
+        None => false,
+    }
+}
+
+/// Whether charon waits for names to resolve (sa/ike_sa.c, retry_initiate).
+fn retries_initiation() -> bool {
+    charon_number("retry_initiate_interval", 0.0) > 0.0
+}
+
+fn terminate_unresolved(name: &str) {
+    for ike_sa in charon::unresolved(name) {
+        charon::terminate(ike_sa, true);
+    }
+}
