@@ -188,8 +188,8 @@ fn missing_file() -> Error {
               directory (os error 2)), found \"b.pem\""
                 .to_owned(),
     });
-    let places = config::parse(document, Version::NEWEST).unwrap().places;
-    problems.located(&places).unwrap_err()
+    let locations = config::parse(document, Version::NEWEST).unwrap().locations;
+    problems.located(&locations).unwrap_err()
 }
 
 fn events() -> Vec<Event> {

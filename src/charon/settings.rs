@@ -5,6 +5,8 @@
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 
+use extsock_core::domain::time;
+
 use super::enumerate::{c_string, string};
 use super::sys;
 
@@ -67,7 +69,7 @@ pub fn setting_bool(option: &str, default: bool) -> bool {
     }
 }
 
-/// A time: seconds, also `0.5`, or charon's `30s`, `5m`, `1h`, `1d`.
+/// A time: seconds, also `0.5`, or with a unit: `250ms`, `30s`, `5m`, `1h`, `1d`.
 pub fn setting_duration(option: &str, default: Duration) -> Duration {
     let text = setting_string(option, "");
     if let Ok(seconds) = text.trim().parse::<f64>() {
@@ -75,6 +77,10 @@ pub fn setting_duration(option: &str, default: Duration) -> Duration {
     }
     if text.is_empty() {
         return default;
+    }
+    // charon knows no milliseconds: it takes the m of "500ms" for minutes.
+    if let Some(time) = time::parse(&text) {
+        return time;
     }
     let key = key(option);
     let seconds = u32::try_from(default.as_secs()).unwrap_or(u32::MAX);

@@ -8,7 +8,7 @@ use extsock::adapter::build;
 use extsock::charon::{
     action_t, dscp_copy_t, has_selinux, ipsec_mode_t, own_port, unique_policy_t, Proposal, Protocol,
 };
-use extsock_core::config::{Configuration, Places, Problems};
+use extsock_core::config::{Configuration, Locations, Problems};
 use extsock_core::error::ErrorCode;
 
 use super::harness::{init, parse};
@@ -424,7 +424,7 @@ fn refused(what: &str, change: impl FnOnce(&mut extsock_core::config::Connection
     let Err(problems) = build(&connection) else {
         panic!("{what:?} is taken")
     };
-    let error = problems.located(&Places::default()).unwrap_err();
+    let error = problems.located(&Locations::default()).unwrap_err();
     assert_eq!(error.code, ErrorCode::ParsingFailed);
     assert_eq!(error.message.lines().count(), 1);
     error.message
@@ -504,7 +504,7 @@ fn all_that_charon_cannot_read_is_told_where_it_stands() {
         problems.extend(build(connection).err().unwrap());
     }
 
-    let error = problems.located(&configuration.places).unwrap_err();
+    let error = problems.located(&configuration.locations).unwrap_err();
 
     let told: Vec<(&str, &str)> = (error.message.lines())
         .map(|line| {

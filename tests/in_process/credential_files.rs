@@ -7,7 +7,7 @@ use std::ptr;
 
 use extsock::adapter::{build, Material};
 use extsock::charon::sys;
-use extsock_core::config::Places;
+use extsock_core::config::Locations;
 use extsock_lab::Pki;
 use serde_json::{json, Value};
 
@@ -20,7 +20,7 @@ fn local(round: Value) -> Result<String, String> {
     let json = json!({"name": "site", "local_auth": round}).to_string();
     match build(&parse(&json).unwrap().connections[0]) {
         Ok(built) => Ok(snapshot(&built.peer_cfg)["local"].clone()),
-        Err(problems) => Err(problems.located(&Places::default()).unwrap_err().message),
+        Err(problems) => Err(problems.located(&Locations::default()).unwrap_err().message),
     }
 }
 

@@ -135,7 +135,7 @@ fn ours(pairs: &[Pair], values: Values) -> Result<Vec<PeerCfg>, Error> {
     let configuration = parse(&json(pairs, values))?;
     let build = |connection| match build(connection) {
         Ok(built) => Ok(built.peer_cfg),
-        Err(problems) => Err(problems.located(&configuration.places).unwrap_err()),
+        Err(problems) => Err(problems.located(&configuration.locations).unwrap_err()),
     };
     configuration.connections.iter().map(build).collect()
 }

@@ -254,7 +254,7 @@ fn a_file_of_a_gateway_is_named_with_its_place() {
     }}});
     let configuration = parse(&json.to_string()).unwrap();
     let problems = build(&configuration.connections[0]).err();
-    let error = (problems.unwrap().located(&configuration.places)).unwrap_err();
+    let error = (problems.unwrap().located(&configuration.locations)).unwrap_err();
     let path = "connections.site.remote_addrs[1].cacerts: expected ";
     assert!(error.message.starts_with(path), "{error}");
 }

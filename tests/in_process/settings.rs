@@ -90,7 +90,12 @@ fn a_time_is_read_in_all_units() {
 
 #[test]
 fn a_time_may_have_a_fraction() {
-    for (option, value, millis) in [("fraction", "0.25", 250), ("whole_fraction", "2.0", 2000)] {
+    for (option, value, millis) in [
+        ("fraction", "0.25", 250),
+        ("whole_fraction", "2.0", 2000),
+        ("with_unit", "1.5s", 1500),
+        ("milliseconds", "500ms", 500),
+    ] {
         set(option, value);
         assert_eq!(
             setting_duration(option, Duration::ZERO),

@@ -49,7 +49,7 @@ fn read_round(section: String, node: Node) -> Result<Round> {
     let fields = node.into_fields()?;
     let mut round = Round::default();
     round.auth.section = section;
-    let private_key = fields.place("private_key");
+    let private_key = fields.field_path("private_key");
     let is_keyless = fields.has("private_key_passphrase") && !fields.has("private_key");
     fields.read(&mut round, &[AUTH_CFG]);
     if is_keyless {
@@ -71,10 +71,10 @@ pub(super) const AUTH_CFG: &[Setting<Round>] = settings!(Round {
         "How to authenticate: psk, pubkey, eap or eap-METHOD, xauth or xauth-BACKEND, any, or types of keys \
          with constraints such as ike:rsa-2048-sha256."
         => |r, v| r.auth.method = v;
-    "id": IDENTITY, "the address (own) or any (gateway)", "IKE identity; from strongSwan 6.0.2 on also a regular expression with its type, such as \
-         email:^.+@example[.]org$, as are the others."
+    "id": IDENTITY, "the address (own) or any (gateway)", "IKE identity; like the other identities, it may be a regular expression with its type from strongSwan 6.0.2 \
+         on, such as email:^.+@example[.]org$."
         => |r, v| r.auth.id = Some(v);
-    "ca_id": IDENTITY, "none", "Subject of a CA that has to be in the gateway's trust chain."
+    "ca_id": IDENTITY, "none", "Subject of a CA that must be in the gateway's trust chain."
         => |r, v| r.auth.ca_id = Some(v);
     "aaa_id": IDENTITY, "the gateway's id", "Identity of the EAP server behind the gateway."
         => |r, v| r.auth.aaa_id = Some(v);
@@ -82,46 +82,46 @@ pub(super) const AUTH_CFG: &[Setting<Round>] = settings!(Round {
         => |r, v| r.auth.eap_id = Some(v);
     "xauth_id": IDENTITY, "id", "User name in XAuth."
         => |r, v| r.auth.xauth_id = Some(v);
-    "groups": TEXTS, "none", "Groups of which the gateway has to be in one."
+    "groups": TEXTS, "none", "Groups; the gateway must be in one of them."
         => |r, v| r.auth.groups = v;
-    "cert_policy": TEXTS, "none", "Certificate policy OIDs that the trust chain has to have."
+    "cert_policy": TEXTS, "none", "OIDs of certificate policies that the trust chain must have."
         => |r, v| r.auth.cert_policy = v;
     "revocation": words!(
             "relaxed" => Revocation::Relaxed, "ifuri" => Revocation::IfUri,
             "strict" => Revocation::Strict,
-        ), "relaxed", "What has to be known about the revocation of certificates."
+        ), "relaxed", "How strictly the revocation of certificates is checked."
         => |r, v| r.auth.revocation = v;
-    "round": NUMBER, "0", "Its place among the rounds of its side."
+    "round": NUMBER, "0", "Position among the rounds of the same side; the lowest is first."
         => |r, v| r.number = v;
-    "secret": SECRET, "none", "Pre-shared key of the existing plugin; 0x and hex digits, 0s and base64, or text."
+    "secret": SECRET, "none", "Pre-shared key, in the formats of the existing plugin; 0x and hex digits, 0s and base64, or text."
         => |r, v| r.secret = Some(v);
     "certs": TEXTS, "none",
-        "Files of own certificates, or of those of which the gateway has to have one."
+        "Files: in local the client's certificates, in remote certificates of which the gateway must have one."
         => |r, v| add_certificates(&mut r.auth.certs, "certs", v);
-    "cacerts": TEXTS, "none", "Files of CA certificates, of which one has to be in the trust chain."
+    "cacerts": TEXTS, "none", "Files of CA certificates, of which one must be in the trust chain."
         => |r, v| add_certificates(&mut r.auth.cacerts, "cacerts", v);
-    "pubkeys": TEXTS, "none", "Files of raw public keys, otherwise as certs."
+    "pubkeys": TEXTS, "none", "Files of raw public keys, otherwise like certs."
         => |r, v| add_files(&mut r.auth.pubkeys, "pubkeys", v);
-    "cert": CERT, "none", "A file as in certs, or an object for a certificate in a file or on a token, which may have a suffix."
+    "cert": CERT, "none", "A file like in certs, or an object for a certificate in a file or on a token; for objects also with a suffix."
         => |r, v| r.auth.certs.push(v);
-    "cacert": CACERT, "none", "Objects for CA certificates in files or on tokens, which may have a suffix."
+    "cacert": CACERT, "none", "An object for a CA certificate in a file or on a token; also with a suffix."
         => |r, v| r.auth.cacerts.push(v);
-    "ca_cert": TEXT, "none", "The existing plugin's: a file as in cacerts."
+    "ca_cert": TEXT, "none", "In the formats of the existing plugin: a file like in cacerts."
         => |r, v| r.auth.cacerts.push(certificate("ca_cert", v));
-    "ca_certs": WHOLE_TEXTS, "none", "The existing plugin's: files as in cacerts."
+    "ca_certs": WHOLE_TEXTS, "none", "In the formats of the existing plugin: files like in cacerts."
         => |r, v| add_certificates(&mut r.auth.cacerts, "ca_certs", v);
-    "ca_chain": CHAIN, "none", "The existing plugin's: a root CA and those below it."
+    "ca_chain": CHAIN, "none", "In the formats of the existing plugin: a root CA and intermediate CAs."
         => |r, v| {
             r.auth.cacerts.extend(v.root);
             r.auth.intermediates.extend(v.intermediates);
         };
-    "private_key": TEXT, "none", "File of the own private key."
+    "private_key": TEXT, "none", "File of the client's private key."
         => |r, v| r.private_key = Some(file("private_key", v));
-    "private_key_passphrase": PASSPHRASE, "none", "What decrypts private_key."
+    "private_key_passphrase": PASSPHRASE, "none", "Passphrase that decrypts private_key."
         => |r, v| r.passphrase = Some(v);
-    "enable_ocsp": BOOLEAN, "yes", "Taken, but charon has that for all connections only."
+    "enable_ocsp": BOOLEAN, "yes", "Accepted, but has no effect: charon only has this option for all connections together."
         => |r, v| disable(&mut r.auth, "enable_ocsp", v);
-    "enable_crl": BOOLEAN, "yes", "Taken, but charon has that for all connections only."
+    "enable_crl": BOOLEAN, "yes", "Accepted, but has no effect: charon only has this option for all connections together."
         => |r, v| disable(&mut r.auth, "enable_crl", v);
 });
 
@@ -150,7 +150,7 @@ const CHAIN: Kind<Chain> = Kind {
     form: Form::Object("ca_chain"),
     read: |n| {
         let fields = n.into_fields()?;
-        let root = fields.place("root_ca");
+        let root = fields.field_path("root_ca");
         let is_rootless = !fields.has("root_ca");
         let mut chain = Chain::default();
         fields.read(&mut chain, &[CA_CHAIN]);
@@ -169,9 +169,9 @@ pub(super) struct Chain {
 }
 
 pub(super) const CA_CHAIN: &[Setting<Chain>] = settings!(Chain {
-    "root_ca": TEXT, "none, it is needed", "A file as in cacerts."
+    "root_ca": TEXT, "none, required", "A file like in cacerts."
         => |c, v| c.root.push(certificate("ca_chain.root_ca", v));
-    "intermediate_cas": WHOLE_TEXTS, "none", "Files of CAs that are trusted only below another."
+    "intermediate_cas": WHOLE_TEXTS, "none", "Files of CAs that are only trusted if another CA that is trusted has signed them."
         => |c, v| add_files(&mut c.intermediates, "ca_chain.intermediate_cas", v);
 });
 

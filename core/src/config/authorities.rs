@@ -11,7 +11,7 @@ use crate::error::Result;
 
 /// An authority as it is written.
 #[derive(Default)]
-pub(super) struct Draft {
+pub(super) struct AuthorityDraft {
     file: Option<CredentialFile>,
     token: Token,
     crl_uris: Vec<String>,
@@ -19,8 +19,8 @@ pub(super) struct Draft {
     cert_uri_base: Option<String>,
 }
 
-pub(super) const AUTHORITY: &[Setting<Draft>] = settings!(Draft {
-    "cacert": TEXT, "none, it, file or handle is needed", "File of the CA's certificate, in swanctl's x509ca."
+pub(super) const AUTHORITY: &[Setting<AuthorityDraft>] = settings!(AuthorityDraft {
+    "cacert": TEXT, "none; one of cacert, file and handle is required", "File of the CA's certificate, in swanctl's x509ca."
         => |a, v| a.file = Some(file("cacert", v));
     "file": TEXT, "none", "The same as cacert."
         => |a, v| a.file = Some(file("file", v));
@@ -30,11 +30,11 @@ pub(super) const AUTHORITY: &[Setting<Draft>] = settings!(Draft {
         => |a, v| a.token.slot = Some(v);
     "module": TEXT, "any", "Module of that token in charon.plugins.pkcs11.modules of strongswan.conf."
         => |a, v| a.token.module = Some(v);
-    "crl_uris": TEXTS, "none", "Where CRLs of the CA are, besides what its certificates say."
+    "crl_uris": TEXTS, "none", "URIs of CRLs of the CA, in addition to those in its certificates."
         => |a, v| a.crl_uris = v;
-    "ocsp_uris": TEXTS, "none", "OCSP responders of the CA, besides those that its certificates name."
+    "ocsp_uris": TEXTS, "none", "URIs of OCSP responders of the CA, in addition to those in its certificates."
         => |a, v| a.ocsp_uris = v;
-    "cert_uri_base": TEXT, "none", "Beginning of the URLs of certificates of the CA, for Hash and URL."
+    "cert_uri_base": TEXT, "none", "Base URL of the certificates that the CA issued, for Hash and URL (RFC 7296, section 3.6)."
         => |a, v| a.cert_uri_base = Some(v);
 });
 
@@ -49,7 +49,7 @@ pub(super) fn read(node: Node) -> Result<Vec<Authority>> {
 
 fn read_authority(name: String, fields: Fields) -> Result<Authority> {
     let alternatives = check_alternatives(&fields, &["cacert", "file", "handle"]);
-    let mut draft = Draft::default();
+    let mut draft = AuthorityDraft::default();
     fields.read(&mut draft, &[AUTHORITY]);
     alternatives?;
     let certificate = draft.token.into_object("").map(CertificateSource::Token);

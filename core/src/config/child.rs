@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use super::model::{Action, Child, CopyDscp, HwOffload, LabelMode, Mark, Mode, PerCpuSas, Volume};
+use super::model::{
+    Child, ChildAction, CopyDscp, HwOffload, LabelMode, Mark, Mode, PerCpuSas, Volume,
+};
 use super::reader::Fields;
 use super::rekey_time::{read_lifetime, set_once};
 use super::setting::{set_list, settings, words, Form, Kind, Setting};
@@ -17,12 +19,12 @@ use crate::strongswan::Version;
 /// Reads the options of a CHILD_SA; what is wrong is reported.
 pub(super) fn read(name: String, fields: Fields, existing: bool) -> Child {
     let strongswan = fields.strongswan();
-    let mut draft = Draft::new(name, existing);
+    let mut draft = ChildDraft::new(name, existing);
     fields.read(&mut draft, &[CHILD_CFG, CHILD_TIMES]);
     draft.finish(strongswan)
 }
 
-pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
+pub(super) const CHILD_CFG: &[Setting<ChildDraft>] = settings!(ChildDraft {
     "mode": words!(
             "tunnel" => Mode::Tunnel, "transport" => Mode::Transport,
             "transport_proxy" => Mode::TransportProxy, "iptfs" since [6, 0, 2] => Mode::Iptfs,
@@ -37,41 +39,41 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
     "close_action": ACTION, "none", "What to do when the gateway closes the CHILD_SA."
         => |d, v| d.child.close_action = v.action(d.existing);
     "local_ts": TRAFFIC_SELECTORS, "dynamic",
-        "Own traffic selectors: subnets, addresses, ranges or dynamic, with [protocol/port] as needed."
+        "Local traffic selectors: subnets, addresses, ranges or dynamic, optionally with [protocol/port]."
         => |d, v| set_list(&mut d.child.local_ts, v);
     "remote_ts": TRAFFIC_SELECTORS, "dynamic", "Traffic selectors of the gateway."
         => |d, v| set_list(&mut d.child.remote_ts, v);
     "esp_proposals": TEXTS, "default, or none if there are ah_proposals", "ESP proposals, such as aes128gcm16-x25519."
         => |d, v| d.child.esp_proposals = v;
-    "ah_proposals": TEXTS, "none", "AH proposals, such as sha256; after those of ESP if both are given."
+    "ah_proposals": TEXTS, "none", "AH proposals, such as sha256; less preferred than those of ESP if both are given."
         => |d, v| d.child.ah_proposals = v;
     "sha256_96": BOOLEAN, "no", "Whether HMAC-SHA-256 is truncated to 96 bits."
         => |d, v| d.child.sha256_96 = v;
-    "life_time": TIME, "rekey_time and a tenth", "Time to the expiry without rekeying; 0 for none."
+    "life_time": TIME, "rekey_time and a tenth", "Time until the SA expires if it is not rekeyed; 0 for never."
         => |d, v| d.time.life = Some(v.as_secs());
     "rand_time": TIME, "life_time less rekey_time",
-        "Upper bound of what is randomly subtracted from rekey_time."
+        "Upper bound of the random time that is subtracted from rekey_time."
         => |d, v| d.time.rand = Some(v.as_secs());
-    "rekey_bytes": BYTES, "0; from strongSwan 6.0.0 on ten elevenths of life_bytes, if that is given", "Bytes to rekeying; 0 for none."
+    "rekey_bytes": BYTES, "0; from strongSwan 6.0.0 on ten elevenths of life_bytes, if that is given", "Bytes until rekeying; 0 for none."
         => |d, v| d.bytes.rekey = Some(v);
-    "life_bytes": BYTES, "rekey_bytes and a tenth", "Bytes to the expiry without rekeying."
+    "life_bytes": BYTES, "rekey_bytes and a tenth", "Bytes until the SA expires if it is not rekeyed."
         => |d, v| d.bytes.life = Some(v);
     "rand_bytes": BYTES, "life_bytes less rekey_bytes",
-        "Upper bound of what is randomly subtracted from rekey_bytes."
+        "Upper bound of the random number that is subtracted from rekey_bytes."
         => |d, v| d.bytes.rand = Some(v);
     "rekey_packets": COUNT, "0; from strongSwan 6.0.0 on ten elevenths of life_packets, if that is given",
-        "Packets to rekeying; 0 for none."
+        "Packets until rekeying; 0 for none."
         => |d, v| d.packets.rekey = Some(v);
-    "life_packets": COUNT, "rekey_packets and a tenth", "Packets to the expiry without rekeying."
+    "life_packets": COUNT, "rekey_packets and a tenth", "Packets until the SA expires if it is not rekeyed."
         => |d, v| d.packets.life = Some(v);
     "rand_packets": COUNT, "life_packets less rekey_packets",
-        "Upper bound of what is randomly subtracted from rekey_packets."
+        "Upper bound of the random number that is subtracted from rekey_packets."
         => |d, v| d.packets.rand = Some(v);
-    "inactivity": TIME, "0", "Time without traffic after which it is closed; 0 for never."
+    "inactivity": TIME, "0", "Time without traffic after which the CHILD_SA is closed; 0 for never."
         => |d, v| d.child.inactivity = v;
-    "updown": TEXT, "none", "Script that is run when it comes up or goes down."
+    "updown": TEXT, "none", "Script that is run when the CHILD_SA comes up or goes down."
         => |d, v| d.child.updown = Some(v);
-    "hostaccess": BOOLEAN, "no", "Whether that script lets traffic to the host itself in."
+    "hostaccess": BOOLEAN, "no", "Whether that script allows traffic to the host itself."
         => |d, v| d.child.hostaccess = v;
     "policies": BOOLEAN, "yes", "Whether IPsec policies are installed."
         => |d, v| d.child.policies = v;
@@ -79,7 +81,7 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
         => |d, v| d.child.policies_fwd_out = v;
     "ipcomp": BOOLEAN, "no", "Whether IPComp is offered."
         => |d, v| d.child.ipcomp = v;
-    "reqid": NUMBER, "0", "Fixed request ID; 0 for one of charon's."
+    "reqid": NUMBER, "0", "Fixed request ID; 0 to let charon allocate one."
         => |d, v| d.child.reqid = v;
     "priority": NUMBER, "0", "Fixed priority of the policies; 0 for a computed one."
         => |d, v| d.child.priority = v;
@@ -91,9 +93,9 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
         => |d, v| d.child.mark_in_sa = v;
     "mark_out": MARK, "none", "Netfilter mark of outbound policies and SAs."
         => |d, v| d.child.mark_out = v;
-    "set_mark_in": SET_MARK, "none", "Mark that inbound SAs give to packets."
+    "set_mark_in": SET_MARK, "none", "Mark that inbound SAs set on packets."
         => |d, v| d.child.set_mark_in = v;
-    "set_mark_out": SET_MARK, "none", "Mark that outbound SAs give to packets."
+    "set_mark_out": SET_MARK, "none", "Mark that outbound SAs set on packets."
         => |d, v| d.child.set_mark_out = v;
     "if_id_in": IF_ID, "0", "XFRM interface ID of inbound policies and SAs; 0 for the connection's."
         => |d, v| d.child.if_id_in = v;
@@ -104,9 +106,9 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
     "label_mode": words!(
             "system" => LabelMode::System, "simple" => LabelMode::Simple,
             "selinux" => LabelMode::Selinux,
-        ), "system", "What the label is for."
+        ), "system", "How the label is used."
         => |d, v| d.child.label_mode = v;
-    "tfc_padding": PADDING, "0", "Bytes to which packets are padded; mtu for as much as fits."
+    "tfc_padding": PADDING, "0", "Size to which packets are padded, in bytes; mtu for the path MTU."
         => |d, v| d.child.tfc_padding = v;
     "replay_window": NUMBER, "charon.replay_window of strongswan.conf",
         "Packets in the replay window; 0 for no protection."
@@ -115,7 +117,7 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
             "no" => HwOffload::No, "yes" => HwOffload::Crypto,
             "crypto" since [5, 9, 11] => HwOffload::Crypto, "packet" since [5, 9, 11] => HwOffload::Packet,
             "auto" => HwOffload::Auto,
-        ), "no", "Whether the network device does IPsec."
+        ), "no", "Whether IPsec is offloaded to the network device."
         => |d, v| d.child.hw_offload = v;
     "copy_df": BOOLEAN, "yes", "Whether the DF bit is copied to the outer header."
         => |d, v| d.child.copy_df = v;
@@ -124,56 +126,56 @@ pub(super) const CHILD_CFG: &[Setting<Draft>] = settings!(Draft {
     "copy_dscp": words!(
             "out" => CopyDscp::Out, "in" => CopyDscp::In, "yes" => CopyDscp::Yes,
             "no" => CopyDscp::No,
-        ), "out", "Which way the DSCP is copied between inner and outer header."
+        ), "out", "In which direction the DSCP is copied between inner and outer header."
         => |d, v| d.child.copy_dscp = v;
     "per_cpu_sas" since [6, 0, 2]: words!(
             "no" => PerCpuSas::No, "yes" => PerCpuSas::Yes, "encap" => PerCpuSas::Encap,
             "false" => PerCpuSas::No, "true" => PerCpuSas::Yes, "disabled" => PerCpuSas::No,
             "enabled" => PerCpuSas::Yes, "0" => PerCpuSas::No, "1" => PerCpuSas::Yes,
-        ), "no", "Whether each CPU has its own SAs, which takes start_action trap; encap: with a UDP port each."
+        ), "no", "Whether each CPU has its own SAs, which requires start_action trap; encap: each with its own UDP port."
         => |d, v| d.child.per_cpu_sas = v;
     "icmp" since [6, 0, 5]: BOOLEAN, "no",
-        "Whether ICMP errors about its traffic are forwarded whatever their source."
+        "Whether ICMP errors about the traffic of the CHILD_SA are forwarded regardless of their source."
         => |d, v| d.child.icmp = v;
 });
 
-/// A time that has two places.
-pub(super) const CHILD_TIMES: &[Setting<Draft>] = settings!(Draft {
+/// The rekey_time, which may also be in `lifetime`.
+pub(super) const CHILD_TIMES: &[Setting<ChildDraft>] = settings!(ChildDraft {
     "rekey_time" as Form::Time, "1h; from strongSwan 6.0.0 on ten elevenths of life_time, if that is given",
-        "Time to rekeying; 0 for none."
+        "Time until rekeying; 0 for none."
         => |d, n| set_once(&mut d.rekey_time, &n);
-    "lifetime" as Form::Object("lifetime"), "none", "The existing plugin's place of rekey_time."
+    "lifetime" as Form::Object("lifetime"), "none", "Where the existing plugin has rekey_time."
         => |d, n| read_lifetime(&mut d.rekey_time, n);
 });
 
 /// An action by its word.
 #[derive(Clone, Copy)]
-enum Word {
-    Is(Action),
+enum ActionWord {
+    Is(ChildAction),
     Clear,
 }
 
-impl Word {
+impl ActionWord {
     /// `clear` is none in swanctl, but trap in the existing plugin.
-    fn action(self, existing: bool) -> Action {
+    fn action(self, existing: bool) -> ChildAction {
         match self {
             Self::Is(action) => action,
-            Self::Clear if existing => Action::Trap,
-            Self::Clear => Action::None,
+            Self::Clear if existing => ChildAction::Trap,
+            Self::Clear => ChildAction::None,
         }
     }
 }
 
-const ACTION: Kind<Word> = words!(
-    "none" => Word::Is(Action::None),
-    "trap" => Word::Is(Action::Trap),
-    "start" => Word::Is(Action::Start),
-    "trap|start" => Word::Is(Action::TrapAndStart),
-    "start|trap" => Word::Is(Action::TrapAndStart),
-    "route" => Word::Is(Action::Trap),
-    "restart" => Word::Is(Action::Start),
-    "hold" => Word::Is(Action::Trap),
-    "clear" => Word::Clear,
+const ACTION: Kind<ActionWord> = words!(
+    "none" => ActionWord::Is(ChildAction::None),
+    "trap" => ActionWord::Is(ChildAction::Trap),
+    "start" => ActionWord::Is(ChildAction::Start),
+    "trap|start" => ActionWord::Is(ChildAction::TrapAndStart),
+    "start|trap" => ActionWord::Is(ChildAction::TrapAndStart),
+    "route" => ActionWord::Is(ChildAction::Trap),
+    "restart" => ActionWord::Is(ChildAction::Start),
+    "hold" => ActionWord::Is(ChildAction::Trap),
+    "clear" => ActionWord::Clear,
 );
 
 /// swanctl's default, in seconds.
@@ -183,7 +185,7 @@ const REKEY_TIME: u64 = 60 * 60;
 const REKEYING_FROM_EXPIRY: Version = Version([6, 0, 0]);
 
 /// A CHILD_SA whose derived defaults are not known yet.
-pub(super) struct Draft {
+pub(super) struct ChildDraft {
     child: Child,
     existing: bool,
     rekey_time: Option<Duration>,
@@ -192,14 +194,14 @@ pub(super) struct Draft {
     packets: VolumeDraft,
 }
 
-impl Draft {
+impl ChildDraft {
     fn new(name: String, existing: bool) -> Self {
         let child = Child {
             name,
             mode: Mode::Tunnel,
-            start_action: Action::None,
-            dpd_action: Action::None,
-            close_action: Action::None,
+            start_action: ChildAction::None,
+            dpd_action: ChildAction::None,
+            close_action: ChildAction::None,
             copy_dscp: CopyDscp::Out,
             local_ts: vec!["dynamic".to_owned()],
             remote_ts: vec!["dynamic".to_owned()],

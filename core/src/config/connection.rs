@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::auth::{self, Round};
 use super::child;
 use super::failover::{self, Failover};
-use super::gateway::{Entry, GATEWAYS};
+use super::gateway::{GatewayEntry, GATEWAYS};
 use super::model::{
     Childless, Connection, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert, SharedSecret,
     Unique, UNIQUE, UNIQUE_DIR,
@@ -31,12 +31,12 @@ pub(super) fn read(
     fields: Fields,
     existing: bool,
 ) -> Result<(Connection, Vec<SharedSecret>)> {
-    let mut draft = Draft::new(name, existing, fields.strongswan());
+    let mut draft = ConnectionDraft::new(name, existing, fields.strongswan());
     fields.refuse_shared("ike_cfg", |name| {
         IKE_CFG.iter().any(|option| option.name == name)
     });
-    let mediated = fields.place("mediated_by");
-    let interface_ids = ["if_id_in", "if_id_out"].map(|option| fields.place(option));
+    let mediated = fields.field_path("mediated_by");
+    let interface_ids = ["if_id_in", "if_id_out"].map(|option| fields.field_path(option));
     fields.read(&mut draft, &[IKE_CFG, IKE_TIMES, PEER_CFG, SECTIONS]);
     let (connection, secrets) = draft.finish();
     if connection.mediated_by.is_some() {
@@ -49,13 +49,13 @@ pub(super) fn read(
     }
     if !connection.gateways.is_empty() {
         // charon draws them anew whenever an IKE_SA changes from one gateway's configuration to another.
-        for (id, place) in [connection.if_id_in, connection.if_id_out]
+        for (id, field) in [connection.if_id_in, connection.if_id_out]
             .into_iter()
             .zip(interface_ids)
         {
             if matches!(id, UNIQUE | UNIQUE_DIR) {
                 let why = "expected a number, as gateways of remote_addrs differ";
-                return Err(place.refused(why));
+                return Err(field.refused(why));
             }
         }
     }
@@ -63,14 +63,14 @@ pub(super) fn read(
 }
 
 /// Options of the ike_cfg, which stand in the connection or in its `ike_cfg`.
-pub(super) const IKE_CFG: &[Setting<Draft>] = settings!(Draft {
-    "local_addrs": ADDRESSES, "%any", "Own addresses: addresses, names, subnets and ranges."
+pub(super) const IKE_CFG: &[Setting<ConnectionDraft>] = settings!(ConnectionDraft {
+    "local_addrs": ADDRESSES, "%any", "Local addresses: addresses, names, subnets and ranges."
         => |d, v| set_list(&mut d.connection.local_addrs, v);
     "remote_addrs": GATEWAYS, "%any",
         "Addresses and names of the security gateways, in the order of preference; in an array also objects, for \
-         what a gateway has of its own."
+         gateways with options of their own."
         => |d, v| d.gateways = v;
-    "local_port": OWN_PORT, "0", "Own UDP port; 0 for that of charon's socket."
+    "local_port": OWN_PORT, "0", "Local UDP port; 0 for that of charon's socket."
         => |d, v| d.connection.local_port = v;
     "remote_port": PORT, "500", "UDP port of the gateways."
         => |d, v| d.connection.remote_port = v;
@@ -91,28 +91,28 @@ pub(super) const IKE_CFG: &[Setting<Draft>] = settings!(Draft {
         => |d, v| d.connection.fragmentation = v;
     "childless": words!(
             "allow" => Childless::Allow, "prefer" since [5, 9, 10] => Childless::Prefer, "never" => Childless::Never, "force" => Childless::Force,
-        ), "allow", "Whether an IKE_SA may be made without a CHILD_SA (RFC 6023)."
+        ), "allow", "Whether an IKE_SA may be established without a CHILD_SA (RFC 6023)."
         => |d, v| d.connection.childless = v;
     "send_certreq": BOOLEAN, "yes", "Whether to ask for certificates."
         => |d, v| d.connection.send_certreq = v;
 });
 
-/// A time of the ike_cfg that has two places.
-pub(super) const IKE_TIMES: &[Setting<Draft>] = settings!(Draft {
-    "rekey_time" as Form::Time, "4h, or 0 if there is a reauth_time", "Time to IKE rekeying; 0 for none."
+/// The rekey_time of the ike_cfg, which may also be in `lifetime`.
+pub(super) const IKE_TIMES: &[Setting<ConnectionDraft>] = settings!(ConnectionDraft {
+    "rekey_time" as Form::Time, "4h, or 0 if there is a reauth_time", "Time until IKE rekeying; 0 for none."
         => |d, n| set_once(&mut d.rekey_time, &n);
-    "lifetime" as Form::Object("lifetime"), "none", "The existing plugin's place of rekey_time."
+    "lifetime" as Form::Object("lifetime"), "none", "Where the existing plugin has rekey_time."
         => |d, n| read_lifetime(&mut d.rekey_time, n);
 });
 
 /// Options of the peer_cfg.
-pub(super) const PEER_CFG: &[Setting<Draft>] = settings!(Draft {
+pub(super) const PEER_CFG: &[Setting<ConnectionDraft>] = settings!(ConnectionDraft {
     "mobike": BOOLEAN, "yes, but no in the existing plugin's formats",
         "Whether to use MOBIKE with IKEv2."
         => |d, v| d.connection.mobike = v;
     "aggressive": BOOLEAN, "no", "Whether to use aggressive mode with IKEv1."
         => |d, v| d.connection.aggressive = v;
-    "pull": BOOLEAN, "yes", "Whether mode config of IKEv1 is pulled; else it is pushed."
+    "pull": BOOLEAN, "yes", "Whether mode config of IKEv1 is pulled rather than pushed."
         => |d, v| d.connection.pull = v;
     "send_cert": words!(
             "ifasked" => SendCert::IfAsked, "always" => SendCert::Always, "never" => SendCert::Never,
@@ -127,26 +127,26 @@ pub(super) const PEER_CFG: &[Setting<Draft>] = settings!(Draft {
         => |d, v| d.connection.ppk_id = Some(v);
     "ppk_required": BOOLEAN, "no", "Whether the postquantum preshared key is needed."
         => |d, v| d.connection.ppk_required = v;
-    "keyingtries": NUMBER, "1", "Attempts of an initiation, with all their retransmissions; 0 for ever."
+    "keyingtries": NUMBER, "1", "How often an initiation is attempted, each time with all retransmissions; 0 for no limit."
         => |d, v| d.connection.keyingtries = v;
     "unique": words!(
             "no" => Unique::No, "never" => Unique::Never, "keep" => Unique::Keep,
             "replace" => Unique::Replace,
-        ), "no", "What becomes of other IKE_SAs with the same identities."
+        ), "no", "What to do about other IKE_SAs with the same identities."
         => |d, v| d.connection.unique = v;
-    "dpd_delay": TIME, "0", "Silence after which the gateway is asked for a sign of life; 0 for never."
+    "dpd_delay": TIME, "0", "Silence of the gateway after which charon sends it a DPD request; 0 for never."
         => |d, v| d.connection.dpd_delay = v;
-    "dpd_timeout": TIME, "0", "IKEv1 only: limit of the answer; 0 for charon's retransmission."
+    "dpd_timeout": TIME, "0", "IKEv1 only: time without an answer after which the gateway is dead; 0 for that of charon's retransmission."
         => |d, v| d.connection.dpd_timeout = v;
-    "reauth_time": TIME, "0", "Time to reauthentication; 0 for none."
+    "reauth_time": TIME, "0", "Time until reauthentication; 0 for none."
         => |d, v| d.reauth_time = Some(v);
     "over_time": TIME, "a tenth of the longer of rekey_time and reauth_time",
-        "Time that rekeying or reauthentication may take until the IKE_SA is closed."
+        "Time that rekeying or reauthentication may take before the IKE_SA is closed."
         => |d, v| d.over_time = Some(v);
     "rand_time": TIME, "over_time, at most half of the shorter of rekey_time and reauth_time",
-        "Upper bound of what is randomly subtracted from rekey_time and reauth_time."
+        "Upper bound of the random time that is subtracted from rekey_time and reauth_time."
         => |d, v| d.rand_time = Some(v);
-    "vips": IP_ADDRESSES, "none", "Virtual IPs to ask for; 0.0.0.0 and :: for any."
+    "vips": IP_ADDRESSES, "none", "Virtual IPs to request; 0.0.0.0 and :: for any."
         => |d, v| d.connection.vips = v;
     "pools": TEXTS, "none", "Names of the pools that virtual IPs of peers are taken from."
         => |d, v| d.connection.pools = v;
@@ -156,27 +156,27 @@ pub(super) const PEER_CFG: &[Setting<Draft>] = settings!(Draft {
         => |d, v| d.connection.if_id_out = v;
     "mediation": BOOLEAN, "no", "Whether the peer is a mediation server."
         => |d, v| d.connection.mediation = v;
-    "mediated_by": TEXT, "none", "The connection to the server that mediates this one."
+    "mediated_by": TEXT, "none", "Name of the connection to the server that mediates this one."
         => |d, v| d.connection.mediated_by = Some(v);
     "mediation_peer": TEXT, "the gateway's id", "Identity of the peer at the mediation server."
         => |d, v| d.connection.mediation_peer = Some(v);
 });
 
 /// Parts of a connection.
-pub(super) const SECTIONS: &[Setting<Draft>] = settings!(Draft {
-    "ike_cfg" as Form::Object("ike_cfg"), "none", "The existing plugin's place of the options up to rekey_time."
+pub(super) const SECTIONS: &[Setting<ConnectionDraft>] = settings!(ConnectionDraft {
+    "ike_cfg" as Form::Object("ike_cfg"), "none", "Where the existing plugin has the options from local_addrs to rekey_time."
         => |d, n| {
             n.into_fields()?.read(d, &[IKE_CFG, IKE_TIMES]);
             Ok(())
         };
     "local" as Form::Rounds("auth"), "any",
-        "Own authentication: an object or an array of them for each round, also with a suffix such as local-2."
+        "Local authentication: an object, or an array of objects for several rounds; also with a suffix, such as local-2."
         => |d, n| auth::read(&mut d.local, n);
-    "local_auth" as Form::Rounds("auth"), "any", "The existing plugin's name of local."
+    "local_auth" as Form::Rounds("auth"), "any", "The existing plugin's name for local."
         => |d, n| auth::read(&mut d.local, n);
-    "remote" as Form::Rounds("auth"), "any", "Authentication of the gateway, written as local is."
+    "remote" as Form::Rounds("auth"), "any", "Authentication of the gateway, written like local."
         => |d, n| auth::read(&mut d.remote, n);
-    "remote_auth" as Form::Rounds("auth"), "any", "The existing plugin's name of remote."
+    "remote_auth" as Form::Rounds("auth"), "any", "The existing plugin's name for remote."
         => |d, n| auth::read(&mut d.remote, n);
     "failover" as Form::Object("failover"), "none", "When and how it fails over."
         => |d, n| {
@@ -200,19 +200,19 @@ const REKEY_TIME: Duration = Duration::from_secs(4 * 60 * 60);
 const IKEV2: Version = Version([6, 1, 0]);
 
 /// A connection whose derived defaults are not known yet.
-pub(super) struct Draft {
+pub(super) struct ConnectionDraft {
     connection: Connection,
     existing: bool,
     rekey_time: Option<Duration>,
     reauth_time: Option<Duration>,
     over_time: Option<Duration>,
     rand_time: Option<Duration>,
-    gateways: Vec<Entry>,
+    gateways: Vec<GatewayEntry>,
     local: Vec<Round>,
     remote: Vec<Round>,
 }
 
-impl Draft {
+impl ConnectionDraft {
     fn new(name: String, existing: bool, strongswan: Version) -> Self {
         let connection = Connection {
             name,
@@ -301,7 +301,7 @@ impl Draft {
             .into_iter()
             .flatten()
             .filter_map(|round| round.auth.id.as_ref())
-            .chain(self.gateways.iter().filter_map(Entry::id))
+            .chain(self.gateways.iter().filter_map(GatewayEntry::id))
             .cloned()
             .collect();
         let mut secrets = Vec::new();

@@ -17,14 +17,14 @@ pub(super) fn read(node: Node) -> Result<Failover> {
         ("liveness_timeout", "liveness_interval"),
     ]
     .map(|(given, missing)| {
-        let place = fields.place(missing);
-        (fields.has(given) && !fields.has(missing)).then_some((place, given))
+        let field = fields.field_path(missing);
+        (fields.has(given) && !fields.has(missing)).then_some((field, given))
     });
     let mut failover = Failover::default();
     fields.read(&mut failover, &[FAILOVER]);
     // One without the other never asks, or never ends.
     match missing.into_iter().flatten().next() {
-        Some((place, given)) => Err(place.refused(&format!(
+        Some((field, given)) => Err(field.refused(&format!(
             "expected a time, as {given} is given, found nothing"
         ))),
         None => Ok(failover),

@@ -12,22 +12,22 @@ use super::setting::{IDENTITY, NUMBER, PORT, TEXTS};
 use crate::domain::address::{Gateway, GatewayKind};
 use crate::error::Result;
 
-pub(super) const GATEWAYS: Kind<Vec<Entry>> = Kind {
+pub(super) const GATEWAYS: Kind<Vec<GatewayEntry>> = Kind {
     form: Form::Gateways("gateway"),
     read,
 };
 
 /// An entry of `remote_addrs`.
 #[derive(Default)]
-pub(super) struct Entry {
+pub(super) struct GatewayEntry {
     pub addr: String,
     /// None of a plain one.
-    differing: Option<Differing>,
+    draft: Option<GatewayDraft>,
 }
 
 /// What an object says.
 #[derive(Default)]
-pub(super) struct Differing {
+pub(super) struct GatewayDraft {
     section: String,
     addr: String,
     port: Option<u16>,
@@ -37,26 +37,23 @@ pub(super) struct Differing {
     priority: u32,
 }
 
-impl Entry {
+impl GatewayEntry {
     fn plain(addr: String) -> Self {
-        Self {
-            addr,
-            differing: None,
-        }
+        Self { addr, draft: None }
     }
 
     fn priority(&self) -> u32 {
-        self.differing.as_ref().map_or(0, |own| own.priority)
+        self.draft.as_ref().map_or(0, |own| own.priority)
     }
 
     /// The gateway's IKE identity, if it has one of its own.
     pub(super) fn id(&self) -> Option<&String> {
-        self.differing.as_ref()?.id.as_ref()
+        self.draft.as_ref()?.id.as_ref()
     }
 
     /// What differs from the connection's port and first round of the gateway, if anything does.
     pub(super) fn settings(self, port: u16, round: &Auth) -> Option<GatewaySettings> {
-        let own = self.differing?;
+        let own = self.draft?;
         let has_round = own.id.is_some() || !own.certs.is_empty() || !own.cacerts.is_empty();
         if !has_round && own.port.is_none() {
             return None;
@@ -84,9 +81,13 @@ impl Entry {
 }
 
 /// The entries in the order of preference.
-fn read(node: Node) -> Result<Vec<Entry>> {
+fn read(node: Node) -> Result<Vec<GatewayEntry>> {
     if !node.has_objects() {
-        return Ok(node.addresses()?.into_iter().map(Entry::plain).collect());
+        return Ok(node
+            .addresses()?
+            .into_iter()
+            .map(GatewayEntry::plain)
+            .collect());
     }
     let report = node.report();
     let section = node.key().to_owned();
@@ -100,24 +101,28 @@ fn read(node: Node) -> Result<Vec<Entry>> {
         if !item.is_object() {
             let plain = report.keep(item.addresses()).unwrap_or_default();
             known.extend(plain.iter().map(|addr| key(addr)));
-            entries.extend(plain.into_iter().map(Entry::plain));
+            entries.extend(plain.into_iter().map(GatewayEntry::plain));
             continue;
         }
         let result = read_object(item, format!("{section}[{index}]"), &mut known);
         entries.extend(report.keep(result).flatten());
     }
-    entries.sort_by_key(Entry::priority);
+    entries.sort_by_key(GatewayEntry::priority);
     Ok(entries)
 }
 
-fn read_object(node: Node, section: String, known: &mut HashSet<String>) -> Result<Option<Entry>> {
+fn read_object(
+    node: Node,
+    section: String,
+    known: &mut HashSet<String>,
+) -> Result<Option<GatewayEntry>> {
     let fields = node.into_fields()?;
-    let place = fields.place("addr");
+    let field = fields.field_path("addr");
     let is_missing = !fields.has("addr");
-    let mut own = Differing::default();
+    let mut own = GatewayDraft::default();
     fields.read(&mut own, &[GATEWAY]);
     if is_missing {
-        return Err(place.refused("expected an IP address or a DNS name, found nothing"));
+        return Err(field.refused("expected an IP address or a DNS name, found nothing"));
     }
     if own.addr.is_empty() {
         // Told already.
@@ -125,12 +130,12 @@ fn read_object(node: Node, section: String, known: &mut HashSet<String>) -> Resu
     }
     if !known.insert(key(&own.addr)) {
         let why = format!("expected a gateway not given before, found {:?}", own.addr);
-        return Err(place.refused(&why));
+        return Err(field.refused(&why));
     }
     own.section = section;
-    Ok(Some(Entry {
+    Ok(Some(GatewayEntry {
         addr: own.addr.clone(),
-        differing: Some(own),
+        draft: Some(own),
     }))
 }
 
@@ -153,19 +158,19 @@ const ADDRESS: Kind<String> = Kind {
     },
 };
 
-pub(super) const GATEWAY: &[Setting<Differing>] = settings!(Differing {
-    "addr": ADDRESS, "none, it is needed", "Its IP address or DNS name."
+pub(super) const GATEWAY: &[Setting<GatewayDraft>] = settings!(GatewayDraft {
+    "addr": ADDRESS, "none, required", "Its IP address or DNS name."
         => |g, v| g.addr = v;
     "port": PORT, "remote_port", "Its UDP port."
         => |g, v| g.port = Some(v);
     "id": IDENTITY, "that of the first round of remote", "Its IKE identity."
         => |g, v| g.id = Some(v);
-    "certs": TEXTS, "those of the first round of remote", "Files of certificates of which it has to have one."
+    "certs": TEXTS, "those of the first round of remote", "Files of certificates of which it must have one."
         => |g, v| add_certificates(&mut g.certs, "certs", v);
     "cacerts": TEXTS, "those of the first round of remote",
-        "Files of CA certificates, of which one has to be in its trust chain."
+        "Files of CA certificates, of which one must be in its trust chain."
         => |g, v| add_certificates(&mut g.cacerts, "cacerts", v);
     "priority": NUMBER, "0",
-        "Its place in the list: lower is preferred, as in DNS SRV records; where equal, the order of the document."
+        "Lower is preferred, as in DNS SRV records; gateways of equal priority are in the order of the document."
         => |g, v| g.priority = v;
 });

@@ -10,8 +10,8 @@ mod document;
 mod failover;
 mod files;
 mod gateway;
+mod locations;
 mod model;
-mod places;
 mod reader;
 mod rekey_time;
 mod report;
@@ -25,13 +25,13 @@ mod text;
 mod token;
 
 pub use failover::Failover;
+pub use locations::{Locations, Problem, Problems};
 pub use model::{
-    Action, Auth, AuthMethod, Authority, CertificateSource, Child, Childless, Configuration,
+    Auth, AuthMethod, Authority, CertificateSource, Child, ChildAction, Childless, Configuration,
     Connection, CopyDscp, CredentialFile, Fragmentation, GatewaySettings, HwOffload, IkeVersion,
     LabelMode, Mark, Mode, Ocsp, PerCpuSas, PrivateKey, Revocation, SecretKind, SendCert,
     SharedSecret, TokenKey, TokenObject, Unique, Volume, UNIQUE, UNIQUE_DIR,
 };
-pub use places::{Places, Problem, Problems};
 pub use schema::{json_schema, reference};
 pub use secret::Secret;
 
@@ -72,7 +72,7 @@ pub fn parse(json: &str, strongswan: Version) -> Result<Configuration> {
     let report = Report::new(json, strongswan);
     let configuration = read(Value::parse(json)?, &report);
     let mut configuration = report.conclude(configuration)?;
-    configuration.places = Places::of(json);
+    configuration.locations = Locations::of(json);
     Ok(configuration)
 }
 

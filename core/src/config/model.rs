@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::failover::Failover;
-use super::places::Places;
+use super::locations::Locations;
 use super::secret::Secret;
 use crate::domain::address::AddressList;
 
@@ -27,7 +27,7 @@ pub struct Configuration {
     /// Certification authorities, from `authorities`.
     pub authorities: Vec<Authority>,
     /// Where all of it stands in the document.
-    pub places: Places,
+    pub locations: Locations,
 }
 
 /// A connection: charon's peer_cfg and ike_cfg.
@@ -347,11 +347,11 @@ pub struct Child {
     /// IPsec mode.
     pub mode: Mode,
     /// What to do when the configuration is applied.
-    pub start_action: Action,
+    pub start_action: ChildAction,
     /// What to do when the gateway is found dead.
-    pub dpd_action: Action,
+    pub dpd_action: ChildAction,
     /// What to do when the gateway closes the CHILD_SA.
-    pub close_action: Action,
+    pub close_action: ChildAction,
     /// Which way to copy the DSCP between inner and outer header.
     pub copy_dscp: CopyDscp,
     /// Own traffic selectors; default `dynamic`.
@@ -573,7 +573,7 @@ impl Mode {
 
 /// `start_action`, `dpd_action` and `close_action`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Action {
+pub enum ChildAction {
     /// Nothing.
     #[default]
     None,
@@ -585,7 +585,7 @@ pub enum Action {
     TrapAndStart,
 }
 
-impl Action {
+impl ChildAction {
     /// Whether a trap policy is installed.
     pub fn traps(self) -> bool {
         matches!(self, Self::Trap | Self::TrapAndStart)

@@ -500,7 +500,7 @@ impl<'a> Node<'a> {
 pub(super) struct Fields<'a> {
     report: &'a Report<'a>,
     path: Path,
-    /// Place in the object, key and value.
+    /// FieldPath in the object, key and value.
     fields: Vec<(usize, String, Value)>,
 }
 
@@ -592,13 +592,13 @@ impl<'a> Fields<'a> {
     }
 
     /// What is to be said of a field after it is read.
-    pub(super) fn place(&self, key: &str) -> Place<'a> {
+    pub(super) fn field_path(&self, key: &str) -> FieldPath<'a> {
         let index = self.fields.iter().find(|(_, name, _)| name == key);
         let path = match index {
             Some((index, ..)) => self.path.field(*index, key),
             None => self.path.missing(key),
         };
-        Place {
+        FieldPath {
             report: self.report,
             path,
         }
@@ -643,12 +643,12 @@ impl<'a> Fields<'a> {
 }
 
 /// The path of a field.
-pub(super) struct Place<'a> {
+pub(super) struct FieldPath<'a> {
     report: &'a Report<'a>,
     path: Path,
 }
 
-impl Place<'_> {
+impl FieldPath<'_> {
     pub(super) fn refused(&self, why: &str) -> Error {
         self.report.refused(&self.path, why)
     }

@@ -46,50 +46,50 @@ pub(super) fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// A shared secret as it is written.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct SharedDraft {
     secret: Option<Secret>,
     ids: Vec<String>,
 }
 
-pub(super) const SHARED: &[Setting<Shared>] = settings!(Shared {
+pub(super) const SHARED: &[Setting<SharedDraft>] = settings!(SharedDraft {
     "id": OWNERS, "everyone",
-        "Identities that it is of, also under names that begin with id."
+        "Identities of its owners; also with a suffix, such as id-2."
         => |s, v| s.ids.extend(v);
-    "secret": SECRET, "none, it is needed",
+    "secret": SECRET, "none, required",
         "0x and hex digits, 0s and base64, or text; in ntlm 16 bytes, the NT hash of a password."
         => |s, v| s.secret = Some(v);
 });
 
 /// A file of keys as it is written.
 #[derive(Default)]
-pub(super) struct KeyFile {
+pub(super) struct KeyFileDraft {
     path: Option<String>,
     passphrase: Option<Secret>,
 }
 
-pub(super) const KEY_FILE: &[Setting<KeyFile>] = settings!(KeyFile {
-    "file": TEXT, "none, it is needed", "The file, in swanctl's directory of the section's name."
+pub(super) const KEY_FILE: &[Setting<KeyFileDraft>] = settings!(KeyFileDraft {
+    "file": TEXT, "none, required", "The file, in swanctl's directory of the section's name."
         => |f, v| f.path = Some(v);
-    "secret": PASSPHRASE, "none", "What decrypts it."
+    "secret": PASSPHRASE, "none", "Passphrase that decrypts it."
         => |f, v| f.passphrase = Some(v);
 });
 
 /// A key on a token as it is written.
 #[derive(Default)]
-pub(super) struct TokenDraft {
+pub(super) struct TokenKeyDraft {
     token: Token,
     pin: Option<Secret>,
 }
 
-pub(super) const TOKEN_KEY: &[Setting<TokenDraft>] = settings!(TokenDraft {
-    "handle": HANDLE, "none, it is needed", "CKA_ID of the private key on a PKCS#11 token."
+pub(super) const TOKEN_KEY: &[Setting<TokenKeyDraft>] = settings!(TokenKeyDraft {
+    "handle": HANDLE, "none, required", "CKA_ID of the private key on a PKCS#11 token."
         => |t, v| t.token.handle = Some(v);
     "slot": SLOT, "any", "Slot of that token."
         => |t, v| t.token.slot = Some(v);
     "module": TEXT, "any",
-        "Module of that token in charon.plugins.pkcs11.modules of strongswan.conf; charon heeds it together with slot."
+        "Module of that token in charon.plugins.pkcs11.modules of strongswan.conf; charon only uses it together with slot."
         => |t, v| t.token.module = Some(v);
-    "pin": PASSPHRASE, "none", "PIN of the token, kept for as long as the key."
+    "pin": PASSPHRASE, "none", "PIN of the token, kept in memory as long as the key is loaded."
         => |t, v| t.pin = Some(v);
 });
 
@@ -154,11 +154,11 @@ fn entries<'a>(section: Node<'a>) -> Result<Vec<Fields<'a>>> {
 
 fn read_key_file(directory: &'static str, fields: Fields) -> Result<PrivateKey> {
     let option = fields.path("file");
-    let (place, is_missing) = (fields.place("file"), !fields.has("file"));
-    let mut draft = KeyFile::default();
+    let (field, is_missing) = (fields.field_path("file"), !fields.has("file"));
+    let mut draft = KeyFileDraft::default();
     fields.read(&mut draft, &[KEY_FILE]);
     if is_missing {
-        return Err(place.refused("expected a file, found nothing"));
+        return Err(field.refused("expected a file, found nothing"));
     }
     Ok(PrivateKey {
         // Without it an error is reported, and nothing is made of this.
@@ -174,12 +174,12 @@ fn read_key_file(directory: &'static str, fields: Fields) -> Result<PrivateKey> 
 /// None if the handle is of no use, which is reported.
 fn read_token_key(fields: Fields) -> Result<Option<TokenKey>> {
     let section = fields.own_path();
-    let (place, is_missing) = (fields.place("handle"), !fields.has("handle"));
-    let mut draft = TokenDraft::default();
+    let (field, is_missing) = (fields.field_path("handle"), !fields.has("handle"));
+    let mut draft = TokenKeyDraft::default();
     fields.read(&mut draft, &[TOKEN_KEY]);
     if is_missing {
         return Err(
-            place.refused("expected hex digits, the CKA_ID of a private key, found nothing")
+            field.refused("expected hex digits, the CKA_ID of a private key, found nothing")
         );
     }
     let object = draft.token.into_object(&section);
@@ -189,17 +189,17 @@ fn read_token_key(fields: Fields) -> Result<Option<TokenKey>> {
 
 /// None if the secret is of no use, which is reported.
 fn read_shared(kind: SecretKind, fields: Fields) -> Result<Option<SharedSecret>> {
-    let (place, is_missing) = (fields.place("secret"), !fields.has("secret"));
-    let mut draft = Shared::default();
+    let (field, is_missing) = (fields.field_path("secret"), !fields.has("secret"));
+    let mut draft = SharedDraft::default();
     fields.read(&mut draft, &[SHARED]);
     if is_missing {
-        return Err(place.refused("expected a string, found nothing"));
+        return Err(field.refused("expected a string, found nothing"));
     }
     let Some(secret) = draft.secret else {
         return Ok(None);
     };
     if kind == SecretKind::Ntlm && secret.as_bytes().len() != NT_HASH {
-        return Err(place.refused("expected 16 bytes after 0x or 0s, found a string"));
+        return Err(field.refused("expected 16 bytes after 0x or 0s, found a string"));
     }
     let ids = draft.ids;
     Ok(Some(SharedSecret { kind, ids, secret }))

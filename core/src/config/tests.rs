@@ -87,7 +87,7 @@ fn the_seeds_document_is_read() {
     assert_eq!(net.local_ts, ["10.1.0.0/24"]);
     assert_eq!(net.remote_ts, ["10.2.0.0/24"]);
     assert_eq!(net.esp_proposals, ["aes128-sha256-modp2048"]);
-    assert_eq!(net.start_action, Action::Start);
+    assert_eq!(net.start_action, ChildAction::Start);
 
     let [secret] = &configuration.secrets[..] else {
         panic!("one secret expected");
@@ -111,12 +111,12 @@ fn the_existing_plugins_array_is_read() {
     let [net, host] = &a.children[..] else {
         panic!("two children expected");
     };
-    assert_eq!(net.start_action, Action::Start);
-    assert_eq!(net.dpd_action, Action::Start);
+    assert_eq!(net.start_action, ChildAction::Start);
+    assert_eq!(net.dpd_action, ChildAction::Start);
     assert_eq!(net.copy_dscp, CopyDscp::Yes);
     assert_eq!(net.remote_ts, ["10.2.0.0/24", "10.3.0.0/24"]);
     assert_eq!(host.mode, Mode::Transport);
-    assert_eq!(host.start_action, Action::Trap);
+    assert_eq!(host.start_action, ChildAction::Trap);
     assert_eq!(host.local_ts, ["dynamic"]);
 
     assert_eq!(b.version, IkeVersion::V1);
@@ -141,7 +141,7 @@ fn the_existing_plugins_single_connection_is_read() {
     assert_eq!(site.name, "site");
     assert!(!site.mobike);
     assert_eq!(site.remote_addrs.len(), 2);
-    assert_eq!(site.children[0].start_action, Action::Trap);
+    assert_eq!(site.children[0].start_action, ChildAction::Trap);
     assert_eq!(configuration.secrets.len(), 1);
 }
 
@@ -429,9 +429,9 @@ fn every_option_of_a_child_is_read() {
     let expected = Child {
         name: "net".to_owned(),
         mode: Mode::Beet,
-        start_action: Action::Trap,
-        dpd_action: Action::TrapAndStart,
-        close_action: Action::Start,
+        start_action: ChildAction::Trap,
+        dpd_action: ChildAction::TrapAndStart,
+        close_action: ChildAction::Start,
         copy_dscp: CopyDscp::In,
         local_ts: vec!["10.1.0.0/24".to_owned(), "10.2.0.0/24[tcp/80]".to_owned()],
         remote_ts: vec!["10.3.0.0/24".to_owned()],
@@ -533,10 +533,13 @@ fn limits_that_are_not_given_follow_from_those_that_are() {
 #[test]
 fn clear_is_swanctls_or_the_existing_plugins() {
     let swanctls = child(json!({"dpd_action": "clear"}));
-    assert_eq!(swanctls.dpd_action, Action::None);
+    assert_eq!(swanctls.dpd_action, ChildAction::None);
     let existing = r#"{"name": "a", "children": [{"name": "b", "dpd_action": "clear"}]}"#;
     let existing = parse(existing).unwrap();
-    assert_eq!(existing.connections[0].children[0].dpd_action, Action::Trap);
+    assert_eq!(
+        existing.connections[0].children[0].dpd_action,
+        ChildAction::Trap
+    );
 }
 
 #[test]

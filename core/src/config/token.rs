@@ -30,13 +30,13 @@ impl Token {
 
 /// A certificate as it is written.
 #[derive(Default)]
-pub(super) struct Draft {
+pub(super) struct CertificateDraft {
     file: Option<CredentialFile>,
     token: Token,
 }
 
-pub(super) const CERTIFICATE: &[Setting<Draft>] = settings!(Draft {
-    "file": TEXT, "none, it or handle is needed", "A file as in certs or cacerts."
+pub(super) const CERTIFICATE: &[Setting<CertificateDraft>] = settings!(CertificateDraft {
+    "file": TEXT, "none; file or handle is required", "A file like in certs or cacerts."
         => |c, v| c.file = Some(file("file", v));
     "handle": HANDLE, "none", "CKA_ID of the certificate on a PKCS#11 token."
         => |c, v| c.token.handle = Some(v);
@@ -51,7 +51,7 @@ pub(super) fn read_certificate(node: Node) -> Result<CertificateSource> {
     let section = node.key().to_owned();
     let fields = node.into_fields()?;
     let alternatives = check_alternatives(&fields, &["file", "handle"]);
-    let mut draft = Draft::default();
+    let mut draft = CertificateDraft::default();
     fields.read(&mut draft, &[CERTIFICATE]);
     alternatives?;
     if let Some(object) = draft.token.into_object(&section) {
@@ -74,22 +74,22 @@ pub(super) fn check_alternatives(fields: &Fields, names: &[&str]) -> Result<()> 
     let alone = ["slot", "module"]
         .into_iter()
         .find(|name| fields.has(name) && !fields.has("handle"));
-    let place = fields.place(given.first().unwrap_or(&names[0]));
+    let field = fields.field_path(given.first().unwrap_or(&names[0]));
     match (given.as_slice(), alone) {
         ([], None) => {
             let expected = "expected a file, or a handle of a token, found nothing";
-            Err(place.refused(expected))
+            Err(field.refused(expected))
         }
         ([first, second, ..], _) => {
             let why = format!(
                 "expected one of {}, found {first} and {second}",
                 names.join(", ")
             );
-            Err(place.refused(&why))
+            Err(field.refused(&why))
         }
         (_, Some(alone)) => {
-            let place = fields.place(alone);
-            Err(place.refused("expected a handle beside it, found none"))
+            let field = fields.field_path(alone);
+            Err(field.refused("expected a handle beside it, found none"))
         }
         ([_], None) => Ok(()),
     }

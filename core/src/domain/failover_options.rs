@@ -21,15 +21,15 @@ macro_rules! failover_options {
     ($make:ident) => {
         $make! {
             connect_timeout: Duration, PRECISE_TIME, "10s",
-                "Limit of an attempt until it is established; 0 for charon's retransmission alone.";
+                "Time that an attempt may take until it is established; with 0 only charon's retransmission limits it.";
             liveness_interval: Duration, PRECISE_TIME, "0",
-                "Silence after which the gateway is asked for a sign of life; 0 for never.";
+                "Silence of the gateway after which the plugin's liveness check sends it a request; 0 for no liveness check.";
             liveness_timeout: Duration, PRECISE_TIME, "0",
-                "Limit of its answer.";
+                "Time without an answer to that request after which the gateway has failed.";
             cool_down: Duration, PRECISE_TIME, "10m",
                 "How long a gateway that refused is passed over.";
             on_child_failure: bool, BOOLEAN, "no",
-                "Whether an IKE_SA without any of its CHILD_SAs is a failure of the gateway.";
+                "Whether an IKE_SA without any of its CHILD_SAs counts as a failure of the gateway.";
             max_retries: u32, NUMBER, "5",
                 "Failovers in a row without an established IKE_SA until the connection is given up; 0 for never.";
             base_delay: Duration, PRECISE_TIME, "1s",
@@ -37,9 +37,9 @@ macro_rules! failover_options {
             max_delay: Duration, PRECISE_TIME, "60s",
                 "Upper bound of that delay.";
             multiplier: f64, GROWTH, "2",
-                "Growth of that delay with each round.";
+                "Factor by which that delay grows with each round.";
             jitter: f64, PART, "0.1",
-                "Up to which part of that delay is randomly subtracted.";
+                "Largest part of that delay that is randomly subtracted from it.";
         }
     };
 }

@@ -6,7 +6,7 @@ pub mod address;
 pub mod failover_options;
 pub mod policy;
 pub mod reason;
-pub(crate) mod time;
+pub mod time;
 
 use std::time::Duration;
 

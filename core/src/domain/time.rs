@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// Seconds, such as `0.5`, or a number with a unit: `250ms`, `1.5s`, `5m`, `1h`, `1d`.
-pub(crate) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {

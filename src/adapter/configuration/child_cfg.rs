@@ -5,7 +5,7 @@
 #[cfg(strongswan_6_0_2)]
 use extsock_core::config::PerCpuSas;
 use extsock_core::config::{
-    Action, Child, CopyDscp, HwOffload, LabelMode, Mark, Mode, Problem, Problems, Volume,
+    Child, ChildAction, CopyDscp, HwOffload, LabelMode, Mark, Mode, Problem, Problems, Volume,
 };
 
 use super::selectors;
@@ -156,12 +156,12 @@ fn mark(mark: Mark) -> charon::mark_t {
     }
 }
 
-fn action(action: Action) -> charon::action_t::Type {
+fn action(action: ChildAction) -> charon::action_t::Type {
     match action {
-        Action::None => charon::action_t::ACTION_NONE,
-        Action::Trap => charon::action_t::ACTION_TRAP,
-        Action::Start => charon::action_t::ACTION_START,
-        Action::TrapAndStart => charon::action_t::ACTION_TRAP | charon::action_t::ACTION_START,
+        ChildAction::None => charon::action_t::ACTION_NONE,
+        ChildAction::Trap => charon::action_t::ACTION_TRAP,
+        ChildAction::Start => charon::action_t::ACTION_START,
+        ChildAction::TrapAndStart => charon::action_t::ACTION_TRAP | charon::action_t::ACTION_START,
     }
 }
 

@@ -140,7 +140,7 @@ impl ConfigDir {
                 });
             }
         }
-        problems.located(&configuration.places)?;
+        problems.located(&configuration.locations)?;
         let known = loaded.get(file);
         if when == When::Changed && known.is_some_and(|known| known.is_current(&text, loader)) {
             return Ok(None);

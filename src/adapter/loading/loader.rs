@@ -69,7 +69,7 @@ impl Loader {
         for id in configuration.secrets.iter().flat_map(|secret| &secret.ids) {
             problems.keep(identity(id, "secrets"));
         }
-        problems.located(&configuration.places)?;
+        problems.located(&configuration.locations)?;
         let mut files = shared.take_files();
         for (_, built) in &mut loaded {
             files.extend(built.material.take_files());
@@ -134,7 +134,7 @@ impl Loader {
                 .collect(),
             policy: connection.failover.over(&self.policy),
         };
-        let with_action = |has: fn(config::Action) -> bool| {
+        let with_action = |has: fn(config::ChildAction) -> bool| {
             children()
                 .filter(move |child| has(child.start_action))
                 .map(|child| child.name.as_str())
@@ -149,17 +149,17 @@ impl Loader {
         self.connections.gateways.set(&peer_cfg, gateways);
         if let Some(replaced) = self.connections.set(peer_cfg) {
             self.executor.uninstall_traps(name, &replaced, |child| {
-                !with_action(config::Action::traps).any(|trapped| trapped == child)
+                !with_action(config::ChildAction::traps).any(|trapped| trapped == child)
             });
         }
         let mut actions = manager.configure(name, settings, now);
-        for child in with_action(config::Action::starts) {
+        for child in with_action(config::ChildAction::starts) {
             // It has a gateway and the child: see check_start_actions().
             if let Ok((_, more)) = manager.initiate(name, Some(child), now) {
                 actions.extend(more);
             }
         }
-        for child in with_action(config::Action::traps) {
+        for child in with_action(config::ChildAction::traps) {
             self.executor.install_trap(name, child);
         }
         actions

@@ -11,15 +11,15 @@ use super::report::{key_shown, lines, shown, Entries};
 use super::text::parts;
 use crate::error::{Error, Result};
 
-/// The places of a configuration's values; it has no values.
+/// The locations of a configuration's values; it has no values.
 ///
 /// They are found by a path that is the same for all shapes of the document: with names in place of
 /// the numbers of connections, CHILD_SAs and authorities, and options of `ike_cfg` in the connection.
 #[derive(Clone, Default)]
-pub struct Places(HashMap<String, Place>);
+pub struct Locations(HashMap<String, Location>);
 
 #[derive(Clone)]
-struct Place {
+struct Location {
     /// The path in the document.
     path: String,
     /// Line and column, from 1.
@@ -27,15 +27,15 @@ struct Place {
 }
 
 /// Where it was written does not belong to what a configuration says.
-impl PartialEq for Places {
+impl PartialEq for Locations {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl fmt::Debug for Places {
+impl fmt::Debug for Locations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Places").field(&self.0.len()).finish()
+        f.debug_tuple("Locations").field(&self.0.len()).finish()
     }
 }
 
@@ -94,12 +94,12 @@ impl Problems {
     /// # Errors
     ///
     /// [`ParsingFailed`](crate::error::ErrorCode::ParsingFailed) if there is a problem.
-    pub fn located(self, places: &Places) -> Result<()> {
+    pub fn located(self, locations: &Locations) -> Result<()> {
         if self.0.is_empty() {
             return Ok(());
         }
         let problems = self.0.iter();
-        let mut told: Vec<_> = problems.map(|problem| places.locate(problem)).collect();
+        let mut told: Vec<_> = problems.map(|problem| locations.locate(problem)).collect();
         told.sort_unstable();
         // Two gateways may have a file from one place.
         told.dedup();
@@ -108,12 +108,12 @@ impl Problems {
     }
 }
 
-impl Places {
+impl Locations {
     /// Of a document that could be read.
     pub(super) fn of(json: &str) -> Self {
         let mut index = Index {
             cursor: Cursor::new(json),
-            places: Self::default(),
+            locations: Self::default(),
         };
         let json = json.trim();
         // A document may be a single connection.
@@ -122,7 +122,7 @@ impl Places {
             Some(name) => index.add(&joined("connections", &name), "", json, json),
             None => index.add("", "", json, json),
         }
-        index.places
+        index.locations
     }
 
     /// Line and column of the value or of the nearest one that it is in, and the line that tells it.
@@ -151,22 +151,22 @@ impl Places {
     }
 }
 
-/// Fills places in the order of the document.
+/// Fills locations in the order of the document.
 struct Index<'a> {
     cursor: Cursor<'a>,
-    places: Places,
+    locations: Locations,
 }
 
 impl<'a> Index<'a> {
     /// A value and what is in it: the path by which it is found, the one in the document, where it
     /// begins, and its text.
     fn add(&mut self, path: &str, shown: &str, begin: &'a str, json: &'a str) {
-        let place = Place {
+        let place = Location {
             path: shown.to_owned(),
             position: self.cursor.advance(begin),
         };
         // The connection comes before its ike_cfg.
-        self.places.0.entry(path.to_owned()).or_insert(place);
+        self.locations.0.entry(path.to_owned()).or_insert(place);
         let entries = Entries::of(json);
         if json.starts_with('{') {
             for (key, value) in entries {
@@ -263,8 +263,8 @@ mod tests {
     fn told(document: &str, path: &str) -> String {
         let mut problems = Problems::default();
         problems.push(Problem::expected(path, "this", "that"));
-        let places = parse(document).unwrap().places;
-        problems.located(&places).unwrap_err().message
+        let locations = parse(document).unwrap().locations;
+        problems.located(&locations).unwrap_err().message
     }
 
     #[test]
@@ -373,7 +373,7 @@ mod tests {
             let path = format!("connections.a.{path}");
             problems.push(Problem::expected(path, "this", "that"));
         }
-        let error = problems.located(&configuration.places).unwrap_err();
+        let error = problems.located(&configuration.locations).unwrap_err();
         assert_eq!(
             error.message,
             "version: expected this, found \"that\" at line 1 column 15\n\
@@ -387,7 +387,7 @@ mod tests {
         for index in 0..23 {
             problems.push(Problem::expected(format!("a{index}"), "this", "that"));
         }
-        let error = problems.located(&Places::default()).unwrap_err();
+        let error = problems.located(&Locations::default()).unwrap_err();
         assert_eq!(error.message.lines().count(), 21);
         assert!(error.message.ends_with("\nand 3 more errors"), "{error}");
     }
@@ -396,9 +396,9 @@ mod tests {
     fn places_have_no_values() {
         let document = r#"{"name": "a", "local": {"auth": "psk", "secret": "hunter2"},
             "secrets": {"ike": {"id": ["hunter2"], "secret": "hunter2"}}}"#;
-        let places = parse(document).unwrap().places;
-        assert!(places.0.len() > 5);
-        for (known, place) in &places.0 {
+        let locations = parse(document).unwrap().locations;
+        assert!(locations.0.len() > 5);
+        for (known, place) in &locations.0 {
             assert!(!format!("{known} {}", place.path).contains("hunter"));
         }
     }
