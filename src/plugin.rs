@@ -13,8 +13,8 @@ use extsock_core::protocol::Reply;
 
 use crate::adapter::{Adapter, ConfigDir, Connections, StateFile};
 use crate::charon::{
-    queue, setting_bool, setting_duration, setting_number, setting_string, Feature, Priority,
-    Registration,
+    charon_bool, queue, setting_bool, setting_duration, setting_number, setting_string, Feature,
+    Priority, Registration,
 };
 use crate::control::{Limits, Listening, Server};
 
@@ -157,6 +157,7 @@ fn options(policy: FailoverPolicy) -> Options {
         foreign: all.then_some(policy),
         max_concurrent: number("failover.max_concurrent", default.max_concurrent).max(1),
         history_size: number("failover.history_size", default.history_size),
+        reuse_ikesa: charon_bool("reuse_ikesa", default.reuse_ikesa),
         remembered: None,
     }
 }

@@ -111,6 +111,12 @@ impl Listener for EventListener {
     }
 
     fn ike_reestablish_pre(&self, old: &IkeSa<'_>, new: &IkeSa<'_>) {
+        if self.concerns(old) {
+            self.driver.observe(Evidence::Reestablishing {
+                old: old.id().0,
+                new: new.snapshot(),
+            });
+        }
         // The flag of a reauthentication stays when it has failed, or its deletion is not answered; this
         // thread has told of that just now.
         let reauthenticating = old.is_reauthenticating();

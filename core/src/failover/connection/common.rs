@@ -229,16 +229,10 @@ impl Common {
     /// The gateway of an IKE_SA with the connection's own configuration. charon itself takes the first
     /// address that resolves; which name that was is only known where we looked it up or asked for it.
     pub fn gateway_at(&self, remote: Option<IpAddr>, asked: Option<&str>) -> Option<String> {
-        let list = self.gateways.list();
-        let known = remote
-            .and_then(|remote| list.position_of(&remote))
-            .and_then(|position| list.get(position));
-        if let Some(gateway) = known {
-            return Some(gateway.to_string());
-        }
-        if let Some(gateway) = remote.and_then(|remote| self.gateways.name_of(remote)) {
+        if let Some(gateway) = remote.and_then(|remote| self.gateways.at(remote)) {
             return Some(gateway);
         }
+        let list = self.gateways.list();
         let is_name = |gateway: &&Gateway| gateway.ip().is_none();
         asked
             .and_then(|asked| list.get(list.position_of_name(asked)?))

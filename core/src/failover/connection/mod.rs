@@ -326,6 +326,15 @@ impl Connection {
         }
     }
 
+    /// An IKE_SA that charon has made in place of another one connects to that address.
+    pub fn locate(&mut self, ike_sa: u32, remote: Option<IpAddr>) {
+        let listed = remote.and_then(|remote| self.common.gateways.at(remote));
+        let known = self.common.ike_sas.get_mut(&ike_sa);
+        if let (Some(known), Some(gateway)) = (known, listed) {
+            known.gateway = gateway;
+        }
+    }
+
     /// Its IKE_SAs that are there carry it from now on, as it is loaded again.
     pub fn resume(&mut self, step: &mut Step) {
         let c = &mut self.common;

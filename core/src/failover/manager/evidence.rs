@@ -132,16 +132,21 @@ impl FailoverManager {
         if !record.stage.is_connecting() {
             return Some(owner);
         }
-        let was_told = is_known && !record.is_unannounced();
+        let is_unannounced = record.is_unannounced();
         record.stage = IkeSaStage::Connecting;
         // Another try of the same IKE_SA, perhaps.
         record.observed.recovered();
-        if was_told {
+        if is_known && !is_unannounced {
             return Some(owner);
         }
         let cloned = ike_sa.name != owner;
+        let remote = ike_sa.remote;
         let ike_sa = ike_sa.id;
         self.with_connection(&owner, step, |connection, step| {
+            if is_unannounced {
+                // Where it leads was not known before.
+                connection.locate(ike_sa, remote);
+            }
             if cloned {
                 connection.common.adopt(ike_sa, step);
             }
@@ -421,8 +426,11 @@ impl FailoverManager {
 
     /// charon is about to make an IKE_SA in place of another one.
     fn reestablishing(&mut self, old: u32, new: &IkeSa) -> Option<String> {
-        self.record(old)?;
+        let (_, record) = self.record(old)?;
+        let gateway = record.gateway.clone();
         let (owner, record) = self.track(new)?;
+        // Where it leads is known when it connects.
+        record.gateway = gateway;
         record.stage = IkeSaStage::Prepared;
         record.replaces = Some(Replaced {
             ike_sa: old,

@@ -89,8 +89,16 @@ impl GatewayTable {
         self.addresses.get(gateway).map_or(&[], Vec::as_slice)
     }
 
+    /// The gateway that has that address, or was found to have it.
+    pub fn at(&self, address: IpAddr) -> Option<String> {
+        let position = self.list.position_of(&address);
+        let listed = position.and_then(|position| self.list.get(position));
+        let listed = listed.map(Gateway::to_string);
+        listed.or_else(|| self.name_of(address))
+    }
+
     /// The name that was found to have that address.
-    pub fn name_of(&self, address: IpAddr) -> Option<String> {
+    fn name_of(&self, address: IpAddr) -> Option<String> {
         self.addresses
             .iter()
             .find(|(_, known)| known.contains(&address))
