@@ -575,6 +575,14 @@ impl Charon {
         self.reports_outcome(begin, true)
     }
 
+    /// As [`Self::begun`], but charon was called for the first CHILD_SA only.
+    pub fn begun_with_the_first(&mut self) -> Vec<Initiation> {
+        let begin = self.begun.take().expect("an initiation");
+        let first = begin.children[..1].to_vec();
+        let actions = self.manager.initiated(begin, true, &first, self.now);
+        self.carry_out(actions)
+    }
+
     fn reports_outcome(&mut self, begin: Begin, begun: bool) -> Vec<Initiation> {
         let asked = begin.children.clone();
         let actions = self.manager.initiated(begin, begun, &asked, self.now);

@@ -316,7 +316,7 @@ impl Connection {
         }
         self.advance(|state, c| match state {
             State::Recovering(state) => (state.initiated(c, begun, asked, step), ()),
-            State::Serving(state) => (state.initiated(c, begun, step), ()),
+            State::Serving(state) => (state.initiated(c, begun, asked, step), ()),
             state => (state, ()),
         });
     }
