@@ -230,7 +230,7 @@ const TYPES: [&str; 34] = [
     "x509_t",
 ];
 
-const FUNCTIONS: [&str; 37] = [
+const FUNCTIONS: [&str; 38] = [
     "auth_cfg_create",
     "callback_cred_create_shared",
     "callback_job_create_with_prio",
@@ -253,6 +253,7 @@ const FUNCTIONS: [&str; 37] = [
     "library_init",
     "linked_list_create",
     "mem_cred_create",
+    "packet_create_from_data",
     "peer_cfg_create",
     "proposal_create_default",
     "proposal_create_default_aead",

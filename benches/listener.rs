@@ -179,9 +179,13 @@ const EVENTS_OF_CHARON: &[(&str, Raise)] = &[
         // SAFETY: by time()'s arguments.
         unsafe { call!(bus, ike_updown, ike_sa, true) }
     }),
-    ("message", |bus, _, message| {
+    ("message received", |bus, _, message| {
         // SAFETY: by time()'s arguments.
         unsafe { call!(bus, message, message, true, true) }
+    }),
+    ("message sent", |bus, _, message| {
+        // SAFETY: by time()'s arguments.
+        unsafe { call!(bus, message, message, false, false) }
     }),
 ];
 

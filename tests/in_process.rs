@@ -33,6 +33,8 @@ mod jobs;
 mod layout;
 #[path = "in_process/ledger.rs"]
 mod ledger;
+#[path = "in_process/liveness.rs"]
+mod liveness;
 #[path = "in_process/original.rs"]
 mod original;
 #[path = "in_process/plugin.rs"]

@@ -62,6 +62,7 @@ impl Adapter {
             Arc::clone(&executor.driver),
             Arc::clone(&executor.connections),
             Arc::clone(&executor.steering),
+            Arc::clone(&executor.dpd_requests),
         )
     }
 

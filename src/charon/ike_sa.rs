@@ -12,6 +12,7 @@ use extsock_core::failover::evidence::{self, IkeSaState, IkeSpis, Task, Tasks};
 use super::child_cfg::ChildCfg;
 use super::enumerate::{string, Enumerator};
 use super::host::{ip, Host};
+use super::message::SentRequest;
 use super::peer_cfg::PeerCfg;
 use super::sys;
 
@@ -233,6 +234,12 @@ impl IkeSa<'_> {
         }
     }
 
+    /// Whether the exchange that it has initiated is a DPD request of IKEv2 and nothing else.
+    pub fn is_sending_dpd(&self) -> bool {
+        // SAFETY: valid for the callback.
+        unsafe { is_sending_dpd(self.as_ptr()) }
+    }
+
     fn queue(&self, queue: sys::task_queue_t::Type) -> Vec<Task> {
         // SAFETY: valid for the callback; the tasks belong to the IKE_SA, and nothing changes its
         // queues while the enumerator lives.
@@ -350,31 +357,52 @@ impl CheckedOutIkeSa {
         unsafe { PeerCfg::borrow(call!(self.raw.as_ptr(), get_peer_cfg)) }
     }
 
-    /// IKEv2: sends a DPD request. An exchange that is in flight is as good; its request is sent again
-    /// if `again`.
+    /// IKEv2: sends a DPD request, unless an exchange is in flight, which is as good.
     ///
     /// charon's own send_dpd() starts an endless chain of DPD jobs where the configuration has an
     /// interval, a second one (sa/ike_sa.c).
-    pub fn send_dpd(self, again: bool) {
+    pub fn send_dpd(self) {
         let this = self.raw.as_ptr();
         // SAFETY: checked out, so valid; the task is adopted; no child is initiated.
         let status = unsafe {
-            let active = sys::task_queue_t::TASK_QUEUE_ACTIVE;
-            let busy = Enumerator::<sys::task_t>::new(call!(this, create_task_enumerator, active))
-                .next()
-                .is_some();
-            if busy && again {
-                let message_id = call!(this, get_message_id, true);
-                call!(this, retransmit, message_id)
-            } else if busy {
-                sys::status_t::SUCCESS
-            } else {
-                let task = sys::ike_dpd_create(true);
-                call!(this, queue_task, task.cast::<sys::task_t>());
-                call!(this, initiate, ptr::null_mut(), ptr::null_mut())
+            if active_tasks(this).next().is_some() {
+                return;
             }
+            let task = sys::ike_dpd_create(true);
+            call!(this, queue_task, task.cast::<sys::task_t>());
+            call!(this, initiate, ptr::null_mut(), ptr::null_mut())
         };
         self.done(status);
+    }
+
+    /// IKEv2: sends the DPD request again, if it is the request in flight; false if it is not.
+    ///
+    /// As charon's task manager sends it again, from and to the hosts of now (sa/ikev2/task_manager_v2.c,
+    /// send_packets), but beside it: that would count this against retransmit_tries, and begin another
+    /// series of retransmissions.
+    pub fn repeat_dpd(&self, request: &SentRequest) -> bool {
+        let this = self.raw.as_ptr();
+        // SAFETY: checked out, so valid. Its message ID of requests is that of the exchange in flight. The
+        // hosts belong to it, and the packet adopts copies of them and of the data, which is from libc's
+        // heap as charon's chunks are. The sender, to which charon has given the same request before, outlives
+        // all IKE_SAs and adopts the packet.
+        unsafe {
+            let in_flight = call!(this, get_message_id, true);
+            if in_flight != request.message_id || !is_sending_dpd(this) {
+                return false;
+            }
+            let Some(data) = copy_on_libc_heap(&request.data) else {
+                return false;
+            };
+            let (from, to) = (call!(this, get_my_host), call!(this, get_other_host));
+            let packet = sys::packet_create_from_data(call!(from, clone), call!(to, clone), data);
+            let ike_cfg = call!(this, get_ike_cfg);
+            if !ike_cfg.is_null() {
+                call!(packet, set_dscp, call!(ike_cfg, get_dscp));
+            }
+            call!((*sys::charon).sender, send, packet);
+        }
+        true
     }
 
     /// IKEv1: sends a DPD request; false while it is being replaced, when charon sends none.
@@ -420,6 +448,41 @@ impl Drop for CheckedOutIkeSa {
             let manager = (*sys::charon).ike_sa_manager;
             call!(manager, checkin, self.raw.as_ptr());
         }
+    }
+}
+
+/// The tasks of the exchange that it has initiated.
+///
+/// # Safety
+/// `ike_sa` must be valid and used by no other thread until the result is dropped.
+unsafe fn active_tasks(ike_sa: *mut sys::ike_sa_t) -> Enumerator<sys::task_t> {
+    let active = sys::task_queue_t::TASK_QUEUE_ACTIVE;
+    // SAFETY: valid by this function's contract; the enumerator is new and yields one pointer.
+    unsafe { Enumerator::new(call!(ike_sa, create_task_enumerator, active)) }
+}
+
+/// Whether the exchange that it has initiated is a DPD request of IKEv2 and nothing else.
+///
+/// # Safety
+/// `ike_sa` must be valid and used by no other thread.
+unsafe fn is_sending_dpd(ike_sa: *mut sys::ike_sa_t) -> bool {
+    // SAFETY: by this function's contract; the tasks belong to the IKE_SA.
+    unsafe {
+        let mut tasks = active_tasks(ike_sa).map(|task| call!(task, get_type));
+        tasks.next() == Some(sys::task_type_t::TASK_IKE_DPD) && tasks.next().is_none()
+    }
+}
+
+/// A chunk to give away to charon, which frees it; None if there is no memory.
+fn copy_on_libc_heap(data: &[u8]) -> Option<sys::chunk_t> {
+    // SAFETY: the memory is new, has room for the data, and is given away.
+    unsafe {
+        let copy = NonNull::new(libc::malloc(data.len()).cast::<u8>())?;
+        copy.copy_from_nonoverlapping(NonNull::from(data).cast(), data.len());
+        Some(sys::chunk_t {
+            ptr: copy.as_ptr(),
+            len: data.len(),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use extsock_core::failover::evidence::{Alert, IkeSaState};
 use super::child_sa::ChildSa;
 use super::guard::guard;
 use super::ike_sa::{state, IkeSa, IkeSaId};
+use super::message::Message;
 use super::sys;
 
 /// Receives charon's events.
@@ -30,7 +31,9 @@ pub trait Listener: Send + Sync + 'static {
     /// charon itself replaced an IKE_SA by a new one, whose initiation is under way if `initiated`.
     fn ike_reestablish_post(&self, old: &IkeSa<'_>, new: &IkeSa<'_>, initiated: bool);
     /// An authenticated message of the peer's came.
-    fn received(&self, ike_sa: &IkeSa<'_>);
+    fn received(&self, ike_sa: &IkeSa<'_>, message: &Message<'_>);
+    /// A message to the peer is encoded and about to be sent.
+    fn sent(&self, ike_sa: &IkeSa<'_>, message: &Message<'_>);
     /// The CHILD_SAs of an IKEv1 SA move to the one of that id.
     fn children_migrate(&self, old: &IkeSa<'_>, new: IkeSaId);
     /// The IKEv1 SA has got the CHILD_SAs that moved to it.
@@ -208,19 +211,23 @@ unsafe extern "C" fn ike_reestablish_pre(
 unsafe extern "C" fn message(
     this: *mut sys::listener_t,
     ike_sa: *mut sys::ike_sa_t,
-    _: *mut sys::message_t,
+    message: *mut sys::message_t,
     incoming: bool,
     plain: bool,
 ) -> bool {
-    if !(incoming && plain) {
-        // Ours, or not yet decrypted and verified.
+    if incoming != plain {
+        // Not yet decrypted and verified, or not yet encoded.
         return true;
     }
-    // SAFETY: charon passes our table and an IKE_SA that this thread holds.
+    // SAFETY: charon passes our table, and an IKE_SA and a message that this thread holds.
     unsafe {
         with(this, |listener| {
-            if let Some(ike_sa) = IkeSa::lend(ike_sa) {
-                listener.received(&ike_sa);
+            if let (Some(ike_sa), Some(message)) = (IkeSa::lend(ike_sa), Message::lend(message)) {
+                if incoming {
+                    listener.received(&ike_sa, &message);
+                } else {
+                    listener.sent(&ike_sa, &message);
+                }
             }
         })
     }

@@ -23,7 +23,7 @@ use super::harness::{is_alone, items, parse, run_alone, text};
 
 /// Runs the body, the only one of its process, at the lab's client, with these gateways alive.
 #[track_caller]
-fn at_the_client(test: &str, gateways: &[u8], body: impl FnOnce()) {
+pub fn at_the_client(test: &str, gateways: &[u8], body: impl FnOnce()) {
     let start = |lab: &Lab| gateways.iter().map(|number| lab.gateway(*number)).collect();
     at_the_client_of(test, start, body);
 }
@@ -42,14 +42,20 @@ fn at_the_client_of(test: &str, gateways: impl FnOnce(&Lab) -> Vec<Gateway>, bod
 }
 
 /// The plugin in this process, as charon loads it.
-struct Plugin(*mut plugin_t);
+pub struct Plugin(*mut plugin_t);
 
 impl Plugin {
     /// Starts charon, with lines of the section `charon.plugins.extsock.failover`, and the plugin.
     fn start(failover: &str) -> Self {
+        let retransmission = "retransmit_tries = 2\n retransmit_timeout = 0.5\n";
+        Self::start_with(retransmission, failover)
+    }
+
+    /// As that, with charon's retransmission.
+    pub fn start_with(retransmission: &str, failover: &str) -> Self {
         let conf = Path::new("/run/lab/strongswan.conf");
         let text = format!(
-            "charon {{\n retransmit_tries = 2\n retransmit_timeout = 0.5\n retransmit_base = 1.0\n \
+            "charon {{\n {retransmission} retransmit_base = 1.0\n \
              filelog {{\n stderr {{\n default = 1\n ike_name = yes\n }}\n }}\n \
              plugins {{\n extsock {{\n failover {{\n {failover}\n }}\n }}\n }}\n }}\n"
         );
@@ -264,7 +270,7 @@ fn trapped(options: &Value, child: &Value) -> Value {
     config
 }
 
-fn connect() -> Extsock {
+pub fn connect() -> Extsock {
     Extsock::connect(Path::new("/run/charon.extsock"))
 }
 

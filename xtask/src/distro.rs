@@ -45,7 +45,7 @@ const RELEASES: &[Release] = &[
 
 /// What strongSwan's build does not bring, but the plugin's and the laboratory do.
 const TOOLS: &str =
-    "libclang-dev python3 iproute2 netbase iputils-ping openssl procps softhsm2 opensc";
+    "libclang-dev python3 iproute2 nftables netbase iputils-ping openssl procps softhsm2 opensc";
 
 /// The built packages that the laboratory's hosts need.
 const WANTED: &[&str] = &[

@@ -29,6 +29,8 @@ const BUILD: &[&str] = &[
 
 const TEST: &[&str] = &[
     "iproute2",
+    // links that lose packets
+    "nftables",
     // libFuzzer
     "g++",
     // /etc/hosts, in whose place each host of the lab has its own

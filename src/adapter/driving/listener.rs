@@ -9,14 +9,15 @@ use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 
 use super::driver::Driver;
-use crate::adapter::registry::{Connections, Steering};
-use crate::charon::{ChildSa, IkeSa, IkeSaId, Listener};
+use crate::adapter::registry::{Connections, DpdRequests, Steering};
+use crate::charon::{ChildSa, IkeSa, IkeSaId, Listener, Message};
 
 /// Hands what charon tells to the driver.
 pub struct EventListener {
     driver: Arc<Driver>,
     connections: Arc<Connections>,
     steering: Arc<Steering>,
+    dpd_requests: Arc<DpdRequests>,
 }
 
 thread_local! {
@@ -30,11 +31,13 @@ impl EventListener {
         driver: Arc<Driver>,
         connections: Arc<Connections>,
         steering: Arc<Steering>,
+        dpd_requests: Arc<DpdRequests>,
     ) -> Self {
         Self {
             driver,
             connections,
             steering,
+            dpd_requests,
         }
     }
 }
@@ -69,7 +72,10 @@ impl Listener for EventListener {
         match to {
             // After the name that it came with was told of.
             IkeSaState::Connecting => gateways.connecting(ike_sa),
-            IkeSaState::Destroying => gateways.gone(ike_sa),
+            IkeSaState::Destroying => {
+                gateways.gone(ike_sa);
+                self.dpd_requests.forget(ike_sa.id());
+            }
             _ => {}
         }
     }
@@ -140,11 +146,25 @@ impl Listener for EventListener {
         });
     }
 
-    fn received(&self, ike_sa: &IkeSa<'_>) {
+    fn received(&self, ike_sa: &IkeSa<'_>, message: &Message<'_>) {
         if self.driver.is_listening() && self.concerns(ike_sa) {
+            if !message.is_request() {
+                self.dpd_requests.forget(ike_sa.id());
+            }
             self.driver.observe(Evidence::Received {
                 ike_sa: ike_sa.id().0,
             });
+        }
+    }
+
+    fn sent(&self, ike_sa: &IkeSa<'_>, message: &Message<'_>) {
+        if !self.driver.is_listening() || !message.is_informational() || !message.is_request() {
+            return;
+        }
+        if ike_sa.is_sending_dpd() && self.concerns(ike_sa) {
+            if let Some(request) = message.sent() {
+                self.dpd_requests.keep(ike_sa.id(), request);
+            }
         }
     }
 

@@ -20,7 +20,7 @@ use crate::adapter::configuration::{
     create_dpd_config, create_failover_config, create_retry_config,
 };
 use crate::adapter::driving::{Driver, HandOn, Publisher};
-use crate::adapter::registry::{Connections, Prepared, Steering};
+use crate::adapter::registry::{Connections, DpdRequests, Prepared, Steering};
 use crate::charon::{self, charon_number, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
 
 /// When an IKE_SA that was not found is looked for again. Until then charon has computed a key.
@@ -35,6 +35,7 @@ pub(crate) struct Executor {
     pub driver: Arc<Driver>,
     pub connections: Arc<Connections>,
     pub steering: Arc<Steering>,
+    pub dpd_requests: Arc<DpdRequests>,
     /// Set where last good gateways are to be kept.
     state_file: Option<StateFile>,
     resolver: Resolver,
@@ -61,6 +62,7 @@ impl Executor {
             driver: Arc::new(Driver::new(publisher, executor.clone(), options)),
             connections,
             steering: Arc::default(),
+            dpd_requests: Arc::default(),
             state_file,
             resolver: Resolver::default(),
             lanes: Arc::default(),
@@ -137,7 +139,7 @@ impl Executor {
                 let up = CheckedOutIkeSa::by_id(IkeSaId(ike_sa)).filter(CheckedOutIkeSa::is_up);
                 match up {
                     Some(ike_sa) => {
-                        send_dpd(ike_sa, false);
+                        send_dpd(ike_sa);
                     }
                     None => log::info!("{connection}: no DPD, the IKE_SA is gone"),
                 }
@@ -364,23 +366,51 @@ impl Executor {
     }
 
     fn probe(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, question: Question) {
+        let liveness = self
+            .driver
+            .ask(|core, _| core.policy(connection)?.liveness());
+        let Some((interval, timeout)) = liveness else {
+            return;
+        };
         let Some(checked_out) = CheckedOutIkeSa::by_id(ike_sa).filter(CheckedOutIkeSa::is_up)
         else {
             return;
         };
-        let interval = self.driver.ask(|core, _| {
-            let policy = core.policy(connection);
-            policy.map_or(Duration::ZERO, |policy| policy.liveness_interval)
-        });
+        // Whatever came since the gateway was asked is an answer, however long it has been silent again.
+        let silence = match question {
+            Question::First | Question::Again => interval,
+            Question::Last => interval.max(timeout),
+        };
         let now = self.driver.now().monotonic;
-        let probed = match Probed::by_traffic(&checked_out.traffic_ages(), interval, now) {
+        let probed = match Probed::by_traffic(&checked_out.traffic_ages(), silence, now) {
             Some(heard) => heard,
-            None if question == Question::Last => Probed::Asked(now),
-            None if send_dpd(checked_out, question == Question::Again) => Probed::Asked(now),
-            None => Probed::Impossible,
+            None => self.ask_gateway(checked_out, ike_sa, question, now),
         };
         self.driver
             .with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
+    }
+
+    fn ask_gateway(
+        &self,
+        checked_out: CheckedOutIkeSa,
+        ike_sa: IkeSaId,
+        question: Question,
+        now: Duration,
+    ) -> Probed {
+        let is_repeated = || {
+            let request = self.dpd_requests.get(ike_sa);
+            request.is_some_and(|request| checked_out.repeat_dpd(&request))
+        };
+        let is_asked = match question {
+            Question::Last => true,
+            Question::Again if is_repeated() => true,
+            Question::First | Question::Again => send_dpd(checked_out),
+        };
+        if is_asked {
+            Probed::Asked(now)
+        } else {
+            Probed::Impossible
+        }
     }
 
     pub fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {
@@ -459,9 +489,9 @@ fn initiate(peer_cfg: &PeerCfg, children: &[String]) -> Result<()> {
 }
 
 /// Whether the gateway is asked for a sign of life: now, or by an exchange that is under way.
-fn send_dpd(ike_sa: CheckedOutIkeSa, again: bool) -> bool {
+fn send_dpd(ike_sa: CheckedOutIkeSa) -> bool {
     if !ike_sa.is_ikev1() {
-        ike_sa.send_dpd(again);
+        ike_sa.send_dpd();
         return true;
     }
     match ike_sa.peer_cfg().filter(|_| ike_sa.supports_dpd()) {

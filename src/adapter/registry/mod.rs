@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 //! What is there for charon to find: connections, what their gateways have of their own, and where it is
-//! led when it goes on by itself.
+//! led when it goes on by itself; and what is to be sent again.
 
 mod connections;
+mod dpd_requests;
 mod gateways;
 mod steering;
 
 pub(crate) use connections::secret_key;
 pub use connections::{Connections, Owner};
+pub(crate) use dpd_requests::DpdRequests;
 pub(crate) use steering::{Prepared, Steering};

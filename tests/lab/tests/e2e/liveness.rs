@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::policy::net_with;
 
-/// charon's own defaults in place of the lab's: it repeats a request after 4 s.
+/// charon's own defaults in place of the lab's: it sends a request again after 4 s.
 const DEFAULTS: &str = "retransmit_tries = 5\n retransmit_timeout = 4\n retransmit_base = 1.8\n";
 
 fn client(lab: &Lab) -> extsock_lab::Client {
@@ -32,8 +32,12 @@ fn a_lost_packet_is_not_the_gateways_death() {
     ));
     control.ok("INITIATE net");
     control.wait_event("tunnel_up");
+    let sent = || client.log().matches("sending packet: from").count();
+    let before = sent();
     lab.unplug(11);
-    client.wait_log("retransmit 1 of request");
+    wait::until("the request is sent, and sent again", || {
+        (sent() >= before + 2).then_some(())
+    });
     lab.plug(11);
     let answered = client
         .log()

@@ -16,6 +16,7 @@ mod lab;
 mod liveness;
 mod loading;
 mod logs;
+mod lossy_links;
 mod names;
 mod no_failover;
 mod policy;
