@@ -22,7 +22,7 @@ pub(super) fn read(node: Node) -> Result<Failover> {
     });
     let mut failover = Failover::default();
     fields.read(&mut failover, &[FAILOVER]);
-    // One without the other never asks, or never ends.
+    // The liveness check needs both times.
     match missing.into_iter().flatten().next() {
         Some((field, given)) => Err(field.refused(&format!(
             "expected a time, as {given} is given, found nothing"
@@ -33,7 +33,7 @@ pub(super) fn read(node: Node) -> Result<Failover> {
 
 macro_rules! make {
     ($($name:ident: $type:ty, $kind:ident, $default:literal, $about:literal;)*) => {
-        /// What the `failover` of a connection says; what is None is left to strongswan.conf. Zero switches a
+        /// The `failover` of a connection; for options that are None, strongswan.conf applies. Zero switches a
         /// deadline off.
         #[derive(Clone, Copy, Debug, Default, PartialEq)]
         pub struct Failover {
@@ -41,7 +41,7 @@ macro_rules! make {
         }
 
         impl Failover {
-            /// The policy of a connection that says this, where `default` is that of strongswan.conf.
+            /// The policy of a connection with these options, where `default` is the policy of strongswan.conf.
             pub fn over(&self, default: &FailoverPolicy) -> FailoverPolicy {
                 FailoverPolicy {
                     $($name: self.$name.unwrap_or(default.$name),)*
