@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::auth::{self, Round};
 use super::child;
-use super::failover::{self, Failover};
+use super::failover;
 use super::gateway::{GatewayEntry, GATEWAYS};
 use super::model::{
-    Childless, Connection, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert, SharedSecret,
-    Unique, UNIQUE, UNIQUE_DIR,
+    Childless, Connection, Failover, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert,
+    SharedSecret, Unique, UNIQUE, UNIQUE_DIR,
 };
 use super::reader::Fields;
 use super::rekey_time::{read_lifetime, set_once};

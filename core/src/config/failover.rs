@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The `failover` of a connection, made of the table of its options.
+//! Reads the `failover` of a connection.
 
-use std::time::Duration;
-
+use super::model::Failover;
 use super::reader::Node;
 use super::setting::{Setting, BOOLEAN, GROWTH, NUMBER, PART, PRECISE_TIME};
 use crate::domain::failover_options::failover_options;
-use crate::domain::policy::FailoverPolicy;
 use crate::error::Result;
 
 pub(super) fn read(node: Node) -> Result<Failover> {
@@ -33,22 +31,6 @@ pub(super) fn read(node: Node) -> Result<Failover> {
 
 macro_rules! make {
     ($($name:ident: $type:ty, $kind:ident, $default:literal, $about:literal;)*) => {
-        /// The `failover` of a connection; for options that are None, strongswan.conf applies. Zero switches a
-        /// deadline off.
-        #[derive(Clone, Copy, Debug, Default, PartialEq)]
-        pub struct Failover {
-            $(#[doc = $about] pub $name: Option<$type>,)*
-        }
-
-        impl Failover {
-            /// The policy of a connection with these options, where `default` is the policy of strongswan.conf.
-            pub fn over(&self, default: &FailoverPolicy) -> FailoverPolicy {
-                FailoverPolicy {
-                    $($name: self.$name.unwrap_or(default.$name),)*
-                }
-            }
-        }
-
         pub(super) const FAILOVER: &[Setting<Failover>] = &[$(Setting {
             name: stringify!($name),
             since: None,

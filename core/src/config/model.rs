@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use super::failover::Failover;
 use super::locations::Locations;
 use super::secret::Secret;
 use crate::domain::address::AddressList;
+use crate::domain::failover_options::failover_options;
+use crate::domain::policy::FailoverPolicy;
 
 /// The argument of one APPLY_CONFIG.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -134,6 +135,28 @@ pub struct GatewaySettings {
     /// Its first authentication round.
     pub remote: Auth,
 }
+
+macro_rules! make {
+    ($($name:ident: $type:ty, $kind:ident, $default:literal, $about:literal;)*) => {
+        /// The `failover` of a connection; for options that are None, strongswan.conf applies. Zero switches a
+        /// deadline off.
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        pub struct Failover {
+            $(#[doc = $about] pub $name: Option<$type>,)*
+        }
+
+        impl Failover {
+            /// The policy of a connection with these options, where `default` is the policy of strongswan.conf.
+            pub fn over(&self, default: &FailoverPolicy) -> FailoverPolicy {
+                FailoverPolicy {
+                    $($name: self.$name.unwrap_or(default.$name),)*
+                }
+            }
+        }
+    };
+}
+
+failover_options!(make);
 
 /// `version`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
