@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The command line. Help texts and manual pages are made of it.
+//! The command line. Help texts and manual pages are generated from it.
 
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ pub struct Arguments {
 pub enum Command {
     /// Load connections and secrets, or replace those of the same name.
     ///
-    /// With any error nothing is loaded. IKE_SAs that are up are left alone.
+    /// If there is any error, nothing is loaded. Established IKE_SAs are not touched.
     #[command(after_help = "\
 Examples:
   extsockctl apply net.json
@@ -49,7 +49,7 @@ Examples:
     },
     /// Read a file as `apply` would, without the plugin.
     ///
-    /// Whether charon knows the algorithms and finds the files that are named is not checked.
+    /// It does not check whether charon supports the algorithms and finds the files.
     #[command(after_help = "\
 Example:
   extsockctl check net.json && extsockctl apply net.json
@@ -57,20 +57,20 @@ Example:
     Check {
         /// JSON file, or - for standard input.
         file: PathBuf,
-        /// The version of strongSwan that it is for, which need not take all options.
+        /// The version of strongSwan that the file is for; options of later versions are refused.
         #[arg(long, value_name = "VERSION", default_value_t = Version::NEWEST)]
         strongswan: Version,
     },
     /// Forget a connection; its IKE_SA stays.
     ///
-    /// A failover that is under way is ended.
+    /// A failover in progress ends.
     #[command(after_help = "\
 Example:
   extsockctl remove net")]
     Remove(Connection),
     /// List the connections.
     ///
-    /// One line each: its state, the gateway in use, how many gateways it has, failovers in a row without
+    /// One line each: its state, the active gateway, how many gateways it has, failovers in a row without
     /// success, and when the next attempt is due.
     #[command(after_help = "\
 Example:
@@ -78,8 +78,8 @@ Example:
     List,
     /// Show connections in detail.
     ///
-    /// Each with its gateways, what became of them, and its last failovers. The gateway in use has an asterisk;
-    /// ASIDE tells for how long a gateway is still passed over.
+    /// Each with its gateways, their last results, and its last failovers. An asterisk marks the active gateway;
+    /// ASIDE is how much longer a gateway is passed over.
     #[command(after_help = "\
 Examples:
   extsockctl status net
@@ -89,13 +89,13 @@ Examples:
         connection: Option<String>,
         /// Show it each second and at each event, on one screen.
         ///
-        /// Where it does not fit, connections have a line each, those that are not established first.
+        /// If that does not fit, each connection has one line, those that are not established first.
         #[arg(long)]
         watch: bool,
     },
     /// Bring a connection up, and wait until it is, or is given up.
     ///
-    /// Each attempt and what came of it is shown. An interrupt (Ctrl-C) ends the waiting, not the attempt.
+    /// Each attempt and its result is shown. An interrupt (Ctrl-C) ends the waiting, not the attempt.
     #[command(after_help = "\
 Examples:
   extsockctl initiate net
@@ -116,7 +116,8 @@ Example:
     Terminate(Connection),
     /// Switch a connection to another gateway.
     ///
-    /// An IKE_SA that is up goes when the new one is up. Does not wait for that; `status` shows it.
+    /// The established IKE_SA is deleted when the new one is up. The command does not wait for that; `status`
+    /// shows it.
     #[command(after_help = "\
 Examples:
   extsockctl failover net
@@ -128,9 +129,9 @@ Examples:
         #[arg(value_name = "ADDR")]
         gateway: Option<String>,
     },
-    /// Ask the gateway for a sign of life now.
+    /// Send the gateway a DPD request now.
     ///
-    /// If it gives none, charon's retransmission ends, the IKE_SA fails, and a failover begins.
+    /// If it does not answer, a failover begins when charon's retransmission gives up.
     #[command(after_help = "\
 Example:
   extsockctl dpd net")]
@@ -150,18 +151,19 @@ Example:
     },
     /// Show events as they happen.
     ///
-    /// Until it is interrupted.
+    /// It runs until it is interrupted.
     #[command(after_help = "\
 Examples:
   extsockctl monitor
   extsockctl monitor --json failover_started failover_established net")]
     Monitor {
-        /// Events, or connections whose events are wanted; all if not given.
+        /// Names of events, or of connections whose events to show; all if not given.
         only: Vec<String>,
     },
     /// Load the directory of configurations again.
     ///
-    /// Files that are as they were are left alone. Fails if one of the files was not loaded; the others are.
+    /// Files that have not changed are not applied again. The command fails if any file was not loaded; the others
+    /// are loaded nevertheless.
     #[command(after_help = "\
 Example:
   extsockctl reload")]
@@ -172,11 +174,11 @@ Examples:
   extsockctl stats
   extsockctl stats --prometheus | sponge /var/lib/prometheus/node-exporter/extsock.prom")]
     Stats {
-        /// In the text format of Prometheus, with the state of each connection and gateway.
+        /// Print them in the text format of Prometheus, with the state of each connection and gateway.
         #[arg(long, conflicts_with = "json")]
         prometheus: bool,
     },
-    /// Print the JSON Schema of what `apply` takes.
+    /// Print the JSON Schema of the files that `apply` takes.
     ///
     /// The plugin is not needed.
     #[command(after_help = "\

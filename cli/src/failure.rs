@@ -21,7 +21,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
 pub(crate) const REFUSED: u8 = 1;
 pub(crate) const UNREACHABLE: u8 = 3;
 pub(crate) const NOT_ESTABLISHED: u8 = 4;
-/// As shells have it.
+/// The exit code of shells for SIGINT.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Why it fails, and its exit code.
@@ -29,7 +29,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 pub(crate) struct Failure {
     pub code: u8,
     pub problem: anyhow::Error,
-    /// The plugin's JSON line that says so.
+    /// The plugin's JSON line with the error.
     pub line: Option<String>,
 }
 

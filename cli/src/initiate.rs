@@ -13,15 +13,16 @@ use crate::session::{print, Result, Session};
 use crate::show;
 use crate::socket::Line;
 
-/// How often it is looked whether all are done: not every end is an event, with one gateway there is no
-/// failover.
+/// How often the states are polled: not every end of an attempt is an event, as a connection with one gateway has
+/// no failovers.
 const CHECK: Duration = Duration::from_millis(500);
 
 /// Clears the line that is overwritten while nothing happens.
 const CLEAR_LINE: &str = "\r\u{1b}[K";
 
 impl Session {
-    /// Brings them up, all children or one of each; if one cannot be, the others are all the same.
+    /// Brings connections up, with all their children or one of them. If one fails, the others are still brought
+    /// up.
     pub fn initiate(&mut self, names: &[String], child: Option<&str>, wait: bool) -> Result<()> {
         if wait {
             self.socket
@@ -79,7 +80,7 @@ impl Session {
                 match state.as_deref() {
                     Some("connecting" | "waiting") => return true,
                     Some("established") => done.push(name.clone()),
-                    // Who removes a connection ends its attempt, too.
+                    // Removing the connection ends its attempt as well.
                     state => {
                         let elapsed = begin.elapsed().as_secs_f64();
                         let state = state.unwrap_or("removed");
@@ -112,7 +113,7 @@ impl Session {
         }
     }
 
-    /// Until there are none for a while, or one that may be the last.
+    /// Shows events until there are none for a while, or one came that may be the last.
     fn show_events(&mut self, progress: &mut Progress) -> Result<()> {
         while let Some(event) = self.socket.event(Some(CHECK))? {
             self.show_event(&event, progress);
@@ -134,7 +135,7 @@ impl Session {
     }
 }
 
-/// The first failure counts, further ones are told at once.
+/// Returns the first failure; further ones are printed at once.
 fn keep(result: Result<()>, failure: Failure) -> Result<()> {
     if result.is_ok() {
         return Err(failure);
@@ -143,7 +144,7 @@ fn keep(result: Result<()>, failure: Failure) -> Result<()> {
     result
 }
 
-/// What is shown while it waits. On a terminal the last line tells what is being waited for.
+/// The output while it waits. On a terminal, the last line shows what it is waiting for.
 struct Progress {
     begin: Instant,
     live: bool,

@@ -3,8 +3,8 @@
 //! `extsockctl`, as a library for its manual page and completions.
 //!
 //! - [`arguments`] is the command line.
-//! - `commands` does what it says in a `session` over a `socket`, `initiate` waits for connections to come up.
-//! - `show` makes text of replies and events, in a `table`; `prometheus` makes metrics; `screen` repeats a
+//! - `commands` executes it, in a `session` over a `socket`; `initiate` waits for connections to come up.
+//! - `show` formats replies and events for people, in a `table`; `prometheus` formats metrics; `screen` refreshes a
 //!   reply on a terminal.
 
 pub mod arguments;

@@ -98,7 +98,7 @@ pub fn text(stats: &Value, list: &Value) -> String {
     for (key, name, kind, help) in STATS {
         let value = &stats[*key];
         if let Some(counted) = value.as_object() {
-            // From 0 on: a series that begins with 1 has not increased.
+            // All reasons, also with 0: Prometheus sees no increase in a series that begins with 1.
             let none = Reason::ALL.map(|reason| (reason.as_str(), 0.to_string()));
             let mut by_reason = BTreeMap::from(none);
             by_reason.extend(counted.iter().map(|(reason, n)| (&**reason, n.to_string())));
@@ -207,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads the text as strictly as its description has it, into values by name and labels.
+    /// Reads the text, as strictly as the format's description demands, into values by name and labels.
     fn read(text: &str) -> BTreeMap<(String, Vec<(String, String)>), f64> {
         let mut samples = BTreeMap::new();
         let mut announced: Option<(String, bool)> = None;

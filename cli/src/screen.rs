@@ -11,9 +11,9 @@ use serde_json::Value;
 use crate::session::{Result, Session};
 use crate::show;
 
-/// How often what counts down is shown anew.
+/// How often the screen is refreshed, for times that count down.
 const PERIOD: Duration = Duration::from_secs(1);
-/// How long to wait for events that come together.
+/// How long to wait for further events after one, so that the screen is refreshed once for all of them.
 const TOGETHER: Duration = Duration::from_millis(50);
 
 /// Shows the reply to the request each second and at each event.
@@ -40,7 +40,7 @@ pub(crate) fn watch(session: &mut Session, request: &str) -> Result<()> {
     }
 }
 
-/// In place of what is there, without a moment in which the screen is empty.
+/// Overwrites the screen without clearing it first, so that it does not flicker.
 fn draw(reply: &Value) {
     let rows = terminal_size::terminal_size().map_or(24, |(_, height)| height.0.into());
     let mut text = show::screen(reply, rows);
@@ -51,7 +51,7 @@ fn draw(reply: &Value) {
     write(&format!("\u{1b}[H{lines}\u{1b}[J"));
 }
 
-/// As it is: where colours are not wanted, the cursor is moved all the same.
+/// Writes the text unchanged: escape sequences that move the cursor are needed even where colours are not wanted.
 pub(crate) fn write(text: &str) {
     let mut out = io::stdout().lock();
     if out

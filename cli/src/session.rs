@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! A connection to the plugin, and what is shown of what it says.
+//! A connection to the plugin, and the output of its lines.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use crate::socket::{Line, Socket};
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
-/// A connection to the plugin, and how what it says is shown.
+/// A connection to the plugin, and how its lines are shown.
 pub(crate) struct Session {
     /// The socket.
     pub socket: Socket,
@@ -27,7 +27,7 @@ impl Session {
         Ok(())
     }
 
-    /// Shows a line of the plugin's: as it is with `--json`, and otherwise as `show` makes it.
+    /// Prints a line of the plugin: unchanged with `--json`, otherwise as `show` formats it.
     pub fn print(&self, line: &Line, show: impl FnOnce(&Value) -> String) {
         if self.json {
             print(&format!("{}\n", line.text));
@@ -37,7 +37,7 @@ impl Session {
     }
 }
 
-/// Colours are left out where it is no terminal. Who reads no more is not written to.
+/// Prints, without colours where the output is not a terminal. Exits if the reader has closed the output.
 pub(crate) fn print(text: &str) {
     let mut out = anstream::stdout();
     if out

@@ -9,7 +9,7 @@ use serde_json::{json, Value};
 
 use crate::table::{plain, table, wrap};
 
-/// A value as text: what is null is `-`.
+/// A value as text; null is `-`.
 pub fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -18,7 +18,7 @@ pub fn text(value: &Value) -> String {
     }
 }
 
-/// What is in an array.
+/// The items of an array.
 pub fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
@@ -42,7 +42,7 @@ fn duration(value: &Value) -> String {
     }
 }
 
-/// As [`duration`], below ten seconds as `1.5s`.
+/// Like [`duration`], but below ten seconds with a fraction, as `1.5s`.
 fn short_duration(value: &Value) -> String {
     match value.as_u64() {
         Some(ms @ 1000..10_000) => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
@@ -71,7 +71,7 @@ pub fn list(reply: &Value) -> String {
     )
 }
 
-/// The reply to STATUS. What is up is green, what was given up red.
+/// The reply to STATUS. Established connections are green, exhausted ones red.
 pub fn status(reply: &Value) -> String {
     items(&reply["connections"])
         .iter()
@@ -81,7 +81,7 @@ pub fn status(reply: &Value) -> String {
 
 /// The reply to STATUS on a terminal with so many rows: in short where it does not fit.
 pub fn screen(reply: &Value, rows: usize) -> String {
-    // The cursor takes the last one.
+    // The last row is for the cursor.
     let rows = rows.saturating_sub(1);
     let whole = status(reply);
     if whole.lines().count() <= rows {
@@ -111,7 +111,7 @@ pub fn screen(reply: &Value, rows: usize) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The last ones of all connections, newest first.
+/// The last failovers of all connections, newest first.
 fn last_failovers(connections: &[Value]) -> Vec<Value> {
     const COUNT: usize = 5;
     let of = |connection: &Value| items(&connection["last_failovers"]).to_vec();
@@ -196,7 +196,7 @@ pub fn waiting(status: &Value) -> String {
     }
 }
 
-/// What an event tells about the way to an established connection.
+/// An event as a step on the way to an established connection.
 pub fn progress(event: &Value) -> String {
     let [name, from, to] = ["connection", "from", "to"].map(|key| text(&event[key]));
     let shown = match event["event"].as_str().unwrap_or_default() {
@@ -255,7 +255,7 @@ fn failovers(entries: &[Value], columns: Columns) -> String {
     table(&headings, &rows)
 }
 
-/// What a table of failovers has: there is little room for it.
+/// A result in a table of failovers, in short.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Columns {
     All,
@@ -285,7 +285,7 @@ pub fn reload(reply: &Value) -> String {
     shown
 }
 
-/// The reply to STATS, or any other of keys and values.
+/// The reply to STATS, or any other that has keys and values.
 pub fn values(reply: &Value) -> String {
     let mut rows = Vec::new();
     for (key, value) in reply.as_object().into_iter().flatten() {
@@ -387,7 +387,7 @@ mod tests {
         );
     }
 
-    /// As STATUS tells of it, with names as long as they can be.
+    /// A connection as in the reply to STATUS, with names of the greatest length.
     fn long(number: usize, state: &str, gateways: usize) -> Value {
         let address = |n: usize| format!("{}.example.net", format!("gateway-{n}-").repeat(20));
         let failover = json!({

@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use crate::failure::{Failure, REFUSED, UNREACHABLE};
 
-/// A line of the plugin's.
+/// A line from the plugin.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// As it came.
+    /// The line as it was received.
     pub text: String,
-    /// What it says.
+    /// The line, parsed.
     pub json: Value,
 }
 
@@ -54,7 +54,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Connects to a path, or to a URI as charon has it.
+    /// Connects to a path, or to a URI in charon's notation.
     pub fn connect(socket: &str) -> Result<Self, Failure> {
         let connected: io::Result<Box<dyn Stream>> = match socket.strip_prefix("tcp://") {
             Some(address) => TcpStream::connect(address).map(|stream| Box::new(stream) as _),
@@ -73,7 +73,7 @@ impl Socket {
 
     /// Sends a request, returns the reply to it if that is not an error.
     pub fn request(&mut self, request: &str) -> Result<Line, Failure> {
-        // Refused clients are told why: that is read even where nothing can be written.
+        // A refused client gets a line with the reason, which can be read even if writing fails.
         let sent = self.stream.write_all(request.as_bytes());
         let sent = sent.and_then(|()| self.stream.write_all(b"\n"));
         let reply = loop {

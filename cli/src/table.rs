@@ -25,7 +25,7 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
         })
         .collect();
     let room = WIDTH.saturating_sub(GAP * headings.len().saturating_sub(1));
-    // The first one, by which a row is known, keeps up to half of the line.
+    // The first column identifies the row, and may keep up to half of the line.
     if let Some(first) = widths.first_mut() {
         *first = (*first).min(WIDTH / 2);
     }
@@ -51,18 +51,18 @@ pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A line that may be longer than a terminal is wide, on as many as it takes.
+/// A line, wrapped at the width of a terminal.
 pub fn wrap(line: &str) -> String {
     let options = textwrap::Options::new(WIDTH).subsequent_indent("    ");
     textwrap::fill(line, options) + "\n"
 }
 
-/// Names come from outside: nothing in them may steer a terminal.
+/// Without control characters: names come from outside, and must not control the terminal.
 pub fn plain(text: &str) -> String {
     text.replace(char::is_control, "?")
 }
 
-/// As much of it as there is room for.
+/// The beginning of the text that fits into the width.
 pub fn cut(text: &str, room: usize) -> String {
     if display_width(text) <= room {
         return text.to_owned();

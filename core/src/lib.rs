@@ -2,18 +2,21 @@
 
 //! The pure part of extsock: failover decisions, the configuration model and the socket protocol.
 //!
-//! Nothing in here knows C, sockets, clocks, threads or a logger. Whatever drives it passes events
-//! and the current time in and carries out the actions that come out.
+//! Nothing in here uses C, sockets, clocks, threads or a logger. Its caller passes events and the current time
+//! in, and carries out the actions that it returns.
 //!
 //! - [`failover`]: the [`FailoverManager`](failover::manager::FailoverManager), to which
 //!   [`Evidence`](failover::evidence::Evidence) goes and from which [`Action`](failover::action::Action)s
 //!   come
-//! - [`domain`]: what the others speak of: gateways, policies, reasons, the time
-//! - [`config`]: [`parse`](config::parse) reads a configuration, and tells all that is wrong with it
+//! - [`domain`]: the types that the others have in common: gateways, policies, reasons, the time
+//! - [`config`]: [`parse`](config::parse) reads a configuration, or reports all errors in it
 //! - [`protocol`]: a [`Framer`](protocol::Framer) finds requests in a stream,
 //!   [`parse`](protocol::parse) reads one, replies and events write their lines
 //! - [`error`]: the codes that programs see
-//! - [`strongswan`]: its versions, which differ in what a configuration may say
+//! - [`strongswan`]: its versions, which differ in the options of a configuration
+//!
+//! A connection that was not loaded by extsock but by vici (swanctl) or stroke (ipsec.conf) is called *foreign*.
+//! *The existing plugin* is the extsock plugin in C that this one replaces.
 //!
 //! # A gateway dies
 //!

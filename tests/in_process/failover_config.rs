@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use extsock::adapter::{build, create_failover_config};
 use extsock::charon::PeerCfg;
-use extsock_core::failover::action::Lead;
+use extsock_core::failover::action::Destination;
 
 use extsock_lab::Pki;
 use serde_json::json;
@@ -20,8 +20,8 @@ fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
-fn to(gateway: &str) -> Lead {
-    Lead {
+fn to(gateway: &str) -> Destination {
+    Destination {
         gateway: gateway.into(),
         address: None,
     }
@@ -188,7 +188,7 @@ fn a_gateway_is_an_address_of_either_family_or_a_name() {
 #[test]
 fn a_name_that_was_looked_up_leads_to_its_address() {
     let original = Parts::original().build();
-    let to = Lead {
+    let to = Destination {
         gateway: "gw2.example.org".into(),
         address: Some([10, 0, 0, 7].into()),
     };

@@ -11,7 +11,7 @@ use super::setting::{BOOLEAN, IDENTITY, NUMBER, PASSPHRASE, SECRET, TEXT, TEXTS,
 use super::token;
 use crate::error::Result;
 
-/// A round as it is written.
+/// A round that is being read.
 #[derive(Default)]
 pub(super) struct Round {
     pub auth: Auth,
@@ -36,7 +36,7 @@ pub(super) fn read(rounds: &mut Vec<Round>, node: Node) -> Result<()> {
     Ok(())
 }
 
-/// The rounds in the order of their `round`, and where that is equal in that of the document; at least one.
+/// The rounds, ordered by their `round` and where that is equal by their place in the document; at least one.
 pub(super) fn in_order(mut rounds: Vec<Round>) -> Vec<Round> {
     rounds.sort_by_key(|round| round.number);
     if rounds.is_empty() {
@@ -191,10 +191,10 @@ fn method(node: &Node) -> Result<AuthMethod> {
 
 fn parse_method(text: &str) -> Option<AuthMethod> {
     let lower = text.to_ascii_lowercase();
-    // charon reads these, unlike the constraints, in either case.
+    // charon accepts these in upper and lower case, unlike the constraints.
     if let Some(rest) = lower.strip_prefix("eap") {
         let (method, constraints) = match rest.split_once(':') {
-            // Cut from the text itself.
+            // From `text`, as the constraints must keep their case.
             Some((method, _)) => (method, Some(&text["eap".len() + method.len() + 1..])),
             None => (rest, None),
         };
@@ -214,7 +214,7 @@ fn parse_method(text: &str) -> Option<AuthMethod> {
     match lower.as_str() {
         "any" => Some(AuthMethod::Any),
         "psk" => Some(AuthMethod::Psk),
-        // The existing plugin's word.
+        // The existing plugin says cert for pubkey.
         "cert" | "pubkey" => Some(AuthMethod::Pubkey {
             constraints: "pubkey".to_owned(),
         }),
@@ -224,7 +224,7 @@ fn parse_method(text: &str) -> Option<AuthMethod> {
     }
 }
 
-/// What follows a dash, if anything does.
+/// `Some(None)` for an empty text, the part after the dash for `-...`, None for anything else.
 fn suffix(text: &str) -> Option<Option<String>> {
     match text.strip_prefix('-') {
         Some("") => None,
@@ -233,8 +233,8 @@ fn suffix(text: &str) -> Option<Option<String>> {
     }
 }
 
-/// Types of keys, each with a strength and hashes or without, joined by dashes. charon only logs what it
-/// does not know of them, and does not survive a hash without a type before it.
+/// Types of keys, each with or without a strength and hashes, joined by dashes. charon only logs unknown ones,
+/// and crashes at a hash without a type before it, so both are refused here.
 fn are_constraints(text: &str) -> bool {
     let mut has_type = false;
     let mut strength_may_follow = false;

@@ -9,7 +9,7 @@ use super::setting::{settings, Setting, HANDLE, SLOT, TEXT, TEXTS};
 use super::token::{check_alternatives, Token};
 use crate::error::Result;
 
-/// An authority as it is written.
+/// An authority that is being read.
 #[derive(Default)]
 pub(super) struct AuthorityDraft {
     file: Option<CredentialFile>,
@@ -56,7 +56,7 @@ fn read_authority(name: String, fields: Fields) -> Result<Authority> {
     Ok(Authority {
         name,
         certificate: certificate.unwrap_or_else(|| {
-            // Without it an error is reported, and nothing is made of this.
+            // Without a file an error was reported, and the configuration is not used.
             let file = draft.file.unwrap_or_else(|| file("cacert", String::new()));
             CertificateSource::File(file)
         }),

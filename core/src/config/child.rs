@@ -16,7 +16,7 @@ use super::setting::{
 };
 use crate::strongswan::Version;
 
-/// Reads the options of a CHILD_SA; what is wrong is reported.
+/// Reads the options of a CHILD_SA; errors are reported.
 pub(super) fn read(name: String, fields: Fields, existing: bool) -> Child {
     let strongswan = fields.strongswan();
     let mut draft = ChildDraft::new(name, existing);
@@ -148,7 +148,7 @@ pub(super) const CHILD_TIMES: &[Setting<ChildDraft>] = settings!(ChildDraft {
         => |d, n| read_lifetime(&mut d.rekey_time, n);
 });
 
-/// An action by its word.
+/// The word for an action.
 #[derive(Clone, Copy)]
 enum ActionWord {
     Is(ChildAction),
@@ -156,7 +156,7 @@ enum ActionWord {
 }
 
 impl ActionWord {
-    /// `clear` is none in swanctl, but trap in the existing plugin.
+    /// `clear` means none in swanctl, but trap in the formats of the existing plugin.
     fn action(self, existing: bool) -> ChildAction {
         match self {
             Self::Is(action) => action,
@@ -181,10 +181,10 @@ const ACTION: Kind<ActionWord> = words!(
 /// swanctl's default, in seconds.
 const REKEY_TIME: u64 = 60 * 60;
 
-/// The first strongSwan that derives the rekeying from the expiry, where only that is given.
+/// The first strongSwan that derives the time of rekeying from that of expiry, where only that is given.
 const REKEYING_FROM_EXPIRY: Version = Version([6, 0, 0]);
 
-/// A CHILD_SA whose derived defaults are not known yet.
+/// A CHILD_SA that is being read; defaults that depend on other options are not set yet.
 pub(super) struct ChildDraft {
     child: Child,
     existing: bool,
@@ -273,14 +273,14 @@ struct VolumeDraft {
 impl VolumeDraft {
     /// As charon's vici_config.c derives the defaults.
     fn finish(self, rekey: u64, strongswan: Version) -> Volume {
-        // With charon's arithmetic, which is exact up to 2^53.
+        // In floating point, as charon computes it; that is exact up to 2^53.
         let derived = |life: u64| (life as f64 / 1.1) as u64;
         let before = self
             .life
             .filter(|_| strongswan >= REKEYING_FROM_EXPIRY)
             .map(derived);
         let rekey = self.rekey.or(before).unwrap_or(rekey);
-        // Exact, unless the sum is too long.
+        // The sum saturates at the highest number.
         let life = self.life.unwrap_or(rekey.saturating_add(rekey / 10));
         Volume {
             rekey,

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Reads a connection: one table of options for all shapes of the document.
+//! Reads a connection, with the same tables of options for all formats of the document.
 
 use std::time::Duration;
 
 use super::auth::{self, Round};
 use super::child;
-use super::failover::{self, Failover};
+use super::failover;
 use super::gateway::{GatewayEntry, GATEWAYS};
 use super::model::{
-    Childless, Connection, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert, SharedSecret,
-    Unique, UNIQUE, UNIQUE_DIR,
+    Childless, Connection, Failover, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert,
+    SharedSecret, Unique, UNIQUE, UNIQUE_DIR,
 };
 use super::reader::Fields;
 use super::rekey_time::{read_lifetime, set_once};
@@ -22,10 +22,10 @@ use crate::domain::address::AddressList;
 use crate::error::Result;
 use crate::strongswan::Version;
 
-/// Reads the options of a connection, and the secrets that stand among them.
+/// Reads the options of a connection, and the secrets among them.
 ///
-/// `existing` is whether the document is one of the existing plugin, which means some options another
-/// way than swanctl.
+/// `existing` is whether the document is in a format of the existing plugin, which gives some options another
+/// meaning than swanctl.
 pub(super) fn read(
     name: String,
     fields: Fields,
@@ -48,7 +48,7 @@ pub(super) fn read(
         }
     }
     if !connection.gateways.is_empty() {
-        // charon draws them anew whenever an IKE_SA changes from one gateway's configuration to another.
+        // charon allocates %unique anew whenever an IKE_SA gets the configuration of another gateway.
         for (id, field) in [connection.if_id_in, connection.if_id_out]
             .into_iter()
             .zip(interface_ids)
@@ -62,7 +62,7 @@ pub(super) fn read(
     Ok((connection, secrets))
 }
 
-/// Options of the ike_cfg, which stand in the connection or in its `ike_cfg`.
+/// Options of the ike_cfg, which are in the connection itself or in its `ike_cfg`.
 pub(super) const IKE_CFG: &[Setting<ConnectionDraft>] = settings!(ConnectionDraft {
     "local_addrs": ADDRESSES, "%any", "Local addresses: addresses, names, subnets and ranges."
         => |d, v| set_list(&mut d.connection.local_addrs, v);
@@ -162,7 +162,7 @@ pub(super) const PEER_CFG: &[Setting<ConnectionDraft>] = settings!(ConnectionDra
         => |d, v| d.connection.mediation_peer = Some(v);
 });
 
-/// Parts of a connection.
+/// The sections in a connection.
 pub(super) const SECTIONS: &[Setting<ConnectionDraft>] = settings!(ConnectionDraft {
     "ike_cfg" as Form::Object("ike_cfg"), "none", "Where the existing plugin has the options from local_addrs to rekey_time."
         => |d, n| {
@@ -196,10 +196,10 @@ pub(super) const SECTIONS: &[Setting<ConnectionDraft>] = settings!(ConnectionDra
 /// swanctl's default of rekey_time unless there is a reauth_time.
 const REKEY_TIME: Duration = Duration::from_secs(4 * 60 * 60);
 
-/// The first strongSwan of which IKEv1 has to be asked for.
+/// The first strongSwan that uses IKEv2 only, unless IKEv1 is asked for.
 const IKEV2: Version = Version([6, 1, 0]);
 
-/// A connection whose derived defaults are not known yet.
+/// A connection that is being read; defaults that depend on other options are not set yet.
 pub(super) struct ConnectionDraft {
     connection: Connection,
     existing: bool,
@@ -296,7 +296,7 @@ impl ConnectionDraft {
         connection.rand_time = rand;
 
         let (local, remote) = (auth::in_order(self.local), auth::in_order(self.remote));
-        // Of the first rounds, for only there a pre-shared key is of use.
+        // Of the first rounds: only those can use a pre-shared key.
         let ids: Vec<String> = [local.first(), remote.first()]
             .into_iter()
             .flatten()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The JSON document as a tree that knows its order and its duplicate keys and wipes its strings.
+//! The JSON document as a tree that keeps the order of keys and duplicate keys, and wipes its strings.
 //!
 //! serde_json's own buffer, through which strings with escapes pass, is wiped by the heap that the plugin
 //! reads documents on.
@@ -20,17 +20,17 @@ pub(super) enum Value {
     Number(Number),
     Text(Zeroizing<String>),
     List(Vec<Value>),
-    /// Keys as they come; the reader refuses duplicates because it can name their path.
+    /// Keys in the order of the document. Duplicates are kept here, as the reader reports them with their path.
     Object(Vec<(String, Value)>),
 }
 
 impl Value {
     pub(super) fn parse(json: &str) -> Result<Self> {
-        // The visitor takes any value, so that messages are about syntax and show no strings.
+        // The visitor accepts any value, so messages are only about syntax and show no strings.
         serde_json::from_str(json).map_err(|e| Error::parsing(format!("configuration: {e}")))
     }
 
-    /// What an error message may say of any value.
+    /// What an error message may show of any value.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",

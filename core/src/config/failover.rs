@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The `failover` of a connection, made of the table of its options.
+//! Reads the `failover` of a connection.
 
-use std::time::Duration;
-
+use super::model::Failover;
 use super::reader::Node;
 use super::setting::{Setting, BOOLEAN, GROWTH, NUMBER, PART, PRECISE_TIME};
 use crate::domain::failover_options::failover_options;
-use crate::domain::policy::FailoverPolicy;
 use crate::error::Result;
 
 pub(super) fn read(node: Node) -> Result<Failover> {
@@ -22,7 +20,7 @@ pub(super) fn read(node: Node) -> Result<Failover> {
     });
     let mut failover = Failover::default();
     fields.read(&mut failover, &[FAILOVER]);
-    // One without the other never asks, or never ends.
+    // The liveness check needs both times.
     match missing.into_iter().flatten().next() {
         Some((field, given)) => Err(field.refused(&format!(
             "expected a time, as {given} is given, found nothing"
@@ -33,22 +31,6 @@ pub(super) fn read(node: Node) -> Result<Failover> {
 
 macro_rules! make {
     ($($name:ident: $type:ty, $kind:ident, $default:literal, $about:literal;)*) => {
-        /// What the `failover` of a connection says; what is None is left to strongswan.conf. Zero switches a
-        /// deadline off.
-        #[derive(Clone, Copy, Debug, Default, PartialEq)]
-        pub struct Failover {
-            $(#[doc = $about] pub $name: Option<$type>,)*
-        }
-
-        impl Failover {
-            /// The policy of a connection that says this, where `default` is that of strongswan.conf.
-            pub fn over(&self, default: &FailoverPolicy) -> FailoverPolicy {
-                FailoverPolicy {
-                    $($name: self.$name.unwrap_or(default.$name),)*
-                }
-            }
-        }
-
         pub(super) const FAILOVER: &[Setting<Failover>] = &[$(Setting {
             name: stringify!($name),
             since: None,

@@ -16,12 +16,12 @@ pub(super) fn certificate(option: &str, path: String) -> CertificateSource {
     CertificateSource::File(file(option, path))
 }
 
-/// The files of a list, each under the path of its item.
+/// The files of a list, each with the path of its item as its option.
 fn items(option: &str, paths: Vec<String>) -> impl Iterator<Item = CredentialFile> + use<'_> {
     let mut index = 0;
     paths.into_iter().map(move |path| {
         let item = format!("{option}[{index}]");
-        // As a problem's path counts them.
+        // Paths count the parts between commas, see `Problem::path`.
         index += parts(&path).count();
         file(&item, path)
     })

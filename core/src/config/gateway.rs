@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Reads `remote_addrs`, where an entry may say more of its gateway than the address.
+//! Reads `remote_addrs`, whose entries are addresses or objects with further options of the gateway.
 
 use std::collections::HashSet;
 
@@ -21,11 +21,11 @@ pub(super) const GATEWAYS: Kind<Vec<GatewayEntry>> = Kind {
 #[derive(Default)]
 pub(super) struct GatewayEntry {
     pub addr: String,
-    /// None of a plain one.
+    /// The options of an object; None for a plain address.
     draft: Option<GatewayDraft>,
 }
 
-/// What an object says.
+/// An object in `remote_addrs` that is being read.
 #[derive(Default)]
 pub(super) struct GatewayDraft {
     section: String,
@@ -61,7 +61,7 @@ impl GatewayEntry {
         let mut remote = round.clone();
         if has_round {
             remote.section = own.section;
-            // That of the connection is told of there.
+            // They were reported for the connection's round already.
             remote.disabled.clear();
         }
         remote.id = own.id.or(remote.id);
@@ -125,7 +125,7 @@ fn read_object(
         return Err(field.refused("expected an IP address or a DNS name, found nothing"));
     }
     if own.addr.is_empty() {
-        // Told already.
+        // An error was reported already.
         return Ok(None);
     }
     if !known.insert(key(&own.addr)) {
@@ -139,7 +139,7 @@ fn read_object(
     }))
 }
 
-/// The same for two texts of one gateway.
+/// A text that is equal for different notations of one gateway.
 fn key(addr: &str) -> String {
     match Gateway::parse(addr).ip() {
         Some(ip) => ip.to_string(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Where the values of a document stand, for errors that are found only after it is read.
+//! Line and column of the values of a document, for errors that are found only after it was read.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,10 +11,10 @@ use super::report::{key_shown, lines, shown, Entries};
 use super::text::parts;
 use crate::error::{Error, Result};
 
-/// The locations of a configuration's values; it has no values.
+/// Where the values of a configuration are in the document. It does not contain the values themselves.
 ///
-/// They are found by a path that is the same for all shapes of the document: with names in place of
-/// the numbers of connections, CHILD_SAs and authorities, and options of `ike_cfg` in the connection.
+/// They are found by a path that is the same for all formats of the document: it has the names of connections,
+/// CHILD_SAs and authorities, not their numbers, and no `ike_cfg` before its options.
 #[derive(Clone, Default)]
 pub struct Locations(HashMap<String, Location>);
 
@@ -26,7 +26,7 @@ struct Location {
     position: (usize, usize),
 }
 
-/// Where it was written does not belong to what a configuration says.
+/// Configurations that differ only in where their values are written are equal.
 impl PartialEq for Locations {
     fn eq(&self, _: &Self) -> bool {
         true
@@ -39,11 +39,11 @@ impl fmt::Debug for Locations {
     }
 }
 
-/// What is wrong with a value of a configuration that could be read.
+/// An error in a value that was found after the configuration was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Path of the value, as in `connections.NAME.children.NAME.esp_proposals[0]`, where a list counts
-    /// what is between commas, too.
+    /// Path of the value, as in `connections.NAME.children.NAME.esp_proposals[0]`; the index counts the parts
+    /// between commas of all texts of a list.
     pub path: String,
     /// What was expected and what was found; never a secret.
     pub why: String,
@@ -59,7 +59,7 @@ impl Problem {
     }
 }
 
-/// All that is wrong with a configuration.
+/// All errors that were found after a configuration was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -74,12 +74,12 @@ impl Problems {
         self.0.extend(others.0);
     }
 
-    /// Keeps a problem, so that others are found as well.
+    /// Records a problem, so that others are found as well.
     pub fn keep<T>(&mut self, result: std::result::Result<T, Problem>) -> Option<T> {
         result.map_err(|problem| self.push(problem)).ok()
     }
 
-    /// The outcome: what was made, unless there are problems.
+    /// The result: `value`, unless there are problems.
     pub fn conclude<T>(self, value: T) -> std::result::Result<T, Self> {
         if self.0.is_empty() {
             Ok(value)
@@ -88,8 +88,8 @@ impl Problems {
         }
     }
 
-    /// An error as of [`parse`](super::parse): a line for each in the order of the document, with the
-    /// path there, line and column.
+    /// An error like those of [`parse`](super::parse): a line for each problem in the order of the document, with
+    /// its path in the document, line and column.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl Problems {
         let problems = self.0.iter();
         let mut told: Vec<_> = problems.map(|problem| locations.locate(problem)).collect();
         told.sort_unstable();
-        // Two gateways may have a file from one place.
+        // Two gateways may use a file that is named in one option.
         told.dedup();
         let told = told.into_iter().map(|(_, line)| line).collect();
         Err(Error::parsing(lines(told, 0)))
@@ -109,7 +109,7 @@ impl Problems {
 }
 
 impl Locations {
-    /// Of a document that could be read.
+    /// The locations in a document that was read without an error.
     pub(super) fn of(json: &str) -> Self {
         let mut index = Index {
             cursor: Cursor::new(json),
@@ -125,18 +125,18 @@ impl Locations {
         index.locations
     }
 
-    /// Line and column of the value or of the nearest one that it is in, and the line that tells it.
+    /// The position of the value, or of the innermost known value around it, and the line for the message.
     fn locate(&self, Problem { path, why }: &Problem) -> ((usize, usize), String) {
         let mut known = path.as_str();
         let place = loop {
             match (self.0.get(known), known.rfind(['.', '['])) {
                 (Some(place), _) => break place,
                 (None, Some(end)) => known = &known[..end],
-                // It was not made of a document.
+                // The configuration does not come from a document.
                 (None, None) => return ((0, 0), format!("{path}: {why}")),
             }
         };
-        // What is between commas has no path of its own.
+        // The parts between commas are not entries of the document, so their index is not shown.
         let rest = path[known.len()..]
             .trim_start_matches(|c: char| "[]".contains(c) || c.is_ascii_digit());
         let path = match place.path.as_str() {
@@ -158,14 +158,14 @@ struct Index<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// A value and what is in it: the path by which it is found, the one in the document, where it
-    /// begins, and its text.
+    /// Adds a value and all values in it. `path` is the path by which it is found, `shown` that in the document;
+    /// it begins at `begin`, and `json` is its text.
     fn add(&mut self, path: &str, shown: &str, begin: &'a str, json: &'a str) {
         let place = Location {
             path: shown.to_owned(),
             position: self.cursor.advance(begin),
         };
-        // The connection comes before its ike_cfg.
+        // Not that of its ike_cfg, which has the same path and comes later.
         self.locations.0.entry(path.to_owned()).or_insert(place);
         let entries = Entries::of(json);
         if json.starts_with('{') {
@@ -173,7 +173,7 @@ impl<'a> Index<'a> {
                 let Some(name) = text(key) else { continue };
                 let path = match name.as_str() {
                     "ike_cfg" => path.to_owned(),
-                    // They are beside a single connection, too.
+                    // A single connection has them among its options.
                     "secrets" | "authorities" if shown.is_empty() => name.to_string(),
                     name => joined(path, name),
                 };
@@ -223,7 +223,7 @@ fn name_of(json: &str) -> Option<Zeroizing<String>> {
     text(name)
 }
 
-/// Counts lines and columns on the way through the document.
+/// Counts lines and columns from the beginning of the document on.
 struct Cursor<'a> {
     json: &'a str,
     offset: usize,
@@ -239,7 +239,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The position of a part of the document that is not before the last one.
+    /// The position of a part of the document, which must not be before the previous one.
     fn advance(&mut self, part: &str) -> (usize, usize) {
         let offset = part.as_ptr() as usize - self.json.as_ptr() as usize;
         for c in self.json[self.offset..offset].chars() {
@@ -259,7 +259,7 @@ mod tests {
     use crate::config::tests::parse;
     use crate::config::CertificateSource;
 
-    /// The line that is told of a problem at that path.
+    /// The error message for a problem at that path.
     fn told(document: &str, path: &str) -> String {
         let mut problems = Problems::default();
         problems.push(Problem::expected(path, "this", "that"));

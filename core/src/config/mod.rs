@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The JSON configuration: connections, their secrets and authorities, with the options of swanctl.conf.
+//!
+//! Besides a format of its own, it reads those of *the existing plugin*: the extsock plugin in C that this one
+//! replaces.
 
 mod auth;
 mod authorities;
@@ -24,13 +27,12 @@ mod tests;
 mod text;
 mod token;
 
-pub use failover::Failover;
 pub use locations::{Locations, Problem, Problems};
 pub use model::{
     Auth, AuthMethod, Authority, CertificateSource, Child, ChildAction, Childless, Configuration,
-    Connection, CopyDscp, CredentialFile, Fragmentation, GatewaySettings, HwOffload, IkeVersion,
-    LabelMode, Mark, Mode, Ocsp, PerCpuSas, PrivateKey, Revocation, SecretKind, SendCert,
-    SharedSecret, TokenKey, TokenObject, Unique, Volume, UNIQUE, UNIQUE_DIR,
+    Connection, CopyDscp, CredentialFile, Failover, Fragmentation, GatewaySettings, HwOffload,
+    IkeVersion, LabelMode, Mark, Mode, Ocsp, PerCpuSas, PrivateKey, Revocation, SecretKind,
+    SendCert, SharedSecret, TokenKey, TokenObject, Unique, Volume, UNIQUE, UNIQUE_DIR,
 };
 pub use schema::{json_schema, reference};
 pub use secret::Secret;
@@ -42,10 +44,10 @@ use report::Report;
 use crate::error::Result;
 use crate::strongswan::Version;
 
-/// Reads a configuration in any of its shapes: `{"connections": {NAME: {...}}, "secrets": {...},
-/// "authorities": {NAME: {...}}}`, or, as the existing plugin has it,
-/// `{"connections": [{"name": NAME, ...}]}` or `{"name": NAME, ...}`. The options and the defaults are those of
-/// that strongSwan.
+/// Reads a configuration in any of its formats: `{"connections": {NAME: {...}}, "secrets": {...},
+/// "authorities": {NAME: {...}}}`, or, in the formats of the existing plugin,
+/// `{"connections": [{"name": NAME, ...}]}` or `{"name": NAME, ...}`. Options and defaults are those of the given
+/// version of strongSwan.
 ///
 /// # Errors
 ///
@@ -82,7 +84,7 @@ fn read(document: Value, report: &Report) -> Result<Configuration> {
     let secrets = root.take("secrets");
     let authorities = root.take("authorities");
     if let Some(node) = root.take("connections") {
-        // swanctl's meaning of some options, but the existing plugin has its own.
+        // An array is a format of the existing plugin, which gives some options another meaning than swanctl.
         let existing = !node.is_object();
         for (name, fields) in report.keep(node.into_named()).unwrap_or_default() {
             configuration.add(name, fields, existing)?;

@@ -2,14 +2,15 @@
 
 //! What a configuration says, in the terms and with the defaults of swanctl.conf.
 //!
-//! All times but those of `failover` have a resolution of seconds and fit into 32 bits of them.
+//! Except for those of `failover`, times are whole seconds, below 2^32 of them.
 
 use std::time::Duration;
 
-use super::failover::Failover;
 use super::locations::Locations;
 use super::secret::Secret;
 use crate::domain::address::AddressList;
+use crate::domain::failover_options::failover_options;
+use crate::domain::policy::FailoverPolicy;
 
 /// The argument of one APPLY_CONFIG.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,15 +19,15 @@ pub struct Configuration {
     pub connections: Vec<Connection>,
     /// Shared secrets, from `secrets` and from the `secret` of authentication rounds.
     pub secrets: Vec<SharedSecret>,
-    /// Private keys from `secrets`; their `option` is its whole path.
+    /// Private keys from `secrets`; their `option` is the path from the root of the document.
     pub private_keys: Vec<PrivateKey>,
-    /// PKCS#12 containers from `secrets`, otherwise as `private_keys`.
+    /// PKCS#12 containers from `secrets`, otherwise like `private_keys`.
     pub containers: Vec<PrivateKey>,
-    /// Private keys on tokens, from `secrets`; their `section` is its whole path.
+    /// Private keys on tokens, from `secrets`; their `section` is the path from the root of the document.
     pub token_keys: Vec<TokenKey>,
     /// Certification authorities, from `authorities`.
     pub authorities: Vec<Authority>,
-    /// Where all of it stands in the document.
+    /// Line and column of each value in the document.
     pub locations: Locations,
 }
 
@@ -35,13 +36,13 @@ pub struct Configuration {
 pub struct Connection {
     /// Name of the peer_cfg, unique, without control characters.
     pub name: String,
-    /// Own addresses; default `%any`.
+    /// Local addresses; default `%any`.
     pub local_addrs: Vec<String>,
     /// Addresses of the security gateways, in the order of preference; default `%any`.
     pub remote_addrs: AddressList,
-    /// Those of them that have a port, an identity or certificates of their own; default none.
+    /// Those gateways that have a port, an identity or certificates of their own; default none.
     pub gateways: Vec<GatewaySettings>,
-    /// Own UDP port; 0, the default, for the one of charon's socket.
+    /// Local UDP port; 0, the default, for that of charon's socket.
     pub local_port: u16,
     /// UDP port of the gateways; default 500.
     pub remote_port: u16,
@@ -62,11 +63,11 @@ pub struct Connection {
     pub ocsp: Option<Ocsp>,
     /// IKE fragmentation.
     pub fragmentation: Fragmentation,
-    /// Whether IKE_SAs may be made without a CHILD_SA (RFC 6023).
+    /// Whether IKE_SAs may be established without a CHILD_SA (RFC 6023).
     pub childless: Childless,
     /// IKEv1 only: aggressive mode; default false.
     pub aggressive: bool,
-    /// IKEv1 only: pull the configuration of virtual IPs, else it is pushed; default true.
+    /// IKEv1 only: whether the configuration of virtual IPs is pulled rather than pushed; default true.
     pub pull: bool,
     /// Identity of the postquantum preshared key; default none.
     pub ppk_id: Option<String>,
@@ -106,25 +107,25 @@ pub struct Connection {
     pub vips: Vec<String>,
     /// Names of the pools that virtual IPs of peers are taken from; default none.
     pub pools: Vec<String>,
-    /// Own authentication rounds.
+    /// Authentication rounds of the client.
     pub local: Vec<Auth>,
     /// Authentication rounds of the gateway.
     pub remote: Vec<Auth>,
     /// CHILD_SAs, in the order of the document; their names are unique in the connection.
     pub children: Vec<Child>,
-    /// When and how it fails over, where that differs from strongswan.conf.
+    /// The options of failover that it sets; strongswan.conf has the others.
     pub failover: Failover,
 }
 
 impl Connection {
-    /// What the first of all entries has of its own: the gateway that charon tries by itself.
+    /// The settings of the first gateway of the list, if it has its own: charon tries only that one by itself.
     pub fn first_gateway(&self) -> Option<&GatewaySettings> {
         let mut gateways = self.gateways.iter();
         gateways.find(|own| self.remote_addrs.is_first_entry(&own.addr))
     }
 }
 
-/// What a gateway has in place of what its connection says.
+/// What replaces the options of the connection for one gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewaySettings {
     /// Its entry in `remote_addrs`.
@@ -134,6 +135,28 @@ pub struct GatewaySettings {
     /// Its first authentication round.
     pub remote: Auth,
 }
+
+macro_rules! make {
+    ($($name:ident: $type:ty, $kind:ident, $default:literal, $about:literal;)*) => {
+        /// The `failover` of a connection; for options that are None, strongswan.conf applies. Zero switches a
+        /// deadline off.
+        #[derive(Clone, Copy, Debug, Default, PartialEq)]
+        pub struct Failover {
+            $(#[doc = $about] pub $name: Option<$type>,)*
+        }
+
+        impl Failover {
+            /// The policy of a connection with these options, where `default` is the policy of strongswan.conf.
+            pub fn over(&self, default: &FailoverPolicy) -> FailoverPolicy {
+                FailoverPolicy {
+                    $($name: self.$name.unwrap_or(default.$name),)*
+                }
+            }
+        }
+    };
+}
+
+failover_options!(make);
 
 /// `version`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,13 +187,13 @@ pub enum Unique {
 /// One authentication round; identities are texts as charon reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
-    /// Where it stands in the connection, such as `local`, `remote-1` or `local[0]`; empty if it does not.
+    /// Its path in the connection, such as `local`, `remote-1` or `local[0]`; empty for a default round.
     pub section: String,
     /// How to authenticate.
     pub method: AuthMethod,
     /// IKE identity; None for the address (own) or any identity (gateway).
     pub id: Option<String>,
-    /// Subject of a CA that has to be in the gateway's trust chain; default none.
+    /// Subject of a CA that must be in the gateway's trust chain; default none.
     pub ca_id: Option<String>,
     /// Identity of the EAP server behind the gateway; default the gateway's.
     pub aaa_id: Option<String>,
@@ -178,23 +201,25 @@ pub struct Auth {
     pub eap_id: Option<String>,
     /// User name in XAuth; default `id`.
     pub xauth_id: Option<String>,
-    /// Groups of which the gateway has to be in one; default none.
+    /// Groups; the gateway must be in one of them; default none.
     pub groups: Vec<String>,
-    /// Certificate policy OIDs that the trust chain has to have; default none.
+    /// OIDs of certificate policies that the trust chain must have; default none.
     pub cert_policy: Vec<String>,
-    /// What has to be known about revocation.
+    /// How strictly revocation is checked.
     pub revocation: Revocation,
-    /// Own certificate and others that may be used, or certificates of which the gateway has to have one.
+    /// In a round of the client, its own certificate, then others that it may use; in a round of the gateway,
+    /// certificates of which it must have one.
     pub certs: Vec<CertificateSource>,
-    /// CAs to trust; if it is the gateway's round, its certificate has to come from one of them.
+    /// CAs to trust; in a round of the gateway, its certificate must be issued by one of them.
     pub cacerts: Vec<CertificateSource>,
-    /// CAs that are below one that is trusted.
+    /// Intermediate CAs, which are only trusted if a trusted CA has signed them.
     pub intermediates: Vec<CredentialFile>,
-    /// Raw public keys, otherwise as `certs`.
+    /// Raw public keys, otherwise like `certs`.
     pub pubkeys: Vec<CredentialFile>,
-    /// Own private key.
+    /// Private key of the client.
     pub private_key: Option<PrivateKey>,
-    /// `enable_ocsp` or `enable_crl`, if that is false. charon has no such choice for one connection.
+    /// `enable_ocsp` and `enable_crl`, if they are false. charon has these options only for all connections
+    /// together, so this is only logged.
     pub disabled: Vec<String>,
 }
 
@@ -217,7 +242,7 @@ pub enum CertificateSource {
 }
 
 impl CertificateSource {
-    /// The option that names it, as that of a [`CredentialFile`].
+    /// The option that names it, see [`CredentialFile::option`].
     pub fn option(&self) -> String {
         match self {
             Self::File(file) => file.option.clone(),
@@ -237,7 +262,7 @@ impl CertificateSource {
 /// A certificate or a private key on a PKCS#11 token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenObject {
-    /// The section that describes it, such as `cert-1`; empty if it is one by itself.
+    /// The section that describes it, such as `cert-1`; empty if its options belong to the surrounding section.
     pub section: String,
     /// CKA_ID of the object; never empty.
     pub handle: Vec<u8>,
@@ -270,7 +295,7 @@ impl TokenObject {
 pub struct TokenKey {
     /// The key.
     pub object: TokenObject,
-    /// What opens the token; None if nothing is needed, or charon knows it.
+    /// PIN of the token; None if none is needed, or charon has it from elsewhere.
     pub pin: Option<Secret>,
 }
 
@@ -296,7 +321,7 @@ pub struct PrivateKey {
     pub file: CredentialFile,
     /// swanctl's directory of such keys.
     pub directory: &'static str,
-    /// What decrypts it.
+    /// Passphrase that decrypts it.
     pub passphrase: Option<Secret>,
 }
 
@@ -315,9 +340,9 @@ pub enum AuthMethod {
     },
     /// EAP (IKEv2).
     Eap {
-        /// The method, such as `md5`; None for what is negotiated.
+        /// The method, such as `md5`; None to let the peer choose it.
         method: Option<String>,
-        /// As those of Pubkey, for methods with certificates.
+        /// Like those of Pubkey, for methods with certificates.
         constraints: Option<String>,
     },
     /// XAuth (IKEv1).
@@ -330,12 +355,12 @@ pub enum AuthMethod {
 /// `revocation`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Revocation {
-    /// Refuse only what is known to be revoked.
+    /// Refuse a certificate only if it is known to be revoked.
     #[default]
     Relaxed,
-    /// Refuse also if there are URIs to ask and none answered.
+    /// Refuse it also if it has URIs to ask and none of them answers.
     IfUri,
-    /// Refuse unless known not to be revoked.
+    /// Refuse it unless it is known not to be revoked.
     Strict,
 }
 
@@ -352,9 +377,9 @@ pub struct Child {
     pub dpd_action: ChildAction,
     /// What to do when the gateway closes the CHILD_SA.
     pub close_action: ChildAction,
-    /// Which way to copy the DSCP between inner and outer header.
+    /// In which direction the DSCP is copied between inner and outer header.
     pub copy_dscp: CopyDscp,
-    /// Own traffic selectors; default `dynamic`.
+    /// Local traffic selectors; default `dynamic`.
     pub local_ts: Vec<String>,
     /// Traffic selectors of the gateway; default `dynamic`.
     pub remote_ts: Vec<String>,
@@ -364,14 +389,14 @@ pub struct Child {
     pub ah_proposals: Vec<String>,
     /// Whether to truncate HMAC-SHA-256 to 96 bits; default false.
     pub sha256_96: bool,
-    /// Time to rekeying, zero for none; default 1 hour, or, for strongSwan 6.0.0 and later, life_time by 1.1 if
+    /// Time to rekeying, zero for none; default 1 hour, or, for strongSwan 6.0.0 and later, life_time / 1.1 if
     /// that is given.
     pub rekey_time: Duration,
     /// Time to the hard expiry, zero for none; default rekey_time and 10 %.
     pub life_time: Duration,
     /// Upper bound of the random time by which rekeying is advanced; default life_time less rekey_time.
     pub rand_time: Duration,
-    /// Bytes to rekeying, hard expiry and random part; default none, derived as the times are.
+    /// Bytes until rekeying and hard expiry, and random part; default none, derived like the times.
     pub bytes: Volume,
     /// The same in packets.
     pub packets: Volume,
@@ -387,13 +412,13 @@ pub struct Child {
     pub policies_fwd_out: bool,
     /// Whether to offer IPComp; default false.
     pub ipcomp: bool,
-    /// Fixed request ID, 0 for one of charon's; default 0.
+    /// Fixed request ID, 0 to let charon allocate one; default 0.
     pub reqid: u32,
     /// Fixed priority of the policies, 0 for a computed one; default 0.
     pub priority: u32,
     /// Network interface that the policies are bound to; default none.
     pub interface: Option<String>,
-    /// Mark of inbound policies, and with mark_in_sa SAs.
+    /// Mark of inbound policies, and with mark_in_sa of inbound SAs.
     pub mark_in: Mark,
     /// Whether inbound SAs have the mark too; default false.
     pub mark_in_sa: bool,
@@ -409,13 +434,13 @@ pub struct Child {
     pub if_id_out: u32,
     /// Security label; default none.
     pub label: Option<String>,
-    /// What the label is for.
+    /// How the label is used.
     pub label_mode: LabelMode,
     /// Bytes to which packets are padded, 0 for no padding, `u32::MAX` for the path MTU; default 0.
     pub tfc_padding: u32,
     /// Packets in the replay window; None for that of strongswan.conf.
     pub replay_window: Option<u32>,
-    /// Whether the network device does IPsec.
+    /// Whether IPsec is offloaded to the network device.
     pub hw_offload: HwOffload,
     /// Whether the DF bit is copied to the outer header; default true.
     pub copy_df: bool,
@@ -423,18 +448,18 @@ pub struct Child {
     pub copy_ecn: bool,
     /// Whether each CPU has SAs of its own (RFC 9611).
     pub per_cpu_sas: PerCpuSas,
-    /// Whether ICMP errors about its traffic are forwarded whatever their source; default false.
+    /// Whether ICMP errors about its traffic are forwarded regardless of their source; default false.
     pub icmp: bool,
 }
 
-/// A limit that is not one of time; 0 for none.
+/// A lifetime in bytes or packets; 0 for no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Volume {
-    /// Where rekeying begins.
+    /// After how many it is rekeyed.
     pub rekey: u64,
-    /// Where it expires.
+    /// After how many it expires.
     pub life: u64,
-    /// Upper bound of what is randomly subtracted from the first.
+    /// Upper bound of the random number that is subtracted from `rekey`.
     pub rand: u64,
 }
 
@@ -443,14 +468,14 @@ pub struct Volume {
 pub struct Mark {
     /// Value, within the mask.
     pub value: u32,
-    /// Bits that count.
+    /// Bits that are compared.
     pub mask: u32,
 }
 
-/// `%unique`: charon gives each SA a mark or an interface ID of its own. As a mark to set: `%same`.
+/// `%unique`: charon allocates a mark or an interface ID for each SA. Of a mark to set it means `%same`.
 pub const UNIQUE: u32 = u32::MAX;
 
-/// `%unique-dir`: also another one for each direction.
+/// `%unique-dir`: like `%unique`, but a different one for each direction.
 pub const UNIQUE_DIR: u32 = u32::MAX - 1;
 
 /// `send_cert`
@@ -502,14 +527,14 @@ pub enum Childless {
     Prefer,
     /// Not at all.
     Never,
-    /// As initiator too, and no other way as responder.
+    /// Always as initiator; as responder, IKE_SAs with a CHILD_SA are refused.
     Force,
 }
 
 /// `label_mode`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LabelMode {
-    /// `selinux` where the system has it, else `simple`.
+    /// `selinux` where the system has SELinux, otherwise `simple`.
     #[default]
     System,
     /// The labels are only compared.
@@ -524,11 +549,11 @@ pub enum HwOffload {
     /// No.
     #[default]
     No,
-    /// What it does to packets, or the SA is not installed.
+    /// Offload encryption; if the device cannot, the SA is not installed.
     Crypto,
-    /// All of it, policies as well, or the SA is not installed.
+    /// Offload all of IPsec, including policies; if the device cannot, the SA is not installed.
     Packet,
-    /// As much as it can.
+    /// Offload as much as the device can.
     Auto,
 }
 
@@ -611,7 +636,7 @@ pub enum CopyDscp {
     No,
 }
 
-/// A shared secret and whose it is.
+/// A shared secret and its owners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedSecret {
     /// What it is for.
@@ -622,12 +647,12 @@ pub struct SharedSecret {
     pub secret: Secret,
 }
 
-/// The section that a shared secret stands in.
+/// What a shared secret is for, which its section says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretKind {
     /// `ike`: a pre-shared key.
     Ike,
-    /// `eap` and `xauth`: a password, for either.
+    /// `eap` and `xauth`: a password, for both.
     Eap,
     /// `ntlm`: the NT hash of a password, 16 bytes.
     Ntlm,

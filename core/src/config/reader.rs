@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Typed access to the document; every error names the path, the place and what was expected.
+//! Typed access to the document; every error has the path, line and column, and what was expected.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -24,10 +24,10 @@ use crate::strongswan::Version;
 
 const GIVEN_TWICE: &str = "given twice";
 
-/// How near an unknown key has to be to a known one to be taken for it, 1 for the same.
+/// How similar an unknown key must be to a known one for that to be suggested; 1 means equal.
 const NEAR: f64 = 0.6;
 
-/// The first strongSwan that takes them as identities.
+/// The first strongSwan that accepts regular expressions as identities.
 const REGULAR_EXPRESSIONS: Version = Version([6, 0, 2]);
 
 /// A value and its path.
@@ -69,7 +69,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The text that it is, if it is one.
+    /// Its text, if it is a string.
     pub(super) fn as_text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
@@ -77,7 +77,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The key that it stands under.
+    /// Its key in the surrounding object.
     pub(super) fn key(&self) -> &str {
         self.path.last()
     }
@@ -87,7 +87,7 @@ impl<'a> Node<'a> {
         self.report
     }
 
-    /// Error that tells the type of the value only, for it may hold a secret.
+    /// Error that shows only the type of the value, because the value may be a secret.
     pub(super) fn unexpected(&self, expected: &str) -> Error {
         self.failed(expected, self.value.type_name())
     }
@@ -155,8 +155,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Objects that have names: `{NAME: {...}}` or `[{"name": NAME, ...}]`; those that are wrong are
-    /// reported and left out.
+    /// Objects with names: `{NAME: {...}}` or `[{"name": NAME, ...}]`; invalid ones are reported and left
+    /// out.
     pub(super) fn into_named(self) -> Result<Vec<(String, Fields<'a>)>> {
         let report = self.report;
         match self.value {
@@ -185,7 +185,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A string that is neither empty nor unfit for C and for log lines.
+    /// A string that is not empty and has no control characters, which C and log lines could not take.
     pub(super) fn text(mut self) -> Result<String> {
         let Value::Text(text) = &mut self.value else {
             return Err(self.unexpected("a string"));
@@ -201,8 +201,8 @@ impl<'a> Node<'a> {
         Ok(text)
     }
 
-    /// An identity. A regular expression (type:^...$) takes a strongSwan that knows them; to others it would be
-    /// a name that nobody has.
+    /// An identity. A regular expression (`type:^...$`) is refused for a strongSwan that does not support them:
+    /// it would take the expression for an identity, which no peer has.
     pub(super) fn identity(self) -> Result<String> {
         match &self.value {
             Value::Text(text) if is_regular_expression(text) => {
@@ -218,12 +218,12 @@ impl<'a> Node<'a> {
         self.into_texts()?.into_iter().map(Self::identity).collect()
     }
 
-    /// One string or an array of them; commas stay.
+    /// One string or an array of them, not split at commas.
     pub(super) fn whole_texts(self) -> Result<Vec<String>> {
         self.into_texts()?.into_iter().map(Self::text).collect()
     }
 
-    /// One string or an array of them, all split at commas; an empty array is as good as none.
+    /// One string or an array of them, all split at commas; the array may be empty.
     pub(super) fn texts(self) -> Result<Vec<String>> {
         let mut texts = Vec::new();
         for node in self.into_texts()? {
@@ -253,7 +253,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Subnets, addresses, ranges and `dynamic`, each with `[protocol/port]` behind it or not.
+    /// Subnets, addresses, ranges and `dynamic`, each optionally followed by `[protocol/port]`.
     pub(super) fn traffic_selectors(self) -> Result<Vec<String>> {
         self.checked_texts(
             "a subnet (10.1.0.0/24), an address, a range of them or \"dynamic\", as needed with \
@@ -279,8 +279,8 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// One of some words; numbers and booleans count as the words that they are written with, booleans as
-    /// yes and no too.
+    /// One of some words. A number or a boolean stands for the word that it is written as, and a boolean also
+    /// for yes or no.
     pub(super) fn keyword<T: Copy>(&self, words: &[(&str, T)]) -> Result<T> {
         let written: [Cow<str>; 2] = match &self.value {
             Value::Text(text) => [text.as_str().into(), "".into()],
@@ -302,7 +302,7 @@ impl<'a> Node<'a> {
         self.unsuitable(&format!("one of {}", words.join(", ")))
     }
 
-    /// What `parse` makes of a string.
+    /// The result of `parse` for a string.
     pub(super) fn parsed<T>(
         &self,
         expected: &str,
@@ -348,7 +348,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Six binary digits. Not a number, because 001110 is none in JSON.
+    /// A string of six binary digits; JSON has no numbers with leading zeros.
     pub(super) fn dscp(&self) -> Result<u8> {
         let digits = match &self.value {
             Value::Text(text) if text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit()) => {
@@ -395,7 +395,7 @@ impl<'a> Node<'a> {
             .ok_or_else(|| self.unsuitable(expected))
     }
 
-    /// Bytes, or a string with a unit of 1024 and its powers such as `500M`.
+    /// Bytes, or a string with a unit, which is a power of 1024, such as `500M`.
     pub(super) fn bytes(&self) -> Result<u64> {
         let bytes = match &self.value {
             Value::Text(text) => parse_bytes(text),
@@ -406,7 +406,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// A number, or one that charon gives each SA: `%unique`, `%unique-dir`.
+    /// A number, or `%unique` or `%unique-dir`, with which charon allocates one for each SA.
     pub(super) fn if_id(&self) -> Result<u32> {
         let number = match &self.value {
             Value::Text(text) => parse_unique(text).or_else(|| parse_digits(text)),
@@ -448,7 +448,7 @@ impl<'a> Node<'a> {
             _ => (self.digits()?, u64::from(u32::MAX)),
         };
         let (value, mask) = (u32::try_from(value).ok()?, u32::try_from(mask).ok()?);
-        // The highest two stand for the words.
+        // The two highest numbers stand for the words.
         let value = if value >= UNIQUE_DIR {
             value
         } else {
@@ -457,7 +457,7 @@ impl<'a> Node<'a> {
         Some(Mark { value, mask })
     }
 
-    /// Bytes, or `mtu` for as much as fits, which charon has as the highest number.
+    /// Bytes, or `mtu` for the path MTU, which is the highest number in charon.
     pub(super) fn padding(&self) -> Result<u32> {
         match &self.value {
             Value::Text(text) if text.as_str() == "mtu" => Ok(u32::MAX),
@@ -468,7 +468,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Hex digits, after `0x` or not.
+    /// Hex digits, with or without `0x`.
     pub(super) fn handle(&self) -> Result<Vec<u8>> {
         self.parsed("hex digits, the CKA_ID of an object on a token", |text| {
             let digits = text.strip_prefix("0x").unwrap_or(text);
@@ -500,12 +500,12 @@ impl<'a> Node<'a> {
 pub(super) struct Fields<'a> {
     report: &'a Report<'a>,
     path: Path,
-    /// FieldPath in the object, key and value.
+    /// Position in the object, key and value.
     fields: Vec<(usize, String, Value)>,
 }
 
 impl<'a> Fields<'a> {
-    /// Reports keys that come again, of which the first counts.
+    /// Reports keys that are given twice, and keeps the first of them.
     fn new(report: &'a Report<'a>, path: Path, fields: Vec<(String, Value)>) -> Result<Self> {
         let mut keys = HashSet::new();
         let mut first = Vec::new();
@@ -551,7 +551,7 @@ impl<'a> Fields<'a> {
         self.path.missing(key).to_string()
     }
 
-    /// Whether the field is there with a value that is no object.
+    /// Whether the field is there and its value is not an object.
     pub(super) fn has_value(&self, key: &str) -> bool {
         let is_object = |value: &Value| matches!(value, Value::Object(_));
         self.fields
@@ -569,7 +569,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Takes the `name` out of a list's entry.
+    /// Takes the `name` out of an entry of an array.
     pub(super) fn into_named(mut self) -> Result<(String, Self)> {
         let node = self.require("name", "a name")?;
         let (report, path) = (node.report, node.path.clone());
@@ -591,7 +591,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// What is to be said of a field after it is read.
+    /// The path of a field, for errors that are found after it was read.
     pub(super) fn field_path(&self, key: &str) -> FieldPath<'a> {
         let index = self.fields.iter().find(|(_, name, _)| name == key);
         let path = match index {
@@ -604,7 +604,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Reports those of the options that stand here and in the object `key` as well.
+    /// Reports options that are given both here and in the object `key`.
     pub(super) fn refuse_shared(&self, key: &str, is_option: impl Fn(&str) -> bool) {
         let inner = self.fields.iter().find(|(_, name, _)| name == key);
         let Some((index, _, Value::Object(inner))) = inner else {
@@ -632,7 +632,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Reports what nobody took.
+    /// Reports the fields that were not taken as unknown.
     pub(super) fn finish(self, known: &[&str]) -> Result<()> {
         let report = self.report;
         for (_, node) in self.into_nodes() {

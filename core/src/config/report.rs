@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::error::{Error, Result};
 use crate::strongswan::Version;
 
-/// Errors that are told one by one.
+/// How many errors are reported one by one; of the others only the number is.
 const TOLD: usize = 20;
 
 /// Longest part of a value or key in a message, in characters.
@@ -20,7 +20,7 @@ const SHOWN: usize = 64;
 /// Collects the errors of a document.
 pub(super) struct Report<'a> {
     json: &'a str,
-    /// What the document is for.
+    /// The strongSwan that the document is for.
     pub(super) strongswan: Version,
     lines: RefCell<Vec<String>>,
     untold: Cell<usize>,
@@ -41,7 +41,7 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn refused(&self, path: &Path, why: &str) -> Error {
-        // Finding the place reads the document again: not for a document full of errors.
+        // Finding line and column reads the document again, which a document full of errors is not worth.
         if self.lines.borrow().len() >= TOLD {
             return Error::parsing("");
         }
@@ -53,7 +53,7 @@ impl<'a> Report<'a> {
         self.refused(&Path::default(), why)
     }
 
-    /// Keeps an error, so that reading can go on.
+    /// Records an error, so that reading can go on.
     pub(super) fn keep<T>(&self, result: Result<T>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -69,7 +69,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// The outcome: what was read, or all errors.
+    /// The result: what was read, or all errors.
     pub(super) fn conclude<T>(self, result: Result<T>) -> Result<T> {
         let value = self.keep(result);
         let told = self.lines.into_inner();
@@ -80,7 +80,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// The message of errors, of which some may be left out already.
+/// The message for these errors and for `untold` more, which were left out already.
 pub(super) fn lines(mut told: Vec<String>, untold: usize) -> String {
     let untold = untold + told.len().saturating_sub(TOLD);
     told.truncate(TOLD);
@@ -90,13 +90,13 @@ pub(super) fn lines(mut told: Vec<String>, untold: usize) -> String {
     told.join("\n")
 }
 
-/// Where a value stands in the document.
+/// The path of a value in the document.
 #[derive(Clone, Default)]
 pub(super) struct Path(Vec<Step>);
 
 #[derive(Clone)]
 struct Step {
-    /// None for what is missing.
+    /// Position in the object or array; None for a field that is missing.
     index: Option<usize>,
     /// Key as shown; None for an item of an array.
     key: Option<String>,
@@ -111,7 +111,7 @@ impl Path {
         self.with(Some(index), None)
     }
 
-    /// A field that is not there; its place is that of the object.
+    /// A field that is missing; its line and column are those of the object.
     pub(super) fn missing(&self, key: &str) -> Self {
         self.with(None, Some(key_shown(key)))
     }
@@ -139,7 +139,7 @@ impl Path {
             let Some((key, entry)) = entry else {
                 break;
             };
-            // Both are parts of the document.
+            // `key` is a part of `json`, so this is its offset in it.
             offset = key.as_ptr() as usize - json.as_ptr() as usize;
             value = entry;
         }
@@ -166,11 +166,11 @@ impl fmt::Display for Path {
     }
 }
 
-/// The parts of an object or an array in the text: key, or item, and value.
+/// The entries of an object or an array as parts of the text: key and value, or item and item.
 pub(super) struct Entries<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Entries<'a> {
-    /// None of any other value.
+    /// Empty for any other value.
     pub(super) fn of(json: &'a str) -> Vec<(&'a str, &'a str)> {
         serde_json::from_str(json).map_or_else(|_| Vec::new(), |Self(entries)| entries)
     }
@@ -223,7 +223,7 @@ pub(super) fn key_shown(key: &str) -> String {
     }
 }
 
-/// Quoted, escaped and not longer than a message can bear.
+/// Quoted, escaped and cut to [`SHOWN`] characters.
 pub(super) fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{:?}...", &text[..end]),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! What people and editors are told of the options: JSON Schema and reference, made of the tables that
-//! read them.
+//! The documentation of the options, generated from the tables that read them: JSON Schema for editors, and the
+//! reference for people.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -11,17 +11,17 @@ use serde_json::{json, Map, Value};
 use super::setting::{Form, Setting, Word};
 use super::{auth, authorities, child, connection, failover, gateway, rekey_time, secrets, token};
 
-/// A table as it is told.
+/// A table of options in the documentation.
 struct Section {
-    /// Name that [`Form`] refers to it by.
+    /// The name by which [`Form`] refers to it.
     name: &'static str,
     title: &'static str,
     options: Vec<Told>,
     /// The section that has some of these options as well, where the schema defines them.
     base: Option<&'static str>,
-    /// Those that it does not work without.
+    /// The options that must be given.
     required: &'static [&'static str],
-    /// Those of which it has one.
+    /// Options of which exactly one must be given; if there are none, this is empty.
     one_of: &'static [&'static str],
 }
 
@@ -251,7 +251,7 @@ fn definition(section: &Section, base: Option<&Section>) -> Value {
 fn suffix_patterns(options: &[Told]) -> Map<String, Value> {
     let mut patterns = Map::new();
     for option in options.iter().filter(|o| o.form.may_have_suffix()) {
-        // As local_auth by local.
+        // The pattern of local, for example, matches local_auth with a suffix, too.
         let is_covered = |other: &Told| {
             let rest = option.name.strip_prefix(other.name);
             other.form == option.form && rest.is_some_and(|rest| !rest.is_empty())
@@ -265,7 +265,7 @@ fn suffix_patterns(options: &[Told]) -> Map<String, Value> {
     patterns
 }
 
-/// The names that begin with that of the option, but for its own and those of other options.
+/// A pattern of the names that begin with that of the option, except for the names of options.
 fn suffixed(option: &str, options: impl Iterator<Item = &'static str>) -> String {
     let others = options.filter_map(|other| other.strip_prefix(option));
     let others: Vec<String> = (others.filter(|rest| !rest.is_empty()))
@@ -406,10 +406,10 @@ impl Form {
         }
     }
 
-    /// What is under names that begin with that of the option.
+    /// What the option takes under a name with a suffix.
     fn with_suffix(self) -> Value {
         match self {
-            // An empty array may be of a misspelt option.
+            // Not an empty array: the name may be that of another option, misspelt.
             Self::Rounds(section) => rounds(section, 1),
             Self::FileOrObject(section) | Self::Objects(section) => only(section),
             _ => self.schema(),
@@ -463,7 +463,7 @@ fn rounds(section: &str, at_least: u64) -> Value {
     json!({"anyOf": [round, {"type": "array", "items": round, "minItems": at_least}]})
 }
 
-/// Words in any case, and what JSON has of its own for one of them.
+/// The words in upper and lower case, and the JSON booleans and numbers that stand for them.
 fn words(list: &[&str]) -> Value {
     let mut patterns = Vec::new();
     let mut others = Vec::new();

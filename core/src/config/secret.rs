@@ -14,7 +14,7 @@ pub struct Secret(Zeroizing<Vec<u8>>);
 impl Secret {
     /// Reads swanctl's notation: `0x` and hex digits, `0s` and base64, or the text itself.
     ///
-    /// The error says what was expected and nothing of the text.
+    /// The error says what was expected, and does not show the text.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let bytes = match text.get(..2) {
             Some(prefix) if prefix.eq_ignore_ascii_case("0x") => {
@@ -33,7 +33,7 @@ impl Secret {
         Ok(Self(bytes))
     }
 
-    /// A passphrase, which has no notation but itself; None if it is empty.
+    /// A passphrase, which is not decoded; None if it is empty.
     pub(super) fn from_text(text: &str) -> Option<Self> {
         (!text.is_empty()).then(|| Self(Zeroizing::new(text.as_bytes().to_vec())))
     }
@@ -50,7 +50,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// As charon reads hex: colons between bytes are allowed, an odd count gets a leading zero.
+/// Reads hex digits as charon does: colons between bytes are allowed, an odd count gets a leading zero.
 pub(super) fn decode_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let digits = || text.chars().filter(|c| *c != ':');
     let count = digits().count();

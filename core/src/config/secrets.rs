@@ -12,7 +12,7 @@ use crate::error::Result;
 #[derive(Clone, Copy)]
 enum Section {
     Shared(SecretKind),
-    /// Keys that swanctl has in the directory.
+    /// Private keys, in swanctl's directory of that name.
     Private(&'static str),
     /// PKCS#12.
     Container,
@@ -20,7 +20,7 @@ enum Section {
     Token,
 }
 
-/// The beginnings of the sections' names, as swanctl has them.
+/// What the names of the sections begin with, as in swanctl.conf.
 const SECTIONS: [(&str, Section); 11] = [
     ("ike", Section::Shared(SecretKind::Ike)),
     ("eap", Section::Shared(SecretKind::Eap)),
@@ -35,7 +35,7 @@ const SECTIONS: [(&str, Section); 11] = [
     ("token", Section::Token),
 ];
 
-/// The beginnings of the sections' names, each with that of the table of its entries.
+/// What the names of the sections begin with, each with the name of the schema's section for its entries.
 pub(super) fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
     SECTIONS.into_iter().map(|(name, section)| match section {
         Section::Shared(_) => (name, "shared_secret"),
@@ -44,7 +44,7 @@ pub(super) fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
     })
 }
 
-/// A shared secret as it is written.
+/// A shared secret that is being read.
 #[derive(Default)]
 pub(super) struct SharedDraft {
     secret: Option<Secret>,
@@ -60,7 +60,7 @@ pub(super) const SHARED: &[Setting<SharedDraft>] = settings!(SharedDraft {
         => |s, v| s.secret = Some(v);
 });
 
-/// A file of keys as it is written.
+/// A file of keys that is being read.
 #[derive(Default)]
 pub(super) struct KeyFileDraft {
     path: Option<String>,
@@ -74,7 +74,7 @@ pub(super) const KEY_FILE: &[Setting<KeyFileDraft>] = settings!(KeyFileDraft {
         => |f, v| f.passphrase = Some(v);
 });
 
-/// A key on a token as it is written.
+/// A key on a token that is being read.
 #[derive(Default)]
 pub(super) struct TokenKeyDraft {
     token: Token,
@@ -93,7 +93,7 @@ pub(super) const TOKEN_KEY: &[Setting<TokenKeyDraft>] = settings!(TokenKeyDraft 
         => |t, v| t.pin = Some(v);
 });
 
-/// The bytes of an NT hash.
+/// The length of an NT hash, in bytes.
 const NT_HASH: usize = 16;
 
 /// Reads all sections.
@@ -135,7 +135,7 @@ fn read_section(key: &str, node: Node, configuration: &mut Configuration) -> Res
     Ok(())
 }
 
-/// Those that are no objects are reported and left out.
+/// Entries that are not objects are reported and left out.
 fn entries<'a>(section: Node<'a>) -> Result<Vec<Fields<'a>>> {
     let report = section.report();
     let fields = |entry: Node<'a>| report.keep(entry.into_fields());
@@ -161,7 +161,7 @@ fn read_key_file(directory: &'static str, fields: Fields) -> Result<PrivateKey> 
         return Err(field.refused("expected a file, found nothing"));
     }
     Ok(PrivateKey {
-        // Without it an error is reported, and nothing is made of this.
+        // Without a path an error was reported, and the configuration is not used.
         file: CredentialFile {
             option,
             path: draft.path.unwrap_or_default(),
@@ -171,7 +171,7 @@ fn read_key_file(directory: &'static str, fields: Fields) -> Result<PrivateKey> 
     })
 }
 
-/// None if the handle is of no use, which is reported.
+/// None if the handle is invalid, which was reported.
 fn read_token_key(fields: Fields) -> Result<Option<TokenKey>> {
     let section = fields.own_path();
     let (field, is_missing) = (fields.field_path("handle"), !fields.has("handle"));
@@ -187,7 +187,7 @@ fn read_token_key(fields: Fields) -> Result<Option<TokenKey>> {
     Ok(object.map(|object| TokenKey { object, pin }))
 }
 
-/// None if the secret is of no use, which is reported.
+/// None if the secret is invalid, which was reported.
 fn read_shared(kind: SecretKind, fields: Fields) -> Result<Option<SharedSecret>> {
     let (field, is_missing) = (fields.field_path("secret"), !fields.has("secret"));
     let mut draft = SharedDraft::default();

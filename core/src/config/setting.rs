@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The tables of options: what reads an option, and what people are told of it.
+//! The tables of options: how an option is read, and its documentation.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use crate::strongswan::Version;
 /// An option.
 pub(super) struct Setting<T> {
     pub(super) name: &'static str,
-    /// The first version of strongSwan that has it; None if all that are supported do.
+    /// The first version of strongSwan that has it; None if all supported versions do.
     pub(super) since: Option<Version>,
     pub(super) form: Form,
-    /// As it would be written, or what it is derived from.
+    /// The default as it would be written in a document, or what it is derived from.
     pub(super) default: &'static str,
-    /// One sentence.
+    /// One sentence of documentation.
     pub(super) about: &'static str,
     pub(super) set: fn(&mut T, Node) -> Result<()>,
 }
 
-/// What values an option takes.
+/// The values that an option takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Form {
     Boolean,
@@ -37,7 +37,7 @@ pub(super) enum Form {
     List,
     /// Whole seconds.
     Time,
-    /// Seconds and parts of them.
+    /// Seconds, also fractions of them.
     PreciseTime,
     Bytes,
     Dscp,
@@ -47,7 +47,7 @@ pub(super) enum Form {
     Mark,
     SetMark,
     Padding,
-    /// An object of its own section.
+    /// An object of that section.
     Object(&'static str),
     /// Objects with names of that section.
     Named(&'static str),
@@ -67,24 +67,24 @@ pub(super) enum Form {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Word {
     pub(super) name: &'static str,
-    /// As that of [`Setting`].
+    /// See [`Setting::since`].
     pub(super) since: Option<Version>,
 }
 
 impl Word {
-    /// The word and the version that it came with, if it is not in all that are supported.
+    /// The word and its first version, if not all supported versions have it.
     pub(super) fn newer(&self) -> Option<(&'static str, Version)> {
         self.since.map(|since| (self.name, since))
     }
 }
 
 impl Form {
-    /// Whether objects are also under names that begin with that of the option.
+    /// Whether the option may also have a name with a suffix.
     pub(super) fn may_have_suffix(self) -> bool {
         self == Self::Owners || self.is_section()
     }
 
-    /// Whether what is under such names has to be an object or an array of them.
+    /// Whether with a suffix it has to be an object or an array of objects.
     pub(super) fn is_section(self) -> bool {
         matches!(
             self,
@@ -110,8 +110,8 @@ impl<T> Setting<T> {
 }
 
 impl Fields<'_> {
-    /// Sets what the options of the tables say, in the order of the document; reports what is wrong and
-    /// what is in none of them.
+    /// Reads the fields with the options of the tables, in the order of the document; reports invalid values and
+    /// unknown fields.
     pub(super) fn read<T>(self, target: &mut T, tables: &[&[Setting<T>]]) {
         let report = self.report();
         let known = || tables.iter().flat_map(|table| table.iter());
@@ -136,7 +136,7 @@ impl Fields<'_> {
     }
 }
 
-/// A form and what reads it.
+/// A form and the function that reads it.
 pub(super) struct Kind<V> {
     pub(super) form: Form,
     pub(super) read: fn(Node) -> Result<V>,
@@ -164,7 +164,7 @@ pub(super) const PRECISE_TIME: Kind<Duration> = kind(Form::PreciseTime, |n| n.pr
 pub(super) const BYTES: Kind<u64> = kind(Form::Bytes, |n| n.bytes());
 pub(super) const DSCP: Kind<u8> = kind(Form::Dscp, |n| n.dscp());
 pub(super) const HANDLE: Kind<Vec<u8>> = kind(Form::Hex, |n| n.handle());
-/// charon has it as an int.
+/// Up to `i32::MAX`: charon's type for slots is int.
 pub(super) const SLOT: Kind<u32> = kind(Form::Number(0, i32::MAX as u64), |n| {
     n.number(0..=i32::MAX.unsigned_abs())
 });
@@ -174,7 +174,7 @@ pub(super) const SET_MARK: Kind<Mark> = kind(Form::SetMark, |n| n.set_mark());
 pub(super) const PADDING: Kind<u32> = kind(Form::Padding, |n| n.padding());
 pub(super) const PORT: Kind<u16> =
     kind(Form::Number(1, u16::MAX as u64), |n| n.number(1..=u16::MAX));
-/// Also 0.
+/// A local port may be 0.
 pub(super) const OWN_PORT: Kind<u16> =
     kind(Form::Number(0, u16::MAX as u64), |n| n.number(0..=u16::MAX));
 pub(super) const NUMBER: Kind<u32> =
@@ -187,14 +187,14 @@ pub(super) const PART: Kind<f64> = kind(Form::Fraction(0.0, 1.0), |n| {
     n.fraction(0.0..=1.0, "a number from 0 to 1")
 });
 
-/// An empty list leaves the default.
+/// Replaces the default, unless the list is empty.
 pub(super) fn set_list(target: &mut Vec<String>, list: Vec<String>) {
     if !list.is_empty() {
         *target = list;
     }
 }
 
-/// What is said of a version, or None.
+/// `Some` version, or `None` where none is given.
 macro_rules! since {
     () => {
         None
@@ -217,8 +217,9 @@ macro_rules! words {
     };
 }
 
-/// A table: `name: kind, default, description => what sets it;`, also `name since [6, 0, 2]: ...`, or one of
-/// options that take more than a value: `name as form, default, description => what reads it;`.
+/// A table of options: `name: kind, default, description => expression that sets it;`, also
+/// `name since [6, 0, 2]: ...`. Options that need more than their value have a table of
+/// `name as form, default, description => expression that reads it;`.
 macro_rules! settings {
     ($target:ty { $($name:literal $(since $version:tt)?: $kind:expr, $default:literal, $about:literal
                     => |$draft:ident, $value:ident| $set:expr;)* }) => {

@@ -4,12 +4,12 @@
 
 use std::net::IpAddr;
 
-/// What is between commas.
+/// The parts between commas, without empty ones.
 pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|p| !p.is_empty())
 }
 
-/// As charon finds them (libstrongswan utils/identification.c).
+/// By the rules of charon (libstrongswan, utils/identification.c).
 pub(super) fn is_regular_expression(identity: &str) -> bool {
     const TYPES: [&str; 6] = ["rfc822", "email", "userfqdn", "fqdn", "dns", "asn1dn"];
     let Some((prefix, rest)) = identity.split_once(':') else {
@@ -48,7 +48,8 @@ fn is_protocol_and_port(text: &str) -> bool {
         && parse_digits(port).is_none_or(|number| number <= 0xffff)
 }
 
-/// Prefixes have no sign and are not longer than the address, unlike what charon itself lets pass.
+/// An address, with or without a prefix length. Unlike charon, this refuses a prefix length with a sign and one
+/// that is longer than the address.
 fn is_subnet(text: &str) -> bool {
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
@@ -100,7 +101,7 @@ pub(super) fn parse_time(text: &str) -> Option<u64> {
     parse_digits(digits.trim_end())?.checked_mul(unit)
 }
 
-/// As in swanctl.conf hexadecimal after `0x` and octal after `0`; unlike `parse()` without a sign.
+/// As in swanctl.conf, hexadecimal after `0x` and octal after `0`. Unlike `str::parse`, this refuses a sign.
 pub(super) fn parse_digits(text: &str) -> Option<u64> {
     let (digits, radix) = match text.strip_prefix("0x").or(text.strip_prefix("0X")) {
         Some(digits) => (digits, 16),

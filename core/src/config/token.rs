@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Reads what is on PKCS#11 tokens, and certificates that may be there or in files.
+//! Reads the options of objects on PKCS#11 tokens, and certificates, which may be on a token or in a file.
 
 use super::files::file;
 use super::model::{CertificateSource, CredentialFile, TokenObject};
@@ -8,7 +8,7 @@ use super::reader::{Fields, Node};
 use super::setting::{settings, Setting, HANDLE, SLOT, TEXT};
 use crate::error::Result;
 
-/// An object as it is written.
+/// An object on a token that is being read.
 #[derive(Default)]
 pub(super) struct Token {
     pub handle: Option<Vec<u8>>,
@@ -28,7 +28,7 @@ impl Token {
     }
 }
 
-/// A certificate as it is written.
+/// A certificate that is being read.
 #[derive(Default)]
 pub(super) struct CertificateDraft {
     file: Option<CredentialFile>,
@@ -46,7 +46,7 @@ pub(super) const CERTIFICATE: &[Setting<CertificateDraft>] = settings!(Certifica
         => |c, v| c.token.module = Some(v);
 });
 
-/// swanctl's `cert<suffix>` and `cacert<suffix>`.
+/// Reads swanctl's `cert<suffix>` and `cacert<suffix>`.
 pub(super) fn read_certificate(node: Node) -> Result<CertificateSource> {
     let section = node.key().to_owned();
     let fields = node.into_fields()?;
@@ -57,7 +57,7 @@ pub(super) fn read_certificate(node: Node) -> Result<CertificateSource> {
     if let Some(object) = draft.token.into_object(&section) {
         return Ok(CertificateSource::Token(object));
     }
-    // Without it an error is reported, and nothing is made of this.
+    // Without a file an error was reported, and the configuration is not used.
     let path = draft.file.map(|file| file.path).unwrap_or_default();
     Ok(CertificateSource::File(file(
         &format!("{section}.file"),
@@ -65,8 +65,8 @@ pub(super) fn read_certificate(node: Node) -> Result<CertificateSource> {
     )))
 }
 
-/// Whether one of those options is there, of which the last is a handle, and what goes with that only together
-/// with it.
+/// An error unless exactly one of the options `names` is given, and `slot` and `module` only together with
+/// `handle`.
 pub(super) fn check_alternatives(fields: &Fields, names: &[&str]) -> Result<()> {
     let given: Vec<&str> = (names.iter().copied())
         .filter(|name| fields.has(name))

@@ -15,8 +15,8 @@ use super::time;
 /// - here, [`OPTIONS`], which tests compare with extsock.opt and docs/options.md;
 /// - in `domain/policy.rs`, the fields and defaults of `FailoverPolicy`, how they are read from strongswan.conf,
 ///   and how they are listed in the replies to LIST and STATUS;
-/// - in `config/failover.rs`, what a connection's `failover` says, and what reads it; docs/schema.json and
-///   docs/configuration.md are made of that.
+/// - in `config/model.rs`, the fields of `Failover`, which a connection's `failover` sets, and in
+///   `config/failover.rs`, what reads it; docs/schema.json and docs/configuration.md are made of that.
 macro_rules! failover_options {
     ($make:ident) => {
         $make! {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! What configuration, failover and protocol speak of.
+//! The types that configuration, failover and protocol have in common.
 
 pub mod address;
 pub mod failover_options;
@@ -10,12 +10,12 @@ pub mod time;
 
 use std::time::Duration;
 
-/// The current time, twice, and chance: whatever drives the core brings them.
+/// The current time on two clocks, and a random number; the caller of the core provides them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Now {
-    /// Since an arbitrary start, never going back: for deadlines and durations.
+    /// Since an arbitrary start, on a clock that never goes back: for deadlines and durations.
     pub monotonic: Duration,
-    /// Since 1970-01-01 00:00 UTC: for people.
+    /// Since 1970-01-01 00:00 UTC: for what people read.
     pub unix: Duration,
     /// A random number between 0 and 1, for jitter.
     pub random: f64,

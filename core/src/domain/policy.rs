@@ -46,7 +46,7 @@ macro_rules! make {
 failover_options!(make);
 
 impl FailoverPolicy {
-    /// The interval and the timeout of the own liveness check, if it is on.
+    /// The interval and the timeout of the plugin's liveness check, if it is on.
     pub fn liveness(&self) -> Option<(Duration, Duration)> {
         let on = !self.liveness_interval.is_zero() && !self.liveness_timeout.is_zero();
         on.then_some((self.liveness_interval, self.liveness_timeout))

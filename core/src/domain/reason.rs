@@ -59,6 +59,14 @@ impl Reason {
         )
     }
 
+    /// Whether only a gateway that lives brings this about: its other IKE_SAs are none the worse for it.
+    pub fn comes_from_the_gateway(self) -> bool {
+        matches!(
+            self,
+            Self::PeerDeleted | Self::ChildFailed | Self::IkeSaExpired
+        )
+    }
+
     /// As in events.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -40,9 +40,9 @@ pub enum Action {
         /// The connection.
         connection: String,
     },
-    /// Make the attempt of that number, if
-    /// [`FailoverManager::begin`](super::manager::FailoverManager::begin) still wants it, and report
-    /// its outcome by [`FailoverManager::initiated`](super::manager::FailoverManager::initiated).
+    /// Make the attempt of that number: have the configuration read, ask
+    /// [`FailoverManager::begin`](super::manager::FailoverManager::begin) how, and give what came of it to
+    /// [`FailoverManager::initiated`](super::manager::FailoverManager::initiated).
     Initiate {
         /// The connection.
         connection: String,
@@ -73,7 +73,7 @@ pub enum Action {
         /// Unique id of the IKE_SA.
         ike_sa: u32,
         /// Where to; None to end charon's own retries.
-        to: Option<Lead>,
+        to: Option<Destination>,
     },
     /// Forget what was prepared for the IKE_SA.
     Unsteer {
@@ -205,16 +205,16 @@ impl Probed {
     }
 }
 
-/// Where an attempt is led.
+/// Where an attempt leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lead {
+pub struct Destination {
     /// The gateway, as it is written in the connection's list.
     pub gateway: String,
     /// Its address; None leaves it to charon to look up a name.
     pub address: Option<IpAddr>,
 }
 
-impl Lead {
+impl Destination {
     /// The remote address of a configuration that leads there.
     pub fn remote(&self) -> String {
         match self.address {
@@ -224,18 +224,30 @@ impl Lead {
     }
 }
 
-/// One attempt as it is to be made: with the connection's own configuration, or with a clone for the
-/// gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One attempt as it is to be made. It is given back with its outcome, and cannot be made twice.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Begin {
+    /// The connection.
+    pub connection: String,
+    /// The number of the attempt.
+    pub(super) attempt: u64,
     /// Where to.
-    pub lead: Lead,
-    /// Whether the connection's own configuration leads there.
-    pub own: bool,
+    pub to: Destination,
+    /// With which configuration.
+    pub config: ConfigKind,
     /// Unique id of the IKE_SA that charon has for it already, if it has one.
     pub ike_sa: Option<u32>,
     /// The CHILD_SA configurations; all that there are if it is empty.
     pub children: Vec<String>,
+}
+
+/// The configuration that an attempt is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigKind {
+    /// The connection's own, which leads there.
+    Own,
+    /// A clone for the gateway.
+    Clone,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One event, the key `event` of its JSON object tells which.
 #[derive(Serialize, Clone, Debug, PartialEq)]
@@ -169,7 +169,8 @@ impl Event {
 }
 
 /// A CHILD_SA, as much of it as a data plane needs to program the tunnel.
-#[derive(Serialize, Clone, Debug, Default, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(default)]
 pub struct Tunnel {
     /// Name of the peer_cfg of its IKE_SA.
     pub ike_sa_name: String,
@@ -233,7 +234,7 @@ pub struct Tunnel {
 }
 
 /// A traffic selector: everything from `start` to `end`, both included.
-#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     /// First address.
     pub start: String,

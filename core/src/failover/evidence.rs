@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! What charon's listener hooks tell, as plain data.
+//! What charon's listener hooks tell, as plain data. It can be recorded, and replayed in tests.
 
 use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::failover::event::Tunnel;
 
 /// One observation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub enum Evidence {
     /// The IKE_SA, still in its previous state, goes into another (`ike_state_change`).
     State {
@@ -107,7 +109,7 @@ pub enum Evidence {
 }
 
 /// An IKE_SA as it was when it was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct IkeSa {
     /// charon's unique id, never used again for another.
     pub id: u32,
@@ -126,7 +128,7 @@ pub struct IkeSa {
 }
 
 /// The SPIs of an IKE_SA, for events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IkeSpis {
     /// The initiator's, in host byte order.
     pub initiator: u64,
@@ -135,7 +137,7 @@ pub struct IkeSpis {
 }
 
 /// charon's ike_sa_state_t (libcharon sa/ike_sa.h), with its numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum IkeSaState {
     /// Just created.
@@ -164,7 +166,7 @@ impl IkeSaState {
 }
 
 /// The alerts (libcharon bus/bus.h) that tell why an IKE_SA fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alert {
     /// A request was not answered after all retransmissions.
     RetransmitSendTimeout,
@@ -185,7 +187,7 @@ pub enum Alert {
 }
 
 /// The task queues of an IKE_SA (libcharon sa/task_manager.h).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tasks {
     /// Of our exchange in flight.
     pub active: Vec<Task>,
@@ -208,7 +210,7 @@ impl Tasks {
 }
 
 /// The tasks (libcharon sa/task.h) that tell who ends an IKE_SA.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Delete the IKE_SA.
     IkeDelete,

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::action::{Action, Lead, Question};
+use super::action::{Action, Destination, Question};
 use super::event::Event;
 use super::history::{Entry, Outcome};
 use crate::domain::reason::Reason;
@@ -178,7 +178,7 @@ impl Step {
         });
     }
 
-    pub fn steer(&mut self, name: &str, ike_sa: u32, to: Option<Lead>) {
+    pub fn steer(&mut self, name: &str, ike_sa: u32, to: Option<Destination>) {
         self.act(Action::Steer {
             connection: name.to_owned(),
             ike_sa,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The lines of events, which every connected client is told.
+//! The lines of events, which are sent to clients.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use serde::Serialize;
 
 use crate::failover::event::Event;
 
-/// An event with its place among all events.
+/// An event with its time and sequence number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Published {
     /// What happened.
     pub event: Event,
     /// When, since 1970-01-01 00:00 UTC.
     pub time: Duration,
-    /// Grows by one with each event, from 1 on: a reader notices a gap.
+    /// Grows by one with each event, from 1 on, so that a reader notices lost events.
     pub seq: u64,
 }
 

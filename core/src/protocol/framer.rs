@@ -11,7 +11,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::request::{repeatable_verb, Rejection, Verb};
 use crate::error::Error;
 
-/// How long a sender that ends no request may pause before what it sent counts as one.
+/// The pause after which an unterminated request counts as complete.
 pub const PAUSE: Duration = Duration::from_millis(250);
 
 /// Longest request in bytes.
@@ -20,7 +20,8 @@ pub const MAX_REQUEST: usize = 1 << 20;
 /// Splits the stream of one client into requests.
 ///
 /// A request ends at its newline; the JSON value of APPLY_CONFIG delimits itself and may span lines.
-/// Existing clients end nothing, so a [pause](PAUSE) and the end of the stream end a request too.
+/// Clients of the existing plugin do not terminate requests, so a [pause](PAUSE) and the end of the stream end a
+/// request, too.
 ///
 /// ```
 /// use extsock_core::protocol::{Framer, MAX_REQUEST};
@@ -54,14 +55,14 @@ impl Framer {
         }
     }
 
-    /// Takes bytes that were received.
+    /// Adds bytes that were received.
     pub fn push(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.push_byte(*byte);
         }
     }
 
-    /// The next complete request, or what to answer to one that cannot be read.
+    /// The next complete request, or the reply to one that cannot be read.
     pub fn next_request(&mut self) -> Option<Result<Zeroizing<String>, Rejection>> {
         self.complete.pop_front()
     }
@@ -71,14 +72,14 @@ impl Framer {
         !self.complete.is_empty()
     }
 
-    /// The sender paused for [`PAUSE`]: what it has sent is a request.
+    /// The sender paused for [`PAUSE`]: the bytes so far are a request.
     pub fn pause(&mut self) {
         if self.is_partial() {
             self.finish();
         }
     }
 
-    /// The sender closed its side: what it has sent is a request.
+    /// The sender closed its side: the bytes so far are a request.
     pub fn end(&mut self) {
         self.pause();
     }
@@ -91,7 +92,7 @@ impl Framer {
         }
     }
 
-    /// Whether a request has begun and not ended, so that a pause must be watched for.
+    /// Whether a request has begun and not ended, so that a pause would end it.
     pub fn is_partial(&self) -> bool {
         !self.partial.is_empty()
     }
@@ -230,7 +231,7 @@ fn reject(request: &[u8], error: Error) -> Rejection {
     }
 }
 
-/// Bytes of which no copy stays behind: a `Vec` that grows leaves one.
+/// Bytes of which no copy is left in memory; a growing `Vec` would leave one.
 #[derive(Default)]
 struct Buffer(Zeroizing<Vec<u8>>);
 

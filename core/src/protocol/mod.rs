@@ -7,7 +7,7 @@
 //! use extsock_core::strongswan::Version;
 //!
 //! let mut framer = Framer::new(MAX_REQUEST);
-//! // Bytes come in as many pieces as they like.
+//! // Bytes may arrive in any number of pieces.
 //! framer.push(b"STATUS n");
 //! assert!(framer.next_request().is_none());
 //! framer.push(b"et\nFAILOVER");
@@ -15,7 +15,7 @@
 //! let request = parse(&text, Version::NEWEST).expect("it is a request");
 //! assert_eq!(request, Request::Status { name: Some("net".to_owned()) });
 //!
-//! // The rest may be a request: the end of the stream, or a pause, tells.
+//! // The rest is a request if the stream ends, or after a pause.
 //! assert!(framer.next_request().is_none());
 //! framer.end();
 //! let text = framer.next_request().expect("it is complete").expect("it is acceptable");

@@ -152,10 +152,10 @@ impl From<Rejection> for Reply {
     }
 }
 
-/// What STATS tells.
+/// The reply to STATS.
 #[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Since when it was counted, RFC 3339.
+    /// When counting began, RFC 3339.
     pub since: String,
     /// Counters of the failover manager.
     #[serde(flatten)]
@@ -176,14 +176,14 @@ pub struct ClientStats {
     pub clients_accepted: u64,
     /// Clients that were refused.
     pub clients_refused: u64,
-    /// Clients that were dropped for what they did.
+    /// Clients that were disconnected because they exceeded a limit or did not read.
     pub clients_dropped: u64,
-    /// Bytes that wait for clients.
+    /// Bytes that wait for clients to read them.
     pub queued_bytes: usize,
 }
 
 impl Stats {
-    /// With the time since when it was counted, since 1970-01-01 00:00 UTC.
+    /// `since` is when counting began, since 1970-01-01 00:00 UTC.
     pub fn new(since: Duration, counters: Counters, events: u64, clients: ClientStats) -> Self {
         Self {
             since: super::rfc3339(since),
@@ -199,11 +199,11 @@ impl Stats {
 pub struct FileError {
     /// Its path.
     pub file: String,
-    /// What is wrong.
+    /// The error.
     pub error: Error,
 }
 
-/// What HELP tells of a verb.
+/// A verb in the reply to HELP.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct VerbHelp {
     /// The verb.

@@ -81,7 +81,7 @@ impl Verb {
         }
     }
 
-    /// Its arguments, as HELP tells them.
+    /// Its arguments, as HELP lists them.
     pub fn arguments(self) -> &'static str {
         match self {
             Self::ApplyConfig => "<json>",
@@ -96,7 +96,7 @@ impl Verb {
         }
     }
 
-    /// Whether it changes nothing, so that a client that may only read may use it.
+    /// Whether it changes nothing, so that clients that may only read can use it.
     pub fn is_read_only(self) -> bool {
         match self {
             Self::ApplyConfig
@@ -122,7 +122,7 @@ impl Verb {
     }
 }
 
-/// What a client asks for.
+/// The request of a client.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// Load connections and secrets, replacing those of the same name.
@@ -209,7 +209,7 @@ impl Request {
 pub struct Subscription {
     /// Names of events; all if it is empty.
     pub events: Vec<String>,
-    /// Names of connections, whose events only are sent; all events if it is empty.
+    /// Names of connections: only their events are sent; all events if it is empty.
     pub connections: Vec<String>,
 }
 
@@ -241,14 +241,14 @@ impl Subscription {
 /// A request that is answered with an error only.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// The verb for the reply; empty if the request has none that may be repeated.
+    /// The verb for the reply; empty if the request does not begin with one.
     #[serde(skip)]
     pub verb: String,
-    /// What is wrong.
+    /// The error.
     pub error: Error,
 }
 
-/// Reads a complete request, as the framer delivers it; a configuration is one for that strongSwan.
+/// Reads a complete request, as the framer delivers it. A configuration in it is read for that strongSwan.
 pub fn parse(text: &str, strongswan: Version) -> std::result::Result<Request, Rejection> {
     let text = text.trim();
     let (word, argument) = match text.split_once(char::is_whitespace) {
@@ -265,9 +265,9 @@ pub fn parse(text: &str, strongswan: Version) -> std::result::Result<Request, Re
     })
 }
 
-/// The verb as far as a reply may repeat it.
+/// The verb, if the reply may repeat it.
 ///
-/// What does not look like a verb may be a piece of a configuration, secrets included.
+/// Anything else may be a part of a configuration, including secrets, and is not repeated.
 pub(super) fn repeatable_verb(word: &str) -> String {
     const LONGEST: usize = 32;
     if word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') {
@@ -310,7 +310,7 @@ fn parse_argument(verb: Verb, argument: &str, strongswan: Version) -> Result<Req
         }
         Verb::History => {
             let (first, second) = up_to_two(verb, argument)?;
-            // A number alone is the number of entries.
+            // A single argument that is a number is the number of entries.
             let (connection, count) = match (first, second) {
                 (Some(first), None) if first.parse::<usize>().is_ok() => (None, Some(first)),
                 words => words,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use extsock_core::domain::address::AddressList;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
-use extsock_core::failover::action::{Action, Probed, Settings};
+use extsock_core::failover::action::{Action, Begin, ConfigKind, Probed, Settings};
 use extsock_core::failover::event::{Event, Tunnel};
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
 use extsock_core::failover::history::Entry;
@@ -36,8 +36,8 @@ pub struct Charon {
     pub now: Now,
     ike_sas: Vec<IkeSa>,
     last_id: u32,
-    last_attempt: u64,
-    stale_attempt: u64,
+    /// The initiation before the last one, of which charon has not returned.
+    stale: Option<Begin>,
     events: Vec<Event>,
     reports: Vec<&'static str>,
     released: Vec<String>,
@@ -50,8 +50,8 @@ pub struct Charon {
     pub names: BTreeMap<&'static str, Option<Vec<IpAddr>>>,
     /// The attempt whose lookup is not answered.
     resolving: Option<(Option<u64>, String)>,
-    /// The initiation that was begun last, and the CHILD_SAs asked for.
-    begun: Option<(u64, Vec<String>)>,
+    /// The initiation that was begun last.
+    begun: Option<Begin>,
     /// The IKE_SA that was there for the attempt that was begun last.
     pub begun_on: Option<u32>,
 }
@@ -552,36 +552,40 @@ impl Charon {
         ike_sa.remote = None;
         self.ike_sas.push(ike_sa);
         self.alerts(id, Alert::PeerAddrFailed);
-        self.stale_attempt = self.last_attempt;
-        self.begun = None;
+        self.stale = self.begun.take();
         self.destroys(id)
     }
 
     pub fn cannot_begin(&mut self, name: &str) -> Vec<Initiation> {
-        self.begun = None;
-        self.reports_outcome(name, self.last_attempt, false, &[])
+        let begin = self.begun.take().expect("an initiation");
+        assert_eq!(begin.connection, name);
+        self.reports_outcome(begin, false)
     }
 
     pub fn cannot_begin_stale(&mut self, name: &str) -> Vec<Initiation> {
-        self.reports_outcome(name, self.stale_attempt, false, &[])
+        let begin = self.stale.take().expect("an initiation");
+        assert_eq!(begin.connection, name);
+        self.reports_outcome(begin, false)
     }
 
     /// The outcome of the initiation that was begun last.
     pub fn begun(&mut self, name: &str) -> Vec<Initiation> {
-        let (attempt, children) = self.begun.take().expect("an initiation");
-        self.reports_outcome(name, attempt, true, &children)
+        let begin = self.begun.take().expect("an initiation");
+        assert_eq!(begin.connection, name);
+        self.reports_outcome(begin, true)
     }
 
-    fn reports_outcome(
-        &mut self,
-        name: &str,
-        attempt: u64,
-        begun: bool,
-        children: &[String],
-    ) -> Vec<Initiation> {
-        let actions = self
-            .manager
-            .initiated(name, attempt, begun, children, self.now);
+    /// As [`Self::begun`], but charon was called for the first CHILD_SA only.
+    pub fn begun_with_the_first(&mut self) -> Vec<Initiation> {
+        let begin = self.begun.take().expect("an initiation");
+        let first = begin.children[..1].to_vec();
+        let actions = self.manager.initiated(begin, true, &first, self.now);
+        self.carry_out(actions)
+    }
+
+    fn reports_outcome(&mut self, begin: Begin, begun: bool) -> Vec<Initiation> {
+        let asked = begin.children.clone();
+        let actions = self.manager.initiated(begin, begun, &asked, self.now);
         self.carry_out(actions)
     }
 
@@ -672,17 +676,19 @@ impl Charon {
                     connection,
                     attempt,
                 } => {
-                    let Some(begin) = self.manager.begin(&connection, attempt) else {
+                    let list = self.list_of_others();
+                    let (begin, more) = self.manager.begin(&connection, attempt, list, self.now);
+                    initiations.extend(self.carry_out(more));
+                    let Some(begin) = begin else {
                         continue;
                     };
-                    self.last_attempt = attempt;
-                    self.begun = Some((attempt, begin.children.clone()));
                     self.begun_on = begin.ike_sa;
                     initiations.push(Initiation {
-                        gateway: begin.lead.remote(),
-                        own: begin.own,
-                        children: begin.children,
+                        gateway: begin.to.remote(),
+                        own: begin.config == ConfigKind::Own,
+                        children: begin.children.clone(),
                     });
+                    self.begun = Some(begin);
                 }
                 Action::Resolve {
                     connection,
@@ -701,8 +707,7 @@ impl Charon {
                     }
                 }
                 Action::Check { connection } => {
-                    let list = self.edited.unwrap_or(Some(ADDRESSES));
-                    let list = list.map(AddressList::parse);
+                    let list = self.list_of_others();
                     let more = self.manager.checked(&connection, list, self.now);
                     initiations.extend(self.carry_out(more));
                 }
@@ -729,6 +734,12 @@ impl Charon {
             }
         }
         initiations
+    }
+
+    /// The remote addresses of the configuration as charon has it, which only counts where others loaded it.
+    fn list_of_others(&self) -> Option<AddressList> {
+        let list = self.edited.unwrap_or(Some(ADDRESSES));
+        list.map(AddressList::parse)
     }
 
     fn established(&self, connection: &str) -> u32 {

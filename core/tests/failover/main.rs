@@ -868,3 +868,18 @@ fn none_of_the_separate_ike_sas_comes_up() {
     assert_eq!(charon.destroys(second), []);
     assert_eq!(charon.status("net").retries, 1);
 }
+
+#[test]
+fn a_gateway_deletes_one_of_the_separate_ike_sas() {
+    let (mut charon, [first, second]) = two_ike_sas();
+    charon.begun("net");
+    charon.establishes(first, &["data"]);
+    charon.establishes(second, &["voice"]);
+    let restored = Initiation {
+        own: true,
+        ..to("10.0.0.1", &["data"])
+    };
+    assert_eq!(charon.peer_deletes("net"), [restored], "on the other one");
+    assert!(!charon.abandons(second));
+    assert_eq!(charon.history(), []);
+}

@@ -229,3 +229,19 @@ fn the_last_good_gateway_is_remembered_and_comes_first() {
         .iter()
         .any(|action| matches!(action, Action::Remember { .. })));
 }
+
+#[test]
+fn a_switch_brings_up_the_child_sas_that_charon_was_not_called_for() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data", "voice"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data", "voice"]);
+    let next = to("10.0.0.2", &["data", "voice"]);
+    assert_eq!(charon.switches("net", None), [next]);
+    charon.begins_to("net", "10.0.0.2");
+    let rest = Initiation {
+        own: true,
+        ..to("10.0.0.2", &["voice"])
+    };
+    assert_eq!(charon.begun_with_the_first(), [rest]);
+}

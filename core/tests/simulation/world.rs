@@ -12,7 +12,7 @@ use extsock_core::domain::failover_name;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::error::ErrorCode;
-use extsock_core::failover::action::{Action, Probed, Question, Settings};
+use extsock_core::failover::action::{Action, ConfigKind, Probed, Question, Settings};
 use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 use extsock_core::failover::manager::{FailoverManager, Options};
@@ -427,9 +427,7 @@ impl World {
                 };
                 self.later(after, Happening::Resolved(index, attempt, gateway, found));
             }
-            Action::Check { connection } => {
-                self.check(index, &connection);
-            }
+            Action::Check { connection } => self.check(index, &connection),
             Action::Initiate {
                 connection,
                 attempt,
@@ -500,21 +498,20 @@ impl World {
     }
 
     fn make_attempt(&mut self, index: usize, name: &str, attempt: u64) {
-        if !self.check(index, name) {
-            return;
-        }
+        let list = self.list_of(index);
         let mut begin = None;
-        self.step(|manager, _| {
-            begin = manager.begin(name, attempt);
-            Vec::new()
+        self.step(|manager, now| {
+            let (wanted, actions) = manager.begin(name, attempt, list, now);
+            begin = wanted;
+            actions
         });
         let Some(begin) = begin else { return };
 
-        let config = match begin.own {
-            true => name.to_owned(),
-            false => failover_name(name, &begin.lead.gateway),
+        let config = match begin.config {
+            ConfigKind::Own => name.to_owned(),
+            ConfigKind::Clone => failover_name(name, &begin.to.gateway),
         };
-        let remote = begin.lead.remote();
+        let remote = begin.to.remote();
         if self.charon.with_config(index, &config).is_none() {
             let competing = self
                 .charon
@@ -523,13 +520,14 @@ impl World {
                 .find(|(_, sa)| sa.state == IkeSaState::Connecting)
                 .map(|(id, sa)| (id, sa.gateway.clone()));
             assert!(competing.is_none(), "{name}: {competing:?} beside {remote}");
-            let addresses = match begin.own {
-                true => self.addresses(index),
-                false => remote.clone(),
+            let addresses = match begin.config {
+                ConfigKind::Own => self.addresses(index),
+                ConfigKind::Clone => remote.clone(),
             };
             self.connects(index, &config, &addresses, &remote);
         }
-        self.step(|manager, now| manager.initiated(name, attempt, true, &begin.children, now));
+        let asked = begin.children.clone();
+        self.step(|manager, now| manager.initiated(begin, true, &asked, now));
     }
 
     /// Whether the IKE_SA is about to be ended, after what is done now.
@@ -538,12 +536,15 @@ impl World {
         lane.any(|action| matches!(action, Action::Abandon { ike_sa, .. } if *ike_sa == Some(id)))
     }
 
-    /// Whether the configuration is still there.
-    fn check(&mut self, index: usize, name: &str) -> bool {
-        let loaded = self.connections[index].loaded;
-        let list = loaded.then(|| AddressList::parse(&self.addresses(index)));
+    fn check(&mut self, index: usize, name: &str) {
+        let list = self.list_of(index);
         self.step(|manager, now| manager.checked(name, list, now));
-        loaded
+    }
+
+    /// The gateways of the configuration, if it is still there.
+    fn list_of(&self, index: usize) -> Option<AddressList> {
+        let loaded = self.connections[index].loaded;
+        loaded.then(|| AddressList::parse(&self.addresses(index)))
     }
 
     // charon's side.

@@ -3,7 +3,7 @@
 //! Clones a connection's configuration for another gateway.
 
 use extsock_core::domain::failover_name;
-use extsock_core::failover::action::Lead;
+use extsock_core::failover::action::Destination;
 
 use super::gateway_cfg::GatewayCfg;
 use crate::charon::{IkeCfg, PeerCfg, PeerCfgFields};
@@ -13,14 +13,18 @@ use crate::charon::{IkeCfg, PeerCfg, PeerCfgFields};
 ///
 /// Proposals, authentication rounds, virtual IPs and identities are copied, CHILD_SA configurations
 /// shared.
-pub fn create_failover_config(peer_cfg: &PeerCfg, to: &Lead, own: Option<&GatewayCfg>) -> PeerCfg {
+pub fn create_failover_config(
+    peer_cfg: &PeerCfg,
+    to: &Destination,
+    own: Option<&GatewayCfg>,
+) -> PeerCfg {
     let name = failover_name(&peer_cfg.name(), &to.gateway);
     let fields = peer_cfg.fields(jitter_time(peer_cfg));
     copy(peer_cfg, &name, Some((to, own)), &fields)
 }
 
 /// As that, under the name of `peer_cfg`.
-pub fn create_gateway_config(peer_cfg: &PeerCfg, to: &Lead, own: &GatewayCfg) -> PeerCfg {
+pub fn create_gateway_config(peer_cfg: &PeerCfg, to: &Destination, own: &GatewayCfg) -> PeerCfg {
     let fields = peer_cfg.fields(jitter_time(peer_cfg));
     copy(peer_cfg, &peer_cfg.name(), Some((to, Some(own))), &fields)
 }
@@ -30,7 +34,7 @@ pub fn create_gateway_config(peer_cfg: &PeerCfg, to: &Lead, own: &GatewayCfg) ->
 /// gateway's own.
 pub fn create_retry_config(
     peer_cfg: &PeerCfg,
-    to: Option<&Lead>,
+    to: Option<&Destination>,
     own: Option<&GatewayCfg>,
 ) -> PeerCfg {
     let mut fields = peer_cfg.fields(jitter_time(peer_cfg));
@@ -49,7 +53,7 @@ pub fn create_dpd_config(peer_cfg: &PeerCfg) -> PeerCfg {
 fn copy(
     peer_cfg: &PeerCfg,
     name: &str,
-    to: Option<(&Lead, Option<&GatewayCfg>)>,
+    to: Option<(&Destination, Option<&GatewayCfg>)>,
     fields: &PeerCfgFields,
 ) -> PeerCfg {
     let ike_cfg = peer_cfg.ike_cfg();

@@ -152,6 +152,8 @@ impl Driver {
         let now = self.now();
         let core = &mut *core;
         while let Ok(evidence) = core.evidence.try_recv() {
+            #[cfg(feature = "record")]
+            super::recorder::evidence(&evidence, now);
             let actions = core.manager.handle(evidence, now);
             self.dispatch(actions);
         }
@@ -203,6 +205,8 @@ impl Driver {
             match action {
                 Action::Publish(event) => {
                     log_event(&event);
+                    #[cfg(feature = "record")]
+                    super::recorder::event(&event, self.now());
                     // Under the core's lock: numbers and lines have one order.
                     let seq = self.published.fetch_add(1, Ordering::Relaxed) + 1;
                     self.publisher.publish(&Published {

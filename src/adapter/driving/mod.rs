@@ -4,6 +4,8 @@
 
 mod driver;
 mod listener;
+#[cfg(feature = "record")]
+mod recorder;
 mod timers;
 
 pub(crate) use driver::HandOn;

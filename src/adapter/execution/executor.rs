@@ -10,7 +10,7 @@ use std::time::Duration;
 use extsock_core::domain::address::AddressList;
 use extsock_core::domain::failover_name;
 use extsock_core::error::{Error, ErrorCode, Result};
-use extsock_core::failover::action::{Action, Lead, Probed, Question};
+use extsock_core::failover::action::{Action, ConfigKind, Destination, Probed, Question};
 use extsock_core::failover::manager::Options;
 
 use super::lanes::Lanes;
@@ -94,9 +94,7 @@ impl Executor {
                 attempt,
                 gateway,
             } => self.resolve(connection, attempt, gateway),
-            Action::Check { connection } => {
-                self.check(&connection);
-            }
+            Action::Check { connection } => self.check(&connection),
             Action::Initiate {
                 connection,
                 attempt,
@@ -174,10 +172,14 @@ impl Executor {
     }
 
     fn make_attempt(self: &Arc<Self>, connection: &str, attempt: u64) {
-        let Some(peer_cfg) = self.check(connection) else {
-            return;
-        };
-        let Some(begin) = self.driver.ask(|core, _| core.begin(connection, attempt)) else {
+        let (peer_cfg, addresses) = self.look_at(connection);
+        let mut begin = None;
+        self.driver.with_core(|manager, now| {
+            let (wanted, actions) = manager.begin(connection, attempt, addresses, now);
+            begin = wanted;
+            actions
+        });
+        let (Some(peer_cfg), Some(begin)) = (peer_cfg, begin) else {
             return;
         };
 
@@ -191,29 +193,26 @@ impl Executor {
         let begun = if let (Some(id), true) = (begin.ike_sa, gateways.is_some()) {
             self.initiate_children(connection, IkeSaId(id), &asked);
             Ok(())
-        } else if begin.own {
+        } else if begin.config == ConfigKind::Own {
             initiate(&peer_cfg, &asked)
         } else {
-            if begin.lead.address.is_some() && retries_initiation() {
+            if begin.to.address.is_some() && retries_initiation() {
                 // charon may wait for the name itself (retry_initiate_interval).
                 terminate_unresolved(connection);
             }
-            let own = gateways
-                .as_ref()
-                .and_then(|all| all.get(&begin.lead.gateway));
-            self.connections.gateways.found(connection, &begin.lead);
-            let clone = create_failover_config(&peer_cfg, &begin.lead, own);
+            let own = gateways.as_ref().and_then(|all| all.get(&begin.to.gateway));
+            self.connections.gateways.found(connection, &begin.to);
+            let clone = create_failover_config(&peer_cfg, &begin.to, own);
             self.add_peer_config_and_initiate(clone, &asked)
         };
         if let Err(error) = &begun {
             log::error!(
                 "{connection}: initiating to {} failed: {error}",
-                begin.lead.remote()
+                begin.to.remote()
             );
         }
-        self.driver.with_core(|manager, now| {
-            manager.initiated(connection, attempt, begun.is_ok(), &asked, now)
-        });
+        self.driver
+            .with_core(|manager, now| manager.initiated(begin, begun.is_ok(), &asked, now));
     }
 
     /// The configuration, whoever loaded it, as it is now.
@@ -224,17 +223,22 @@ impl Executor {
     }
 
     /// The configuration, which others change without telling: the manager is told here.
-    fn check(self: &Arc<Self>, connection: &str) -> Option<PeerCfg> {
+    fn check(self: &Arc<Self>, connection: &str) {
+        let (_, addresses) = self.look_at(connection);
+        self.driver
+            .with_core(|manager, now| manager.checked(connection, addresses, now));
+    }
+
+    /// The configuration as it is now, and its remote addresses, for the manager.
+    fn look_at(&self, connection: &str) -> (Option<PeerCfg>, Option<AddressList>) {
         let peer_cfg = self.config_of(connection);
         if peer_cfg.is_none() {
             log::info!("{connection}: its configuration is gone, and its failover ends");
         }
-        let gateways = peer_cfg
+        let addresses = peer_cfg
             .as_ref()
             .map(|peer_cfg| AddressList::parse(&peer_cfg.ike_cfg().fields().remote));
-        self.driver
-            .with_core(|manager, now| manager.checked(connection, gateways, now));
-        peer_cfg
+        (peer_cfg, addresses)
     }
 
     /// Registers a clone, in place of an earlier one of its name, and initiates it.
@@ -341,7 +345,7 @@ impl Executor {
         });
     }
 
-    fn steer(&self, connection: &str, ike_sa: IkeSaId, to: Option<Lead>) {
+    fn steer(&self, connection: &str, ike_sa: IkeSaId, to: Option<Destination>) {
         let Some(peer_cfg) = self.config_of(connection) else {
             self.steering.forget(ike_sa);
             return;

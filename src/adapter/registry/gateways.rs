@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use extsock_core::domain::address::Gateway;
 use extsock_core::domain::failover_name;
-use extsock_core::failover::action::Lead;
+use extsock_core::failover::action::Destination;
 
 use crate::adapter::configuration::{create_gateway_config, GatewayCfgs};
 use crate::charon::{IkeSa, IkeSaId, InStateChange, PeerCfg};
@@ -72,7 +72,7 @@ impl Place {
     /// None if the gateway is not one of the connection's.
     fn new(own: &PeerCfg, gateways: &GatewayCfgs, gateway: &str, address: IpAddr) -> Option<Self> {
         let cfg = gateways.get(gateway)?;
-        let to = Lead {
+        let to = Destination {
             gateway: gateway.to_owned(),
             address: Some(address),
         };
@@ -189,7 +189,7 @@ impl Gateways {
     }
 
     /// A name was looked up: its address is that gateway's from now on.
-    pub fn found(&self, connection: &str, to: &Lead) {
+    pub fn found(&self, connection: &str, to: &Destination) {
         let Some(address) = to.address else { return };
         loop {
             let mut tables = self.lock();

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use extsock_core::failover::action::Lead;
+use extsock_core::failover::action::Destination;
 
 use crate::charon::{IkeSaId, PeerCfg};
 
@@ -25,7 +25,7 @@ pub(crate) struct Steering {
 /// A configuration to exchange.
 pub(crate) struct Prepared {
     /// Where it leads; None if it ends charon's retries.
-    pub to: Option<Lead>,
+    pub to: Option<Destination>,
     pub peer_cfg: PeerCfg,
     /// Whether charon tries again when an initiation is not answered (keyingtries).
     pub keeps_trying: bool,

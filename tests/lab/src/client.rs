@@ -14,6 +14,7 @@ use crate::extsock::Extsock;
 use crate::installation::Installation;
 use crate::namespace::Namespace;
 use crate::ping::Pings;
+use crate::recording;
 use crate::wait;
 
 /// Where vici stands in charon's load list.
@@ -224,6 +225,13 @@ impl Client {
     #[track_caller]
     pub fn pings_every(&self, interval: Duration, address: &str) -> Pings {
         Pings::start(self.charon.host(), address, interval)
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.charon.kill();
+        recording::save(&self.charon.full_log());
     }
 }
 

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::recording;
 use crate::wait::DEADLINE;
 
 /// An event as received.
@@ -123,6 +124,7 @@ impl Extsock {
     /// Sends bytes as they are.
     #[track_caller]
     pub fn send(&mut self, bytes: &[u8]) {
+        recording::request(bytes);
         self.stream.write_all(bytes).expect("the plugin reads");
     }
 

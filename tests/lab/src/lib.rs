@@ -20,6 +20,7 @@ mod namespace;
 pub mod pairs;
 mod ping;
 mod pki;
+mod recording;
 mod responder;
 pub mod token;
 pub mod wait;

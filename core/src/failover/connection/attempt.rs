@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::common::Common;
 use crate::domain::reason::Reason;
-use crate::failover::action::Lead;
+use crate::failover::action::{ConfigKind, Destination};
 use crate::failover::step::Step;
 
 /// One attempt, from the decision to make it until its IKE_SA is up or it failed.
@@ -15,7 +15,7 @@ use crate::failover::step::Step;
 pub(in crate::failover) struct Attempt {
     pub number: u64,
     /// Where it leads; the address of a name is known once that was looked up.
-    pub to: Lead,
+    pub to: Destination,
     /// When it was decided (monotonic).
     pub since: Duration,
     pub origin: Origin,
@@ -51,24 +51,18 @@ pub(in crate::failover) enum AttemptStage {
     /// charon is about to be called.
     Requested { ike_sa: Option<u32> },
     /// charon was called and has not returned yet.
-    Initiating { config: Config, ike_sa: Option<u32> },
+    Initiating {
+        config: ConfigKind,
+        ike_sa: Option<u32>,
+    },
     /// As [`Self::Initiating`], but its IKE_SA has ended already, and no failure of the gateway was seen. If
     /// charon refused to begin, it is about to say so.
-    EndedEarly { config: Config },
+    EndedEarly { config: ConfigKind },
     /// charon has returned without making an IKE_SA: it waits for a name to resolve
     /// (retry_initiate_interval), or took an IKE_SA that was there and is about to end.
-    Reused { config: Config },
+    Reused { config: ConfigKind },
     /// charon has returned, and this IKE_SA is coming up.
     Connecting(u32),
-}
-
-/// The configuration that an attempt is made with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::failover) enum Config {
-    /// The connection's own.
-    Own,
-    /// A clone for the gateway.
-    Clone,
 }
 
 impl Attempt {
@@ -95,7 +89,7 @@ impl Attempt {
     fn new(number: u64, gateway: &str, origin: Origin, stage: AttemptStage, step: &Step) -> Self {
         Self {
             number,
-            to: Lead {
+            to: Destination {
                 gateway: gateway.to_owned(),
                 address: None,
             },
@@ -121,7 +115,7 @@ impl Attempt {
     }
 
     /// The configuration that charon was called with, as long as that tells the attempt's IKE_SA from others.
-    fn config(&self) -> Option<Config> {
+    fn config(&self) -> Option<ConfigKind> {
         match self.stage {
             AttemptStage::Initiating { config, .. }
             | AttemptStage::EndedEarly { config }
@@ -151,7 +145,7 @@ impl Attempt {
     /// Whether an IKE_SA to that gateway, of which charon tells first now, is the one that it waits for.
     pub fn awaits(&self, gateway: &str, cloned: bool) -> bool {
         // With the connection's own configuration, charon takes the first address that resolves.
-        let with_own = !cloned && self.config() == Some(Config::Own);
+        let with_own = !cloned && self.config() == Some(ConfigKind::Own);
         self.ike_sa().is_none() && (self.gateway() == gateway || with_own)
     }
 

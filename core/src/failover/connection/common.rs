@@ -251,6 +251,15 @@ impl Common {
         step.adopt(&self.name, ike_sa);
     }
 
+    /// Initiates what charon was not called for, with or since the beginning of the attempt.
+    pub fn initiate_late_children(&self, ike_sa: u32, asked: &[String], step: &mut Step) {
+        let wanted = self.children_to_initiate().into_iter();
+        let late: Vec<String> = wanted.filter(|child| !asked.contains(child)).collect();
+        if !asked.is_empty() && !late.is_empty() {
+            step.initiate_children(&self.name, ike_sa, late);
+        }
+    }
+
     /// charon is done with the CHILD_SAs that it makes by itself in place of others: the rest of what is
     /// wanted is initiated.
     pub fn complete_children(&mut self, ike_sa: u32, step: &mut Step) {

@@ -28,7 +28,7 @@ mod transitions;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use self::attempt::{Attempt, AttemptStage, Config, Origin};
+use self::attempt::{Attempt, AttemptStage, Origin};
 pub(super) use self::common::Common;
 pub(super) use self::event::{Ended, IkeSaEvent, LedFrom, LedOn};
 use self::outage::Outage;
@@ -37,7 +37,7 @@ use self::transitions::{
     announce, attempt, end_attempts, fail_over, follow_charon, repeat_reused, rest, resume,
     switch_to,
 };
-use super::action::{Begin, Settings};
+use super::action::{Begin, ConfigKind, Settings};
 use super::deadlines::Timer;
 use super::history::Outcome;
 use super::step::Step;
@@ -289,15 +289,20 @@ impl Connection {
                 is_first && known.to.address.is_none() && is_alone
             }
         };
-        let config = if own { Config::Own } else { Config::Clone };
+        let config = match own {
+            true => ConfigKind::Own,
+            false => ConfigKind::Clone,
+        };
         known.stage = AttemptStage::Initiating { config, ike_sa };
-        let lead = known.to.clone();
+        let to = known.to.clone();
         if !own {
-            c.clones.insert(lead.gateway.clone());
+            c.clones.insert(to.gateway.clone());
         }
         Some(Begin {
-            lead,
-            own,
+            connection: c.name.clone(),
+            attempt,
+            to,
+            config,
             ike_sa,
             children: c.children_to_initiate(),
         })
@@ -311,7 +316,7 @@ impl Connection {
         }
         self.advance(|state, c| match state {
             State::Recovering(state) => (state.initiated(c, begun, asked, step), ()),
-            State::Serving(state) => (state.initiated(c, begun, step), ()),
+            State::Serving(state) => (state.initiated(c, begun, asked, step), ()),
             state => (state, ()),
         });
     }

@@ -180,7 +180,7 @@ impl Recovering {
             } => {
                 attempt.stage = AttemptStage::Connecting(id);
                 if begun {
-                    initiate_late_children(c, id, asked, step);
+                    c.initiate_late_children(id, asked, step);
                 }
                 State::Recovering(self)
             }
@@ -291,14 +291,5 @@ impl Recovering {
             Some(gateway) => attempt(c, self.outage, gateway, step),
             None => rest(c),
         }
-    }
-}
-
-/// CHILD_SAs that were asked for while charon was being called.
-fn initiate_late_children(c: &Common, ike_sa: u32, asked: &[String], step: &mut Step) {
-    let wanted = c.children_to_initiate().into_iter();
-    let late: Vec<String> = wanted.filter(|child| !asked.contains(child)).collect();
-    if !asked.is_empty() && !late.is_empty() {
-        step.initiate_children(&c.name, ike_sa, late);
     }
 }

@@ -254,7 +254,13 @@ impl Serving {
     }
 
     /// charon was called for the candidate's attempt and has returned.
-    pub fn initiated(mut self, c: &mut Common, begun: bool, step: &mut Step) -> State {
+    pub fn initiated(
+        mut self,
+        c: &mut Common,
+        begun: bool,
+        asked: &[String],
+        step: &mut Step,
+    ) -> State {
         let Some(candidate) = &mut self.candidate else {
             return State::Serving(self);
         };
@@ -262,7 +268,12 @@ impl Serving {
         match *stage {
             AttemptStage::Initiating {
                 ike_sa: Some(id), ..
-            } => *stage = AttemptStage::Connecting(id),
+            } => {
+                *stage = AttemptStage::Connecting(id);
+                if begun {
+                    c.initiate_late_children(id, asked, step);
+                }
+            }
             AttemptStage::EndedEarly { .. } if begun => self.candidate_failed(c, None, None, step),
             AttemptStage::EndedEarly { .. } | AttemptStage::Initiating { .. } if !begun => {
                 return self.attempt_failed(c, Reason::InitiateFailed, step);

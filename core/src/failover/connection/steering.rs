@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::common::Common;
 use super::outage::Outage;
 use super::state::State;
-use crate::failover::action::Lead;
+use crate::failover::action::Destination;
 use crate::failover::ike_sa::{IkeSaRecord, Steering};
 use crate::failover::selection::{select, Selection, Standing, Trials};
 use crate::failover::step::Step;
@@ -65,10 +65,10 @@ fn destination(
     outage: Option<&Outage>,
     known: &IkeSaRecord,
     selection: &Selection,
-) -> Option<Lead> {
+) -> Option<Destination> {
     let is_up = known.stage.is_up();
     let best = selection.best()?;
-    let to = |address| Lead {
+    let to = |address| Destination {
         gateway: best.gateway.clone(),
         address,
     };

@@ -126,7 +126,12 @@ pub(super) fn lost(
     } = lost;
     if step.separate_ike_sas && c.up_ike_sa().is_none_or(|up| !c.carries(up, &children)) {
         // What is up has its own CHILD_SAs, and is no successor of the lost one.
-        c.abandon_all_at(&gateway, step);
+        if !reason.comes_from_the_gateway() {
+            c.abandon_all_at(&gateway, step);
+        } else if let Some(up) = c.up_ike_sa() {
+            let missing = c.missing(children.into_iter().collect());
+            step.initiate_children(&c.name, up, missing);
+        }
     }
     if let Some(ike_sa) = c.up_ike_sa() {
         c.failed(&mut outage, &gateway, None, reason);

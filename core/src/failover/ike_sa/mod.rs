@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use self::liveness::Liveness;
 use self::observed::Observed;
-use super::action::Lead;
+use super::action::Destination;
 
 /// One IKE_SA of a connection, from the first that charon tells of it until it is destroyed.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ pub(super) enum Steering {
     /// End its retries.
     Stop,
     /// Go to this gateway.
-    To(Lead),
+    To(Destination),
 }
 
 impl Up {

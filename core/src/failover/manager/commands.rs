@@ -137,26 +137,34 @@ impl FailoverManager {
         })
     }
 
-    /// An [`Action::Initiate`] is about to be carried out: how, or None if it is not wanted any more.
-    pub fn begin(&mut self, name: &str, attempt: u64) -> Option<Begin> {
-        if self.shutting_down {
-            return None;
-        }
-        self.connections.get_mut(name)?.begin(attempt)
-    }
-
-    /// The outcome of an [`Action::Initiate`]: whether charon began with it, and the CHILD_SAs that
-    /// were asked for then.
-    pub fn initiated(
+    /// An [`Action::Initiate`] is about to be carried out, with the remote addresses of the configuration as
+    /// it is now, as in [`Self::checked`]: how, or None if it is not wanted any more.
+    pub fn begin(
         &mut self,
         name: &str,
         attempt: u64,
+        gateways: Option<AddressList>,
+        now: Now,
+    ) -> (Option<Begin>, Vec<Action>) {
+        let actions = self.checked(name, gateways, now);
+        let connection = self.connections.get_mut(name);
+        let begin = connection
+            .filter(|_| !self.shutting_down)
+            .and_then(|connection| connection.begin(attempt));
+        (begin, actions)
+    }
+
+    /// charon has returned from an initiation: whether it began with it, and the CHILD_SAs that were asked
+    /// for then.
+    pub fn initiated(
+        &mut self,
+        begin: Begin,
         begun: bool,
         asked: &[String],
         now: Now,
     ) -> Vec<Action> {
-        self.step(name, now, |connection, step| {
-            connection.initiated(attempt, begun, asked, step);
+        self.step(&begin.connection, now, |connection, step| {
+            connection.initiated(begin.attempt, begun, asked, step);
         })
     }
 
