@@ -15,6 +15,12 @@ object! {
     AuthCfg, auth_cfg_t, clone
 }
 
+// SAFETY: its values are in no other object and it knows no thread; a clone is a copy, which shares
+// only certificates, whose references are counted atomically.
+unsafe impl Send for AuthCfg {}
+// SAFETY: &self only reads, and what changes it takes &mut self.
+unsafe impl Sync for AuthCfg {}
+
 /// How a peer authenticates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthClass {

@@ -6,7 +6,7 @@ use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::enumerate::{c_string, string};
+use super::enumerate::{c_string, lent_string};
 use super::guard::guard;
 use super::ike_cfg::IkeCfg;
 use super::peer_cfg::PeerCfg;
@@ -45,9 +45,9 @@ impl Backend {
 
     /// Adds the configuration, or replaces, in its place, the one of the same name, which it returns.
     pub fn set(&self, config: PeerCfg) -> Option<PeerCfg> {
-        let name = config.name();
         let mut configs = self.configs();
-        match configs.iter_mut().find(|known| known.name() == name) {
+        let mut known = configs.iter_mut();
+        match known.find(|known| known.name() == config.name()) {
             Some(known) => Some(std::mem::replace(known, config)),
             None => {
                 configs.push(config);
@@ -92,9 +92,10 @@ impl Drop for Backend {
     }
 }
 
-// SAFETY: what the pointer leads to is either charon's table, which only charon reads, or locked.
+// SAFETY: it is not bound to the thread that registered it: remove_backend may be called by any.
 unsafe impl Send for Backend {}
-// SAFETY: as above.
+// SAFETY: what the pointer leads to is charon's table, which only charon reads, and the configurations,
+// which are locked.
 unsafe impl Sync for Backend {}
 
 /// The peer_cfg of that name, whoever loaded it. Only from jobs: takes the backends' lock.
@@ -119,9 +120,10 @@ fn lock(configs: &Mutex<Vec<PeerCfg>>) -> MutexGuard<'_, Vec<PeerCfg>> {
 
 /// # Safety
 /// `this` must be the table of a [`Registered`].
-unsafe fn snapshot(this: *mut sys::backend_t) -> Vec<PeerCfg> {
-    // SAFETY: the table is the first field, and the box lives until charon forgot it.
-    lock(unsafe { &(*this.cast::<Registered>()).configs }).clone()
+unsafe fn configs_of<'a>(this: *mut sys::backend_t) -> MutexGuard<'a, Vec<PeerCfg>> {
+    // SAFETY: the table is the first field, and the box lives until charon forgot it, which waits for the
+    // calls that are under way.
+    lock(unsafe { &(*this.cast::<Registered>()).configs })
 }
 
 unsafe extern "C" fn create_ike_cfg_enumerator(
@@ -132,9 +134,11 @@ unsafe extern "C" fn create_ike_cfg_enumerator(
     // charon matches the addresses itself (config/backend_manager.c).
     guard(ptr::null_mut(), || {
         // SAFETY: charon passes our table.
-        let configs = unsafe { snapshot(this) };
+        let configs = unsafe { configs_of(this) }.clone();
         enumerator(
-            configs.iter().map(PeerCfg::ike_cfg).map(IkeCfg::into_raw),
+            configs
+                .iter()
+                .map(|config| config.ike_cfg().clone().into_raw()),
             destroy_ike_cfgs,
         )
     })
@@ -148,7 +152,7 @@ unsafe extern "C" fn create_peer_cfg_enumerator(
     // charon matches the identities itself (config/backend_manager.c).
     guard(ptr::null_mut(), || {
         // SAFETY: charon passes our table.
-        let configs = unsafe { snapshot(this) };
+        let configs = unsafe { configs_of(this) }.clone();
         enumerator(
             configs.into_iter().map(PeerCfg::into_raw),
             destroy_peer_cfgs,
@@ -162,11 +166,9 @@ unsafe extern "C" fn get_peer_cfg_by_name(
 ) -> *mut sys::peer_cfg_t {
     guard(ptr::null_mut(), || {
         // SAFETY: charon passes our table and a string.
-        let (configs, name) = unsafe { (snapshot(this), string(name)) };
-        configs
-            .into_iter()
-            .find(|config| config.name() == name)
-            .map_or(ptr::null_mut(), PeerCfg::into_raw)
+        let (configs, name) = unsafe { (configs_of(this), lent_string(name)) };
+        let found = configs.iter().find(|config| config.name() == name);
+        found.cloned().map_or(ptr::null_mut(), PeerCfg::into_raw)
     })
 }
 

@@ -20,6 +20,16 @@ object! {
     PrivateKey, private_key_t, get_ref
 }
 
+// SAFETY: references are counted atomically; charon's credential manager itself hands certificates and
+// keys to whatever thread verifies or signs.
+unsafe impl Send for Certificate {}
+// SAFETY: as above; the object is complete when a builder returns it, and is only read from then on.
+unsafe impl Sync for Certificate {}
+// SAFETY: as of Certificate.
+unsafe impl Send for PrivateKey {}
+// SAFETY: as of Certificate.
+unsafe impl Sync for PrivateKey {}
+
 impl Certificate {
     /// An X.509 certificate of PEM or DER; None if it is none that charon can read.
     pub fn x509(encoded: &[u8]) -> Option<Self> {
@@ -146,7 +156,7 @@ impl Certificate {
     /// Whose it is.
     pub fn subject(&self) -> Identification {
         // SAFETY: self holds the object, which lends its subject for as long.
-        unsafe { Identification::borrow(call!(self.as_ptr(), get_subject)) }
+        unsafe { Identification::own(call!(self.as_ptr(), get_subject)) }
             .expect("charon: a certificate has a subject")
     }
 }
@@ -230,10 +240,10 @@ impl Container {
                 return None;
             }
             let certificates = Enumerator::new(call!(container, create_cert_enumerator));
-            let certificates = certificates.filter_map(|raw| Certificate::borrow(raw));
+            let certificates = certificates.filter_map(|raw| Certificate::own(raw));
             let certificates = certificates.collect();
             let keys = Enumerator::new(call!(container, create_key_enumerator));
-            let keys = keys.filter_map(|raw| PrivateKey::borrow(raw)).collect();
+            let keys = keys.filter_map(|raw| PrivateKey::own(raw)).collect();
             call!(&raw mut (*container).container, destroy);
             Some(Self { certificates, keys })
         }

@@ -2,10 +2,11 @@
 
 //! child_cfg_t: the configuration of a CHILD_SA.
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::ptr;
 
-use super::enumerate::{c_string, string};
+use super::enumerate::{c_string, lent_string};
 use super::object::object;
 use super::proposal::Proposal;
 use super::sec_label::SecLabel;
@@ -16,6 +17,11 @@ object! {
     /// The configuration of a CHILD_SA (libcharon config/child_cfg.h).
     ChildCfg, child_cfg_t, get_ref
 }
+
+// SAFETY: it knows no thread, and its references are counted atomically (config/child_cfg.c).
+unsafe impl Send for ChildCfg {}
+// SAFETY: charon and we add proposals and selectors before the first clone only, and read from then on.
+unsafe impl Sync for ChildCfg {}
 
 /// Every value of a child_cfg_t; times are in seconds.
 #[derive(Clone, Default)]
@@ -167,9 +173,9 @@ impl ChildCfg {
     }
 
     /// The CHILD_SA's name.
-    pub fn name(&self) -> String {
-        // SAFETY: self holds the object, and the name that it lends is copied at once.
-        unsafe { string(call!(self.as_ptr(), get_name)) }
+    pub fn name(&self) -> Cow<'_, str> {
+        // SAFETY: self holds the object, which lends its name and never changes it.
+        unsafe { lent_string(call!(self.as_ptr(), get_name)) }
     }
 
     /// Whether a trap policy may be installed for it.

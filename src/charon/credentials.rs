@@ -153,7 +153,7 @@ impl Drop for Credentials {
     }
 }
 
-// SAFETY: mem_cred_t locks itself (credentials/sets/mem_cred.c: rwlock).
+// SAFETY: any thread may take the set out of the credential manager and destroy it.
 unsafe impl Send for Credentials {}
-// SAFETY: as above.
+// SAFETY: mem_cred_t locks itself (credentials/sets/mem_cred.c: rwlock).
 unsafe impl Sync for Credentials {}

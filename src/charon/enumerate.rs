@@ -2,6 +2,7 @@
 
 //! enumerator_t as an iterator, and strings.
 
+use std::borrow::Cow;
 use std::ffi::{c_char, c_void, CStr, CString};
 use std::marker::PhantomData;
 use std::ptr;
@@ -67,13 +68,20 @@ pub(super) unsafe fn take_list<T, O>(
 /// # Safety
 /// `text` must be NULL or a NUL-terminated string.
 pub(super) unsafe fn string(text: *const c_char) -> String {
+    // SAFETY: by this function's contract.
+    unsafe { lent_string(text) }.into_owned()
+}
+
+/// A C string that is not copied, as far as it is UTF-8; empty for NULL.
+///
+/// # Safety
+/// `text` must be NULL or a NUL-terminated string that stays as it is for `'a`.
+pub(super) unsafe fn lent_string<'a>(text: *const c_char) -> Cow<'a, str> {
     if text.is_null() {
-        return String::new();
+        return Cow::Borrowed("");
     }
-    // SAFETY: not NULL, and NUL-terminated by this function's contract.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
+    // SAFETY: not NULL, and NUL-terminated and unchanged by this function's contract.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy()
 }
 
 /// The text as a C string; NUL bytes, which C could not carry, are left out.

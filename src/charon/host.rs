@@ -13,6 +13,11 @@ object! {
     Host, host_t, clone
 }
 
+// SAFETY: one owner, and it knows no thread.
+unsafe impl Send for Host {}
+// SAFETY: nothing here changes it.
+unsafe impl Sync for Host {}
+
 impl Host {
     /// From an address in text form (no DNS name), also `%any`; None if it is not one.
     pub fn from_string(address: &str, port: u16) -> Option<Self> {

@@ -11,6 +11,12 @@ object! {
     Identification, identification_t, clone
 }
 
+// SAFETY: one owner, and it knows no thread.
+unsafe impl Send for Identification {}
+// SAFETY: nothing changes it after its construction; what is compiled of a regular expression is only
+// matched against, which regexec allows from any thread.
+unsafe impl Sync for Identification {}
+
 impl Identification {
     /// Parsed as swanctl's `id` is: as by [`Self::from_string`] or, from strongSwan 6.0.2 on, as a regular
     /// expression; None for one that is not valid.

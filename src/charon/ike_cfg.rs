@@ -12,6 +12,11 @@ object! {
     IkeCfg, ike_cfg_t, get_ref
 }
 
+// SAFETY: it knows no thread, and its references are counted atomically (config/ike_cfg.c).
+unsafe impl Send for IkeCfg {}
+// SAFETY: proposals are added before the first clone only, all else is set by the constructor.
+unsafe impl Sync for IkeCfg {}
+
 /// Every value of an ike_cfg_t but its proposals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IkeCfgFields {

@@ -11,8 +11,10 @@ use extsock_core::failover::evidence::{self, IkeSaState, IkeSpis, Task, Tasks};
 
 use super::child_cfg::ChildCfg;
 use super::enumerate::{string, Enumerator};
+use super::hooks::{BeforeResolving, InReestablishPre, InStateChange};
 use super::host::{ip, Host};
 use super::message::SentRequest;
+use super::object::Borrowed;
 use super::peer_cfg::PeerCfg;
 use super::sys;
 
@@ -137,11 +139,9 @@ impl IkeSa<'_> {
         }
     }
 
-    /// Replaces its configuration; its addresses change when it resolves them the next time.
-    ///
-    /// In a callback only where charon reads the configuration after it: in
-    /// ALERT_RETRANSMIT_SEND_TIMEOUT while connecting, and on the new IKE_SA in `ike_reestablish_pre`.
-    pub fn set_peer_cfg(&self, peer_cfg: &PeerCfg) {
+    /// Replaces its configuration, whose addresses charon resolves after the callback. In
+    /// `ike_reestablish_pre` that is the new IKE_SA.
+    pub fn set_peer_cfg(&mut self, peer_cfg: &PeerCfg, _: &impl BeforeResolving) {
         // SAFETY: valid for the callback; charon takes a reference of its own. The configuration that
         // is replaced is not used by the callers up the stack (sa/ike_sa.c, retransmit, reestablish).
         unsafe { call!(self.as_ptr(), set_peer_cfg, peer_cfg.as_ptr()) }
@@ -150,25 +150,23 @@ impl IkeSa<'_> {
     /// Replaces its configuration and returns the one that it had, which charon may still read: the caller
     /// keeps it until the IKE_SA changes its state again.
     ///
-    /// In a callback only in `ike_state_change` to CONNECTING and ESTABLISHED: charon reads the rounds
-    /// of authentication after the first and not after the second, but its ike_cfg_t may be read by the
-    /// caller up the stack (sa/ikev2/tasks/ike_init.c, build_i).
+    /// To be called when it goes into CONNECTING or ESTABLISHED: charon reads the rounds of authentication
+    /// after the first and not after the second, but its ike_cfg_t may be read by the caller up the stack
+    /// (sa/ikev2/tasks/ike_init.c, build_i).
     #[must_use]
-    pub fn exchange_peer_cfg(&self, peer_cfg: &PeerCfg) -> Option<PeerCfg> {
+    pub fn exchange_peer_cfg(&mut self, peer_cfg: &PeerCfg, _: &InStateChange) -> Option<PeerCfg> {
         // SAFETY: valid for the callback; the configuration, which may be missing, is lent and a reference
         // taken before charon gives up its own, and it takes one of the new configuration.
         unsafe {
-            let before = PeerCfg::borrow(call!(self.as_ptr(), get_peer_cfg));
+            let before = PeerCfg::own(call!(self.as_ptr(), get_peer_cfg));
             call!(self.as_ptr(), set_peer_cfg, peer_cfg.as_ptr());
             before
         }
     }
 
-    /// Has it resolve the addresses of its configuration when it is initiated, instead of keeping the one
-    /// that it has.
-    ///
-    /// In a callback only on the new IKE_SA in `ike_reestablish_pre`.
-    pub fn forget_other_host(&self) {
+    /// Has the new IKE_SA resolve the addresses of its configuration when it is initiated, instead of keeping
+    /// the one that it has.
+    pub fn forget_other_host(&mut self, _: &InReestablishPre) {
         if let Some(any) = Host::from_string("%any", 0) {
             // SAFETY: valid for the callback, and adopts the host; the caller up the stack has no use
             // for the one that is replaced (sa/ike_sa.c, reestablish).
@@ -276,7 +274,7 @@ impl CheckedOutIkeSa {
     }
 
     /// Replaces its configuration.
-    pub fn set_peer_cfg(&self, peer_cfg: &PeerCfg) {
+    pub fn set_peer_cfg(&mut self, peer_cfg: &PeerCfg) {
         // SAFETY: checked out, so valid; charon takes a reference of its own.
         unsafe { call!(self.raw.as_ptr(), set_peer_cfg, peer_cfg.as_ptr()) }
     }
@@ -352,9 +350,10 @@ impl CheckedOutIkeSa {
     }
 
     /// Its configuration.
-    pub fn peer_cfg(&self) -> Option<PeerCfg> {
-        // SAFETY: checked out, so valid; it lends its configuration, which may be missing.
-        unsafe { PeerCfg::borrow(call!(self.raw.as_ptr(), get_peer_cfg)) }
+    pub fn peer_cfg(&self) -> Option<Borrowed<'_, PeerCfg>> {
+        // SAFETY: checked out, so valid; it holds its configuration, which may be missing, until another one is
+        // set, which takes self mutably.
+        unsafe { PeerCfg::lend(call!(self.raw.as_ptr(), get_peer_cfg)) }
     }
 
     /// IKEv2: sends a DPD request, unless an exchange is in flight, which is as good.
@@ -409,9 +408,9 @@ impl CheckedOutIkeSa {
     ///
     /// Only charon itself can number it, and it continues its chain of DPD jobs by the interval of the
     /// configuration: for the duration of the call that is `without_interval`.
-    pub fn send_dpd_with(self, without_interval: &PeerCfg) -> bool {
+    pub fn send_dpd_with(mut self, without_interval: &PeerCfg) -> bool {
         let this = self.raw.as_ptr();
-        let Some(peer_cfg) = self.peer_cfg() else {
+        let Some(peer_cfg) = self.peer_cfg().as_deref().cloned() else {
             return false;
         };
         // SAFETY: checked out, so valid.

@@ -6,6 +6,7 @@ use extsock_core::failover::evidence::{Alert, IkeSaState};
 
 use super::child_sa::ChildSa;
 use super::guard::guard;
+use super::hooks::{InConnectTimeout, InReestablishPre, InStateChange};
 use super::ike_sa::{state, IkeSa, IkeSaId};
 use super::message::Message;
 use super::sys;
@@ -16,9 +17,12 @@ use super::sys;
 /// return at once and call nothing that can lock or block (bus/bus.c).
 pub trait Listener: Send + Sync + 'static {
     /// The IKE_SA, still in its previous state, goes into another.
-    fn ike_state_change(&self, ike_sa: &IkeSa<'_>, to: IkeSaState);
+    fn ike_state_change(&self, ike_sa: &mut IkeSa<'_>, to: IkeSaState, hook: &InStateChange);
     /// Something went wrong with the IKE_SA.
     fn alert(&self, ike_sa: &IkeSa<'_>, alert: Alert);
+    /// The IKE_SA, which is connecting, got no answer to a request, and charon tries again or gives it up
+    /// ([`Alert::RetransmitSendTimeout`], which is told of by [`Self::alert`] in all other states).
+    fn connect_timeout(&self, ike_sa: &mut IkeSa<'_>, hook: &InConnectTimeout);
     /// The daemon shuts down.
     fn shutdown(&self);
     /// The IKE_SA came up, or went down or did not come up.
@@ -27,7 +31,7 @@ pub trait Listener: Send + Sync + 'static {
     fn ike_rekey(&self, old: &IkeSa<'_>, new: &IkeSa<'_>);
     /// charon itself is about to replace an IKE_SA by a new one, whose addresses it has yet to
     /// resolve.
-    fn ike_reestablish_pre(&self, old: &IkeSa<'_>, new: &IkeSa<'_>);
+    fn ike_reestablish_pre(&self, old: &IkeSa<'_>, new: &mut IkeSa<'_>, hook: &InReestablishPre);
     /// charon itself replaced an IKE_SA by a new one, whose initiation is under way if `initiated`.
     fn ike_reestablish_post(&self, old: &IkeSa<'_>, new: &IkeSa<'_>, initiated: bool);
     /// An authenticated message of the peer's came.
@@ -95,9 +99,10 @@ impl Drop for Registration {
     }
 }
 
-// SAFETY: the pointer is only used by Drop; what it points to is Send and Sync.
+// SAFETY: the pointer is only used by Drop, in which any thread may take the listener off the bus; the
+// listener is Send.
 unsafe impl Send for Registration {}
-// SAFETY: as above.
+// SAFETY: a shared registration can do nothing.
 unsafe impl Sync for Registration {}
 
 /// Runs `body` with the listener behind the table that charon passed. Always true: false would
@@ -121,8 +126,8 @@ unsafe extern "C" fn ike_state_change(
     // SAFETY: charon passes our table and an IKE_SA that this thread holds.
     unsafe {
         with(this, |listener| {
-            if let Some(ike_sa) = IkeSa::lend(ike_sa) {
-                listener.ike_state_change(&ike_sa, state(to));
+            if let Some(mut ike_sa) = IkeSa::lend(ike_sa) {
+                listener.ike_state_change(&mut ike_sa, state(to), &InStateChange::new());
             }
         })
     }
@@ -156,6 +161,11 @@ unsafe extern "C" fn extsock_on_alert(
             // Raised also where one without a lifetime is deleted (sa/ike_sa.c, delete_), such as the redundant
             // one of two rekeyings, and then for the one that was rekeyed (sa/ikev2/tasks/ike_rekey.c).
             (Some(Alert::IkeSaExpired), Some(ike_sa)) if !ike_sa.is_expired() => {}
+            (Some(Alert::RetransmitSendTimeout), Some(mut ike_sa))
+                if ike_sa.state() == IkeSaState::Connecting =>
+            {
+                listener.connect_timeout(&mut ike_sa, &InConnectTimeout::new());
+            }
             (Some(alert), Some(ike_sa)) => listener.alert(&ike_sa, alert),
             _ if alert == a::ALERT_SHUTDOWN_SIGNAL => listener.shutdown(),
             _ => {}
@@ -201,8 +211,8 @@ unsafe extern "C" fn ike_reestablish_pre(
     // SAFETY: charon passes our table and IKE_SAs that this thread holds.
     unsafe {
         with(this, |listener| {
-            if let (Some(old), Some(new)) = (IkeSa::lend(old), IkeSa::lend(new)) {
-                listener.ike_reestablish_pre(&old, &new);
+            if let (Some(old), Some(mut new)) = (IkeSa::lend(old), IkeSa::lend(new)) {
+                listener.ike_reestablish_pre(&old, &mut new, &InReestablishPre::new());
             }
         })
     }

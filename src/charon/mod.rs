@@ -4,7 +4,7 @@
 //!
 //! Ownership follows charon. A reference-counted object (`peer_cfg_t`) is a type whose `Clone` is
 //! `get_ref` and whose `Drop` is `destroy`; an object with one owner (`host_t`) is a type whose
-//! `Clone` makes a copy. An IKE_SA is three types: [`IkeSa`] is borrowed for one callback,
+//! `Clone` makes a copy. One that something else holds is [`Borrowed`]. An IKE_SA is three types: [`IkeSa`] is borrowed for one callback,
 //! [`CheckedOutIkeSa`] is held exclusively and checked in when dropped, and [`IkeSaId`] is what may
 //! be kept in between.
 
@@ -27,6 +27,7 @@ mod controller;
 mod credentials;
 mod enumerate;
 mod guard;
+mod hooks;
 mod host;
 mod identification;
 mod ike_cfg;
@@ -58,6 +59,7 @@ pub use child_cfg::{ChildCfg, ChildCfgFields, Limit};
 pub use child_sa::{ChildSa, ChildSaInfo};
 pub use controller::{initiate, terminate, unresolved};
 pub use credentials::{Credentials, Distributed};
+pub use hooks::{BeforeResolving, InConnectTimeout, InReestablishPre, InStateChange};
 pub use host::Host;
 pub use identification::Identification;
 pub use ike_cfg::{own_port, IkeCfg, IkeCfgFields};
@@ -67,7 +69,8 @@ pub use layout::{built_for, check, has_ikev1, version, Built, Refusal, Running, 
 pub use listener::{Listener, Registration};
 pub use log::install as install_log;
 pub use message::{Message, SentRequest};
-pub use peer_cfg::{PeerCfg, PeerCfgFields};
+pub use object::Borrowed;
+pub use peer_cfg::{PeerCfg, PeerCfgBuilder, PeerCfgFields};
 pub use plugin::{create as create_plugin, Feature};
 pub use proposal::{Proposal, Protocol};
 pub use sec_label::{has_selinux, SecLabel};

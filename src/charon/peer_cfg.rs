@@ -2,23 +2,30 @@
 
 //! peer_cfg_t: a connection.
 
+use std::borrow::Cow;
 use std::ffi::c_char;
 #[cfg(strongswan_me)]
 use std::ptr;
 
 use super::auth_cfg::AuthCfg;
 use super::child_cfg::ChildCfg;
-use super::enumerate::{c_string, string, Enumerator};
+use super::enumerate::{c_string, lent_string, string, Enumerator};
 use super::host::Host;
 use super::identification::Identification;
 use super::ike_cfg::IkeCfg;
-use super::object::object;
+use super::object::{object, Borrowed};
 use super::sys;
 
 object! {
     /// A connection (libcharon config/peer_cfg.h).
     PeerCfg, peer_cfg_t, get_ref
 }
+
+// SAFETY: it knows no thread, and its references are counted atomically (config/peer_cfg.c).
+unsafe impl Send for PeerCfg {}
+// SAFETY: its children, which vici replaces, are under a lock of its own; all else is added by a
+// PeerCfgBuilder, before there is a PeerCfg.
+unsafe impl Sync for PeerCfg {}
 
 /// Every single value of a peer_cfg_t; times are in seconds.
 ///
@@ -72,8 +79,8 @@ pub struct PeerCfgFields {
 }
 
 impl PeerCfg {
-    /// A new peer_cfg_t without authentication rounds, children, virtual IPs and pools.
-    pub fn new(name: &str, ike_cfg: IkeCfg, fields: &PeerCfgFields) -> Self {
+    /// Begins a new peer_cfg_t, without authentication rounds, children, virtual IPs and pools.
+    pub fn builder(name: &str, ike_cfg: IkeCfg, fields: &PeerCfgFields) -> PeerCfgBuilder {
         let name = c_string(name);
         #[cfg(strongswan_me)]
         let mediated_by = fields.mediated_by.as_deref().map(c_string);
@@ -113,26 +120,26 @@ impl PeerCfg {
         };
         // SAFETY: name and mediated_by live for the call, which copies them; ike_cfg and the
         // identities are given away as it expects; the result is ours.
-        unsafe {
+        let peer_cfg = unsafe {
             Self::adopt(sys::peer_cfg_create(
                 name.as_ptr().cast_mut(),
                 ike_cfg.into_raw(),
                 &mut data,
             ))
-        }
-        .expect("charon: peer_cfg_create is never NULL")
+        };
+        PeerCfgBuilder(peer_cfg.expect("charon: peer_cfg_create is never NULL"))
     }
 
     /// The connection's name.
-    pub fn name(&self) -> String {
-        // SAFETY: self holds the object, and the name that it lends is copied at once.
-        unsafe { string(call!(self.as_ptr(), get_name)) }
+    pub fn name(&self) -> Cow<'_, str> {
+        // SAFETY: self holds the object, which lends its name and never changes it.
+        unsafe { lent_string(call!(self.as_ptr(), get_name)) }
     }
 
     /// Its ike_cfg_t.
-    pub fn ike_cfg(&self) -> IkeCfg {
-        // SAFETY: self holds the object, which lends its ike_cfg for as long.
-        unsafe { IkeCfg::borrow(call!(self.as_ptr(), get_ike_cfg)) }
+    pub fn ike_cfg(&self) -> Borrowed<'_, IkeCfg> {
+        // SAFETY: self holds the object, which holds its ike_cfg for as long.
+        unsafe { IkeCfg::lend(call!(self.as_ptr(), get_ike_cfg)) }
             .expect("charon: a peer_cfg has an ike_cfg")
     }
 
@@ -179,13 +186,13 @@ impl PeerCfg {
                 dpd_timeout: call!(this, get_dpd_timeout),
                 if_id_in: call!(this, get_if_id, true),
                 if_id_out: call!(this, get_if_id, false),
-                ppk_id: Identification::borrow(call!(this, get_ppk_id)),
+                ppk_id: Identification::own(call!(this, get_ppk_id)),
                 #[cfg(strongswan_me)]
                 mediation: call!(this, is_mediation),
                 #[cfg(strongswan_me)]
                 mediated_by: optional_string(call!(this, get_mediated_by)),
                 #[cfg(strongswan_me)]
-                peer_id: Identification::borrow(call!(this, get_peer_id)),
+                peer_id: Identification::own(call!(this, get_peer_id)),
             }
         }
     }
@@ -233,15 +240,9 @@ impl PeerCfg {
         // SAFETY: self holds the object; each item is borrowed while the enumerator stands on it.
         unsafe {
             Enumerator::new(call!(self.as_ptr(), create_auth_cfg_enumerator, local))
-                .filter_map(|raw| AuthCfg::borrow(raw))
+                .filter_map(|raw| AuthCfg::own(raw))
                 .collect()
         }
-    }
-
-    /// Adds an authentication round.
-    pub fn add_auth_cfg(&mut self, auth: AuthCfg, local: bool) {
-        // SAFETY: self holds the object, which adopts the round.
-        unsafe { call!(self.as_ptr(), add_auth_cfg, auth.into_raw(), local) }
     }
 
     /// References to the CHILD_SA configurations, in order.
@@ -249,15 +250,9 @@ impl PeerCfg {
         // SAFETY: self holds the object; each item is borrowed while the enumerator stands on it.
         unsafe {
             Enumerator::new(call!(self.as_ptr(), create_child_cfg_enumerator))
-                .filter_map(|raw| ChildCfg::borrow(raw))
+                .filter_map(|raw| ChildCfg::own(raw))
                 .collect()
         }
-    }
-
-    /// Adds a CHILD_SA configuration.
-    pub fn add_child_cfg(&mut self, child: ChildCfg) {
-        // SAFETY: self holds the object, which adopts the reference.
-        unsafe { call!(self.as_ptr(), add_child_cfg, child.into_raw()) }
     }
 
     /// Copies of the virtual IPs to request, in order.
@@ -265,15 +260,9 @@ impl PeerCfg {
         // SAFETY: self holds the object; each item is borrowed while the enumerator stands on it.
         unsafe {
             Enumerator::new(call!(self.as_ptr(), create_virtual_ip_enumerator))
-                .filter_map(|raw| Host::borrow(raw))
+                .filter_map(|raw| Host::own(raw))
                 .collect()
         }
-    }
-
-    /// Adds a virtual IP to request.
-    pub fn add_virtual_ip(&mut self, host: Host) {
-        // SAFETY: self holds the object, which adopts the host.
-        unsafe { call!(self.as_ptr(), add_virtual_ip, host.into_raw()) }
     }
 
     /// Names of the pools that virtual IPs are assigned from, in order.
@@ -285,12 +274,40 @@ impl PeerCfg {
                 .collect()
         }
     }
+}
+
+/// A peer_cfg_t that nothing else knows yet, so that it may be changed.
+pub struct PeerCfgBuilder(PeerCfg);
+
+impl PeerCfgBuilder {
+    /// Adds an authentication round.
+    pub fn add_auth_cfg(&mut self, auth: AuthCfg, local: bool) {
+        // SAFETY: the object is ours alone, which adopts the round.
+        unsafe { call!(self.0.as_ptr(), add_auth_cfg, auth.into_raw(), local) }
+    }
+
+    /// Adds a CHILD_SA configuration.
+    pub fn add_child_cfg(&mut self, child: ChildCfg) {
+        // SAFETY: the object is ours alone, which adopts the reference.
+        unsafe { call!(self.0.as_ptr(), add_child_cfg, child.into_raw()) }
+    }
+
+    /// Adds a virtual IP to request.
+    pub fn add_virtual_ip(&mut self, host: Host) {
+        // SAFETY: the object is ours alone, which adopts the host.
+        unsafe { call!(self.0.as_ptr(), add_virtual_ip, host.into_raw()) }
+    }
 
     /// Adds a pool by name.
     pub fn add_pool(&mut self, name: &str) {
         let name = c_string(name);
-        // SAFETY: self holds the object, which copies the name.
-        unsafe { call!(self.as_ptr(), add_pool, name.as_ptr().cast_mut()) }
+        // SAFETY: the object is ours alone, which copies the name.
+        unsafe { call!(self.0.as_ptr(), add_pool, name.as_ptr().cast_mut()) }
+    }
+
+    /// The finished configuration.
+    pub fn build(self) -> PeerCfg {
+        self.0
     }
 }
 

@@ -11,6 +11,11 @@ object! {
     Proposal, proposal_t, clone, 0
 }
 
+// SAFETY: one owner, and it knows no thread.
+unsafe impl Send for Proposal {}
+// SAFETY: nothing here changes it.
+unsafe impl Sync for Proposal {}
+
 /// What a proposal is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {

@@ -11,6 +11,11 @@ object! {
     SecLabel, sec_label_t, clone
 }
 
+// SAFETY: one owner, and it knows no thread.
+unsafe impl Send for SecLabel {}
+// SAFETY: nothing changes it after its construction.
+unsafe impl Sync for SecLabel {}
+
 impl SecLabel {
     /// None if the system cannot make a label of it.
     pub fn from_string(label: &str) -> Option<Self> {

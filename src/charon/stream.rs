@@ -66,9 +66,9 @@ impl Drop for StreamService {
     }
 }
 
-// SAFETY: stream_service_t locks itself; the box is only read, and Send and Sync.
+// SAFETY: any thread may destroy the service, which waits for its callbacks; the box is Send.
 unsafe impl Send for StreamService {}
-// SAFETY: as above.
+// SAFETY: a shared service can do nothing.
 unsafe impl Sync for StreamService {}
 
 unsafe extern "C" fn on_accept(data: *mut c_void, stream: *mut sys::stream_t) -> bool {

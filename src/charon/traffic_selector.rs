@@ -13,6 +13,11 @@ object! {
     TrafficSelector, traffic_selector_t, clone
 }
 
+// SAFETY: one owner, and it knows no thread.
+unsafe impl Send for TrafficSelector {}
+// SAFETY: nothing here changes it.
+unsafe impl Sync for TrafficSelector {}
+
 impl TrafficSelector {
     /// The host's own address or virtual IP, filled in during the negotiation.
     ///

@@ -49,7 +49,7 @@ fn proposals(protocol: Protocol, list: &[&str]) -> String {
     match protocol {
         Protocol::Ike => {
             let ike = extsock::charon::IkeCfg::new(&parts.ike, parsed().collect());
-            let config = extsock::charon::PeerCfg::new("proposals", ike, &parts.peer);
+            let config = extsock::charon::PeerCfg::builder("proposals", ike, &parts.peer).build();
             snapshot(&config)["ike.proposals"].clone()
         }
         Protocol::Esp | Protocol::Ah => {

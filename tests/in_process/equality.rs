@@ -152,7 +152,7 @@ fn all_differences(one: &PeerCfg, other: &PeerCfg) -> BTreeSet<String> {
         config
             .child_cfgs()
             .iter()
-            .map(|child| child.name())
+            .map(|child| child.name().into_owned())
             .collect()
     };
     if names(one) != names(other) {

@@ -85,7 +85,7 @@ pub fn raw(config: &PeerCfg) -> *mut sys::peer_cfg_t {
     let _alone = backends();
     let backend = Backend::register();
     backend.set(config.clone());
-    let name = CString::new(config.name()).unwrap();
+    let name = CString::new(&*config.name()).unwrap();
     // SAFETY: the backend manager is there; the reference that it gives is returned at once, while
     // config holds another.
     unsafe {

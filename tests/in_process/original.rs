@@ -102,7 +102,8 @@ impl Parts {
             .iter()
             .map(|text| Proposal::from_string(Protocol::Ike, text).expect(text))
             .collect();
-        let mut config = PeerCfg::new(&self.name, IkeCfg::new(&self.ike, proposals), &self.peer);
+        let mut config =
+            PeerCfg::builder(&self.name, IkeCfg::new(&self.ike, proposals), &self.peer);
         for (local, rounds) in [(true, &self.local), (false, &self.remote)] {
             for (class, id) in rounds {
                 let mut auth = AuthCfg::default();
@@ -111,7 +112,6 @@ impl Parts {
                 config.add_auth_cfg(auth, local);
             }
         }
-        self.add_groups(&config);
         for vip in &self.vips {
             config.add_virtual_ip(Host::from_string(vip, 0).expect(vip));
         }
@@ -121,6 +121,8 @@ impl Parts {
         for child in &self.children {
             config.add_child_cfg(child.clone());
         }
+        let config = config.build();
+        self.add_groups(&config);
         config
     }
 

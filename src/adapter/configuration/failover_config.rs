@@ -74,7 +74,7 @@ fn assemble(
     own: Option<&GatewayCfg>,
     fields: &PeerCfgFields,
 ) -> PeerCfg {
-    let mut copy = PeerCfg::new(name, ike_cfg, fields);
+    let mut copy = PeerCfg::builder(name, ike_cfg, fields);
     for auth in peer_cfg.auth_cfgs(true) {
         copy.add_auth_cfg(auth, true);
     }
@@ -94,7 +94,7 @@ fn assemble(
     for child in peer_cfg.child_cfgs() {
         copy.add_child_cfg(child);
     }
-    copy
+    copy.build()
 }
 
 /// The jitter of the rekey and reauthentication times, in seconds.
@@ -113,7 +113,7 @@ fn jitter_time(peer_cfg: &PeerCfg) -> u32 {
         assemble(
             peer_cfg,
             &peer_cfg.name(),
-            peer_cfg.ike_cfg(),
+            peer_cfg.ike_cfg().clone(),
             None,
             &fields,
         ) == *peer_cfg

@@ -121,7 +121,7 @@ pub fn build(connection: &Connection) -> Result<Built, Problems> {
         #[cfg(strongswan_me)]
         peer_id: (connection.mediated_by.as_ref()).and(identity(&connection.mediation_peer)),
     };
-    let mut peer_cfg = PeerCfg::new(&connection.name, ike_cfg, &fields);
+    let mut peer_cfg = PeerCfg::builder(&connection.name, ike_cfg, &fields);
     let mut material = Material::default();
     for (local, rounds) in [(true, &connection.local), (false, &connection.remote)] {
         for (number, round) in rounds.iter().enumerate() {
@@ -149,7 +149,7 @@ pub fn build(connection: &Connection) -> Result<Built, Problems> {
     }
     let gateways = build_gateways(connection, &path, &mut material, &mut problems);
     problems.conclude(Built {
-        peer_cfg,
+        peer_cfg: peer_cfg.build(),
         gateways,
         material,
     })

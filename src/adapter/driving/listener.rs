@@ -10,7 +10,9 @@ use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 
 use super::driver::Driver;
 use crate::adapter::registry::{Connections, DpdRequests, Steering};
-use crate::charon::{ChildSa, IkeSa, IkeSaId, Listener, Message};
+use crate::charon::{
+    ChildSa, IkeSa, IkeSaId, InConnectTimeout, InReestablishPre, InStateChange, Listener, Message,
+};
 
 /// Hands what charon tells to the driver.
 pub struct EventListener {
@@ -43,13 +45,13 @@ impl EventListener {
 }
 
 impl Listener for EventListener {
-    fn ike_state_change(&self, ike_sa: &IkeSa<'_>, to: IkeSaState) {
+    fn ike_state_change(&self, ike_sa: &mut IkeSa<'_>, to: IkeSaState, hook: &InStateChange) {
         if is_unanswered(ike_sa) {
             UNANSWERED.set(None);
         }
         let gateways = &self.connections.gateways;
         if to == IkeSaState::Established {
-            gateways.established(ike_sa);
+            gateways.established(ike_sa, hook);
         }
         match to {
             IkeSaState::Connecting
@@ -71,7 +73,7 @@ impl Listener for EventListener {
         }
         match to {
             // After the name that it came with was told of.
-            IkeSaState::Connecting => gateways.connecting(ike_sa),
+            IkeSaState::Connecting => gateways.connecting(ike_sa, hook),
             IkeSaState::Destroying => {
                 gateways.gone(ike_sa);
                 self.dpd_requests.forget(ike_sa.id());
@@ -83,15 +85,19 @@ impl Listener for EventListener {
     fn alert(&self, ike_sa: &IkeSa<'_>, alert: Alert) {
         if alert == Alert::RetransmitSendTimeout {
             UNANSWERED.set(Some(ike_sa.id().0));
-            if ike_sa.state() == IkeSaState::Connecting && self.lead_on(ike_sa) {
-                return;
-            }
         }
         if self.concerns(ike_sa) {
             self.driver.observe(Evidence::Alert {
                 ike_sa: ike_sa.snapshot(),
                 alert,
             });
+        }
+    }
+
+    fn connect_timeout(&self, ike_sa: &mut IkeSa<'_>, hook: &InConnectTimeout) {
+        UNANSWERED.set(Some(ike_sa.id().0));
+        if !self.lead_on(ike_sa, hook) {
+            self.alert(ike_sa, Alert::RetransmitSendTimeout);
         }
     }
 
@@ -116,7 +122,7 @@ impl Listener for EventListener {
         });
     }
 
-    fn ike_reestablish_pre(&self, old: &IkeSa<'_>, new: &IkeSa<'_>) {
+    fn ike_reestablish_pre(&self, old: &IkeSa<'_>, new: &mut IkeSa<'_>, hook: &InReestablishPre) {
         if self.concerns(old) {
             self.driver.observe(Evidence::Reestablishing {
                 old: old.id().0,
@@ -134,10 +140,10 @@ impl Listener for EventListener {
             return;
         };
         let Some(to) = &prepared.to else { return };
-        new.set_peer_cfg(&prepared.peer_cfg);
+        new.set_peer_cfg(&prepared.peer_cfg, hook);
         if reauthenticating {
             // charon would keep the old address.
-            new.forget_other_host();
+            new.forget_other_host(hook);
         }
         self.driver.observe(Evidence::Steered {
             ike_sa: new.snapshot(),
@@ -218,12 +224,12 @@ impl EventListener {
 
     /// charon is about to try the same gateway again, or to give up: leads it to the next one, or
     /// makes it give up. Whether it was led to another gateway.
-    fn lead_on(&self, ike_sa: &IkeSa<'_>) -> bool {
+    fn lead_on(&self, ike_sa: &mut IkeSa<'_>, hook: &InConnectTimeout) -> bool {
         let prepared = self.steering.get(ike_sa.id());
         let Some(prepared) = prepared.filter(|prepared| prepared.keeps_trying) else {
             return false;
         };
-        ike_sa.set_peer_cfg(&prepared.peer_cfg);
+        ike_sa.set_peer_cfg(&prepared.peer_cfg, hook);
         let Some(to) = &prepared.to else {
             return false;
         };

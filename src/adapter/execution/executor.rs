@@ -252,7 +252,7 @@ impl Executor {
             return;
         };
         for child_cfg in peer_cfg.child_cfgs() {
-            if !children.contains(&child_cfg.name()) {
+            if !children.iter().any(|child| *child == child_cfg.name()) {
                 continue;
             }
             match CheckedOutIkeSa::by_id(ike_sa) {
@@ -276,7 +276,7 @@ impl Executor {
             match CheckedOutIkeSa::by_id(ike_sa) {
                 // It has the gateway's own until it is up.
                 Some(ike_sa) if differs && !ike_sa.is_up() => true,
-                Some(ike_sa) => {
+                Some(mut ike_sa) => {
                     // With the same one it would get new interface IDs (if_id %unique).
                     if !ike_sa.peer_cfg().is_some_and(|known| known.is(&peer_cfg)) {
                         ike_sa.set_peer_cfg(&peer_cfg);
@@ -297,7 +297,7 @@ impl Executor {
         gateways: Arc<HashMap<IpAddr, Arc<PeerCfg>>>,
     ) {
         self.defer(connection.to_owned(), move |_, _| {
-            let Some(ike_sa) = CheckedOutIkeSa::by_id(ike_sa) else {
+            let Some(mut ike_sa) = CheckedOutIkeSa::by_id(ike_sa) else {
                 return;
             };
             if let Some(peer_cfg) = ike_sa.remote().and_then(|at| gateways.get(&at)) {
@@ -439,7 +439,7 @@ impl Executor {
             .child_cfgs()
             .iter()
             .filter(|child| child.may_trap())
-            .map(charon::ChildCfg::name)
+            .map(|child| child.name().into_owned())
             .filter(|child| concerned(child))
             .collect();
         for child in children {
@@ -453,8 +453,8 @@ impl Executor {
 
 /// The first of the CHILD_SAs, of all if none is named; none if there are none.
 fn first_child(peer_cfg: &PeerCfg, children: &[String]) -> Vec<String> {
-    let all: Vec<_> = (peer_cfg.child_cfgs().iter())
-        .map(charon::ChildCfg::name)
+    let all: Vec<String> = (peer_cfg.child_cfgs().iter())
+        .map(|child| child.name().into_owned())
         .collect();
     let named = all.iter().find(|child| children.contains(child));
     named.or(all.first()).cloned().into_iter().collect()
@@ -465,7 +465,7 @@ fn initiate(peer_cfg: &PeerCfg, children: &[String]) -> Result<()> {
     let all = peer_cfg.child_cfgs();
     let mut child_cfgs: Vec<_> = all
         .iter()
-        .filter(|child| children.contains(&child.name()))
+        .filter(|child| children.iter().any(|name| *name == child.name()))
         .cloned()
         .map(Some)
         .collect();
@@ -494,11 +494,11 @@ fn send_dpd(ike_sa: CheckedOutIkeSa) -> bool {
         ike_sa.send_dpd();
         return true;
     }
-    match ike_sa.peer_cfg().filter(|_| ike_sa.supports_dpd()) {
-        Some(peer_cfg) if peer_cfg.has_unique_if_id() => false,
-        Some(peer_cfg) => ike_sa.send_dpd_with(&create_dpd_config(&peer_cfg)),
-        None => false,
-    }
+    let config = match ike_sa.peer_cfg().filter(|_| ike_sa.supports_dpd()) {
+        Some(peer_cfg) if !peer_cfg.has_unique_if_id() => create_dpd_config(&peer_cfg),
+        _ => return false,
+    };
+    ike_sa.send_dpd_with(&config)
 }
 
 /// Whether charon waits for names to resolve (sa/ike_sa.c, retry_initiate).

@@ -17,7 +17,7 @@ use extsock_core::domain::failover_name;
 use extsock_core::failover::action::Destination;
 
 use crate::adapter::configuration::{create_gateway_config, GatewayCfgs};
-use crate::charon::{IkeSa, IkeSaId, PeerCfg};
+use crate::charon::{IkeSa, IkeSaId, InStateChange, PeerCfg};
 
 /// How many addresses of names are remembered for a connection: more than one of them has at a time.
 const FOUND: usize = 64;
@@ -135,7 +135,7 @@ impl Differing {
 impl Gateways {
     /// Replaces those of a connection, whose own configuration is given.
     pub fn set(&self, own: &PeerCfg, gateways: GatewayCfgs) {
-        let name = own.name();
+        let name = own.name().into_owned();
         if gateways.is_empty() {
             return self.remove(&name);
         }
@@ -232,16 +232,16 @@ impl Gateways {
 
     /// The IKE_SA begins to connect: gives it the configuration of the gateway at its address. Safe in a
     /// listener callback.
-    pub fn connecting(&self, ike_sa: &IkeSa<'_>) {
+    pub fn connecting(&self, ike_sa: &mut IkeSa<'_>, hook: &InStateChange) {
         let (_, Some(address)) = ike_sa.addresses() else {
             return;
         };
-        self.exchange(ike_sa, |differing, _| differing.at(address).cloned());
+        self.exchange(ike_sa, hook, |differing, _| differing.at(address).cloned());
     }
 
     /// The IKE_SA is up: gives it the connection's own configuration back. Safe in a listener callback.
-    pub fn established(&self, ike_sa: &IkeSa<'_>) {
-        self.exchange(ike_sa, |differing, was_exchanged| {
+    pub fn established(&self, ike_sa: &mut IkeSa<'_>, hook: &InStateChange) {
+        self.exchange(ike_sa, hook, |differing, was_exchanged| {
             was_exchanged.then(|| Arc::clone(&differing.own))
         });
     }
@@ -256,7 +256,8 @@ impl Gateways {
 
     fn exchange(
         &self,
-        ike_sa: &IkeSa<'_>,
+        ike_sa: &mut IkeSa<'_>,
+        hook: &InStateChange,
         by: impl FnOnce(&Differing, bool) -> Option<Arc<PeerCfg>>,
     ) {
         if !self.some.load(Ordering::Relaxed) {
@@ -268,7 +269,7 @@ impl Gateways {
             let differing = tables.connections.get(tables.names.get(name)?)?;
             by(differing, tables.replaced.contains_key(&id))
         });
-        let before = config.and_then(|config| ike_sa.exchange_peer_cfg(&config));
+        let before = config.and_then(|config| ike_sa.exchange_peer_cfg(&config, hook));
         if let Some(before) = before {
             // Nobody else has this IKE_SA, and so the place in the table.
             let earlier = self.lock().replaced.insert(id, before);
