@@ -53,7 +53,7 @@ impl Kernel {
             .context("a kernel has modules")??
             .file_name()
             .into_string()
-            .map_err(|name| anyhow::anyhow!("{} is no UTF-8", name.display()))?;
+            .map_err(|name| anyhow::anyhow!("{name:?} is no UTF-8"))?;
         Ok(Self {
             image: root.join("boot").join(format!("vmlinuz-{release}")),
             release,
