@@ -13,6 +13,7 @@ mod manual;
 mod notices;
 mod packages;
 mod plugin;
+mod record;
 mod root;
 mod source;
 mod test;
@@ -40,6 +41,8 @@ usage: cargo xtask <command>
   demo                  builds, then shows a failover between two gateways
   in-tree [version]     builds strongSwan with the plugin in its tree and tests that charon; version is
                         5.9.8, 6.0.1 or 6.1.0, all of them without it
+  record <version>      records what that strongSwan's charon tells in the end-to-end tests, for
+                        core/tests/replay.rs
   manual                leaves extsockctl's manual pages and completions in target/extsockctl
   deb                   leaves the Debian package in target/deb
   distro <codename>     builds the packages of strongSwan of bookworm, trixie or sid with the plugin in
@@ -73,6 +76,7 @@ fn run() -> Result<()> {
         ["demo"] => demo(&project),
         ["in-tree"] => in_tree::run(&project, None),
         ["in-tree", version] => in_tree::run(&project, Some(version)),
+        ["record", version] => record::run(&project, version),
         ["manual"] => manual::make(&project),
         ["deb"] => deb::build(&project),
         ["notices"] => notices::make(&project),
@@ -146,6 +150,7 @@ fn clean(project: &Project) -> Result<()> {
         "strongswan",
         "plugin",
         "plugin-wrong",
+        "record",
         "wrong",
         "extsockctl",
         "crates",
