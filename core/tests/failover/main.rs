@@ -883,3 +883,28 @@ fn a_gateway_deletes_one_of_the_separate_ike_sas() {
     assert!(!charon.abandons(second));
     assert_eq!(charon.history(), []);
 }
+
+#[test]
+fn the_second_of_the_separate_ike_sas_is_up_first() {
+    let (mut charon, [first, second]) = two_ike_sas();
+    charon.begun("net");
+    charon.establishes(second, &["voice"]);
+    assert!(!charon.abandons(first), "its CHILD_SA is wanted as well");
+    charon.establishes(first, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    assert_eq!(charon.dies("net"), [to("10.0.0.2", &["data", "voice"])]);
+}
+
+#[test]
+fn one_beside_the_ike_sa_that_carries_the_connection_is_deleted_by_the_gateway() {
+    let (mut charon, [first, second]) = two_ike_sas();
+    charon.begun("net");
+    charon.establishes(second, &["voice"]);
+    charon.establishes(first, &["data"]);
+    let restored = Initiation {
+        own: true,
+        ..to("10.0.0.1", &["data"])
+    };
+    assert_eq!(charon.peer_deletes("net"), [restored]);
+    assert!(!charon.abandons(second));
+}

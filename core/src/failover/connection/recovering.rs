@@ -84,11 +84,14 @@ impl Recovering {
     /// An IKE_SA is up, the attempt's or another one.
     fn up(mut self, c: &mut Common, ike_sa: u32, step: &mut Step) -> State {
         announce(c, &mut self, step);
-        if let Some(attempt) = self
-            .attempting()
-            .filter(|known| known.ike_sa() != Some(ike_sa))
-        {
-            attempt.abandon(c, step);
+        let gateway = c.gateway_of(ike_sa);
+        if let Some(attempt) = self.attempting() {
+            // Where each CHILD_SA has an IKE_SA of its own, the attempt goes on for its CHILD_SA.
+            let is_beside_it =
+                step.separate_ike_sas && gateway.as_deref() == Some(attempt.gateway());
+            if attempt.ike_sa() != Some(ike_sa) && !is_beside_it {
+                attempt.abandon(c, step);
+            }
         }
         serve(c, ike_sa, Some(self.outage), None, step)
     }

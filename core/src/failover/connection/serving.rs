@@ -124,7 +124,7 @@ impl Serving {
             }
         }
         if ended.ike_sa != self.ike_sa {
-            return State::Serving(self);
+            return self.other_ended(c, ended, step);
         }
         let candidate = self.candidate.take();
         match ended.reason {
@@ -134,6 +134,29 @@ impl Serving {
                 failed_with(c, outage, candidate, ended, reason, step)
             }
             None => self.ended_without_reason(c, candidate, step),
+        }
+    }
+
+    /// An IKE_SA ended that is not the one that carries the connection. Where each CHILD_SA has one of its own,
+    /// its CHILD_SA is missing then.
+    fn other_ended(mut self, c: &mut Common, ended: &Ended, step: &mut Step) -> State {
+        let gateway = c.gateway_of(self.ike_sa);
+        let same = gateway.as_ref() == Some(&ended.record.gateway);
+        match ended.reason.filter(|_| step.separate_ike_sas && same) {
+            Some(reason @ Reason::DpdTimeout) => {
+                let candidate = self.candidate.take();
+                let outage = self.into_outage(step.now.monotonic);
+                failed_with(c, outage, candidate, ended, reason, step)
+            }
+            Some(Reason::PeerDeleted) => {
+                let children = ended.record.children.iter().cloned().collect();
+                let missing = c.missing(children);
+                if !missing.is_empty() {
+                    step.initiate_children(&c.name, self.ike_sa, missing);
+                }
+                State::Serving(self)
+            }
+            _ => State::Serving(self),
         }
     }
 

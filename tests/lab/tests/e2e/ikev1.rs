@@ -426,6 +426,30 @@ fn a_reauthentication_is_not_answered() {
 }
 
 #[test]
+fn a_reauthentication_is_answered_at_its_second_try() {
+    let mut tunnel = up(&json!({
+        "remote_addrs": "192.168.7.11", "keyingtries": 3, "dpd_delay": "0s",
+    }));
+    tunnel.lab.unplug(11);
+    let reauthenticate = ["--rekey", "--ike", "net", "--reauth"];
+    tunnel.client.swanctl(&reauthenticate);
+    tunnel.client.wait_log("trying again (2/3)");
+    tunnel.lab.plug(11);
+    tunnel.client.wait_log("IKE_SA net[2] established between");
+    wait::holds_for(
+        Duration::from_secs(2),
+        "the new IKE_SA is left alone",
+        || {
+            let sas = tunnel.client.swanctl(&["--list-sas", "--ike-id", "2"]);
+            (!sas.contains("ESTABLISHED")).then_some(sas)
+        },
+    );
+    tunnel.client.ping("10.2.0.1");
+    wait_state(&mut tunnel.control, "established");
+    no_failover(&tunnel.control);
+}
+
+#[test]
 fn no_second_tunnel_after_a_reauthentication() {
     let mut tunnel = up(&json!({}));
     reauthenticate(&tunnel);

@@ -21,6 +21,7 @@ mod names;
 mod no_failover;
 mod policy;
 mod secrecy;
+mod separate_ike_sas;
 mod shutdown;
 mod socket;
 mod stroke;
