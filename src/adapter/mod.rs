@@ -2,12 +2,12 @@
 
 //! Between charon and the failover core.
 //!
-//! - [`driving`]: the loop that owns the core; charon's callbacks as evidence
-//! - [`execution`]: the core's actions, done in charon's jobs
-//! - [`loading`]: configurations are loaded and removed
-//! - [`registry`]: what is there for charon to find
-//! - [`configuration`]: configurations as charon's objects
-//! - [`requests`]: what clients of the socket ask for
+//! - `driving`: the loop that owns the core; charon's callbacks as evidence
+//! - `execution`: the core's actions, done in charon's jobs
+//! - `loading`: configurations are loaded and removed
+//! - `registry`: what is there for charon to find
+//! - `configuration`: configurations as charon's objects
+//! - `requests`: what clients of the socket ask for
 
 mod configuration;
 mod driving;

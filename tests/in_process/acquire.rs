@@ -61,7 +61,7 @@ impl Plugin {
         );
         fs::write(conf, text).unwrap();
         let conf = CString::new(conf.to_str().unwrap()).unwrap();
-        let plugins = CString::new(extsock_lab::PLUGINS).unwrap();
+        let plugins = CString::new(extsock_lab::plugins()).unwrap();
         // SAFETY: the first calls into both libraries, in the order of charon's main; the strings are
         // only read.
         unsafe {

@@ -11,9 +11,10 @@ use anyhow::{bail, ensure, Context, Result};
 use xshell::cmd;
 
 use crate::deb::{self, debs};
+use crate::lab::{self, Esp};
 use crate::root::{self, Network, Root};
 use crate::test::E2E_THREADS;
-use crate::{checkout, lab, packages, source, Project, VENDORED};
+use crate::{checkout, packages, source, Project, VENDORED};
 
 /// A release that the plugin is packaged for.
 struct Release {
@@ -265,7 +266,7 @@ fn wrong(root: &Root, directory: &Path, codename: &str) -> Result<String> {
 
 /// The end-to-end tests on the installed charon and plugin, the refusal of the wrong plugins among them.
 fn laboratory(root: &Root) -> Result<String> {
-    let left_out = lab::left_out(&root.path(lab::LIBCHARON))?.join(" ");
+    let left_out = lab::left_out(&root.path(lab::LIBCHARON), Esp::here())?.join(" ");
     root.run(
         "laboratory",
         Network::Off,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Which of the lab's tests a charon cannot run.
+//! Which of the lab's tests a charon and a kernel cannot run.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,43 @@ pub(crate) const LIBCHARON: &str = "/usr/lib/ipsec/libcharon.so.0";
 /// Of libcharon, if it has IKEv1.
 const IKEV1: &[u8] = b"task_manager_v1_create";
 
-/// Arguments of the test program that leave out what this libcharon is built without. Tests that need
-/// IKEv1 have that in their names.
-pub(crate) fn left_out(libcharon: &Path) -> Result<&'static [&'static str]> {
+/// Who does ESP for the hosts of the lab.
+#[derive(Clone, Copy)]
+pub(crate) enum Esp {
+    /// The kernel.
+    Kernel,
+    /// charon, as the kernel cannot.
+    Userland,
+}
+
+impl Esp {
+    /// On this machine; root may see.
+    pub(crate) fn here() -> Self {
+        if extsock_lab::kernel_has_esp() {
+            Self::Kernel
+        } else {
+            Self::Userland
+        }
+    }
+
+    /// What the names of tests have in them that need the other one.
+    fn left_out(self) -> &'static str {
+        match self {
+            Self::Kernel => "userland_esp",
+            Self::Userland => "kernel::",
+        }
+    }
+}
+
+/// Arguments of the test program that leave out what this libcharon is built without, and what is not for
+/// this ESP. Tests that need IKEv1 or ESP in user space have `ikev1` and `userland_esp` in their names; those that
+/// need the kernel's are in a module `kernel`.
+pub(crate) fn left_out(libcharon: &Path, esp: Esp) -> Result<Vec<&'static str>> {
     let image = fs::read(libcharon).with_context(|| libcharon.display().to_string())?;
     let has_ikev1 = image.windows(IKEV1.len()).any(|window| window == IKEV1);
-    Ok(if has_ikev1 { &[] } else { &["--skip", "ikev1"] })
+    let mut arguments = vec!["--skip", esp.left_out()];
+    if !has_ikev1 {
+        arguments.extend(["--skip", "ikev1"]);
+    }
+    Ok(arguments)
 }

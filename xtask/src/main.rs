@@ -2,6 +2,7 @@
 
 //! `cargo xtask`: sets up, builds, tests and demonstrates the plugin.
 
+mod apt;
 mod checkout;
 mod deb;
 mod distro;
@@ -12,9 +13,11 @@ mod manual;
 mod notices;
 mod packages;
 mod plugin;
+mod record;
 mod root;
 mod source;
 mod test;
+mod vm;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,9 +33,16 @@ usage: cargo xtask <command>
   test                  builds, then checks and tests everything
   test <part> [filter]  one part: fmt, clippy, doc, unit, fuzz or e2e; of the last three, what has
                         the filter in its name
+  vm [filter]           builds, then runs the tests of e2e with the IPsec of Debian 12's kernel, in a
+                        virtual machine; those that have the filter in their names
+  vm shell              a shell in that machine
+  vm --kernel <codename> ...
+                        the same with the kernel of trixie or sid
   demo                  builds, then shows a failover between two gateways
   in-tree [version]     builds strongSwan with the plugin in its tree and tests that charon; version is
                         5.9.8, 6.0.1 or 6.1.0, all of them without it
+  record <version>      records what that strongSwan's charon tells in the end-to-end tests, for
+                        core/tests/replay.rs
   manual                leaves extsockctl's manual pages and completions in target/extsockctl
   deb                   leaves the Debian package in target/deb
   distro <codename>     builds the packages of strongSwan of bookworm, trixie or sid with the plugin in
@@ -41,7 +51,7 @@ usage: cargo xtask <command>
   docs                  writes docs/schema.json and docs/configuration.md
   clean                 removes what the other commands left in target/
 
-Packages are installed as root; tests and demo run as root.";
+Packages are installed as root; tests, vm and demo run as root.";
 
 fn main() -> ExitCode {
     match run() {
@@ -62,9 +72,11 @@ fn run() -> Result<()> {
         ["test"] => test::all(&project),
         ["test", part] => test::part(&project, part, None),
         ["test", part, filter] => test::part(&project, part, Some(filter)),
+        ["vm", ref arguments @ ..] => vm::run(&project, arguments),
         ["demo"] => demo(&project),
         ["in-tree"] => in_tree::run(&project, None),
         ["in-tree", version] => in_tree::run(&project, Some(version)),
+        ["record", version] => record::run(&project, version),
         ["manual"] => manual::make(&project),
         ["deb"] => deb::build(&project),
         ["notices"] => notices::make(&project),
@@ -138,6 +150,7 @@ fn clean(project: &Project) -> Result<()> {
         "strongswan",
         "plugin",
         "plugin-wrong",
+        "record",
         "wrong",
         "extsockctl",
         "crates",
@@ -145,6 +158,7 @@ fn clean(project: &Project) -> Result<()> {
         "distro",
         "fuzz",
         "in-tree",
+        "vm",
     ] {
         project.shell.remove_path(project.target().join(name))?;
     }

@@ -74,6 +74,17 @@ const TREE: &[&str] = &[
     "libssl-dev",
 ];
 
+/// What virtual machines need in addition.
+const VM: &[&str] = &[
+    "qemu-system-x86",
+    // what the guest starts with
+    "busybox-static",
+    "cpio",
+    // its modules
+    "kmod",
+    "xz-utils",
+];
+
 /// What the Debian package needs in addition.
 const DEB: &[&str] = &[
     "git",
@@ -106,6 +117,11 @@ pub(crate) fn install(shell: &Shell) -> Result<()> {
 /// Installs what is missing for builds of strongSwan, too.
 pub(crate) fn install_for_trees(shell: &Shell) -> Result<()> {
     install_missing(shell, &[BUILD, TEST, TREE].concat())
+}
+
+/// Installs what is missing for virtual machines, too.
+pub(crate) fn install_for_vm(shell: &Shell) -> Result<()> {
+    install_missing(shell, &[BUILD, TEST, VM].concat())
 }
 
 /// Installs what is missing for the Debian package.

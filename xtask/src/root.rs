@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{bail, ensure, Context, Result};
 use xshell::cmd;
 
-use crate::{need_root, source, Project};
+use crate::{apt, need_root, Project};
 
 /// Enters the root in namespaces of our own: what is mounted and what runs in it ends with the command.
 /// Not chroot: who enters the mount namespace of a host of the laboratory has to arrive in this root.
@@ -63,7 +63,7 @@ impl Root {
         if directory.exists() {
             return Ok(format!("{} was there", directory.display()));
         }
-        let archive = source::repositories(shell, codename);
+        let archive = apt::repositories(shell, codename);
         // Not the one of its security updates, which has no system in it.
         let (mirror, _) = archive
             .iter()
@@ -77,10 +77,7 @@ impl Root {
         let output = fs::File::create(&log)?;
         let status = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "debootstrap"])
-            .args([
-                "--variant=minbase",
-                &format!("--keyring={}", source::KEYRING),
-            ])
+            .args(["--variant=minbase", &format!("--keyring={}", apt::KEYRING)])
             .args([codename.as_ref(), new.as_os_str(), mirror.as_ref()])
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)

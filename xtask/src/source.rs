@@ -8,9 +8,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{bail, Context, Result};
-use xshell::{cmd, PushEnv, Shell};
+use anyhow::{bail, Result};
+use xshell::{cmd, Shell};
 
+use crate::apt::{self, newest_first, repositories, Kind, PrivateApt};
 use crate::Project;
 
 /// What decides the layout of charon's structures, as Debian configures it.
@@ -26,8 +27,6 @@ const CONFIGURE: &[&str] = &[
 pub(crate) const RELEASES: [(&str, &str); 3] =
     [("5.9.8", "bookworm"), ("6.0.1", "trixie"), ("6.1.0", "sid")];
 
-pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-
 /// A configured source tree of the installed strongSwan: `STRONGSWAN_SRC` if the user has
 /// set it, else one fetched into target/strongswan.
 pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
@@ -41,7 +40,7 @@ pub(crate) fn prepare(project: &Project) -> Result<PathBuf> {
         }
     }
     let version = installed_version(&project.shell)?;
-    let tree = fetch(project, &codename()?, &version)?;
+    let tree = fetch(project, &apt::codename()?, &version)?;
     if fs::read_link(&current).ok().as_deref() != Some(&tree) {
         project.shell.remove_path(&current)?;
         symlink(&tree, &current)?;
@@ -79,15 +78,6 @@ pub(crate) fn installed_version(shell: &Shell) -> Result<String> {
     .quiet()
     .read()?;
     Ok(upstream(&version).to_owned())
-}
-
-fn codename() -> Result<String> {
-    let release = fs::read_to_string("/etc/os-release")?;
-    release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
-        .map(str::to_owned)
-        .context("/etc/os-release names no VERSION_CODENAME")
 }
 
 /// "1:5.9.8-5+deb12u6" -> "5.9.8"
@@ -148,152 +138,17 @@ fn extract(project: &Project, codename: &str, version: &str, tree: &Path) -> Res
 fn download(shell: &Shell, directory: &Path, codename: &str, version: &str) -> Result<PathBuf> {
     let mut listed = Vec::new();
     for (uri, suite) in repositories(shell, codename) {
-        let apt = Rc::new(PrivateApt::new(
-            shell,
-            directory.join(&suite),
-            &uri,
-            &suite,
-        )?);
-        for revision in apt.revisions(version)? {
-            listed.push((revision, Rc::clone(&apt)));
-        }
+        let there = directory.join(&suite);
+        let apt = Rc::new(PrivateApt::new(shell, there, (&uri, &suite), Kind::Source)?);
+        let revisions = apt.revisions()?.into_iter();
+        let wanted = revisions.filter(|revision| upstream(revision) == version);
+        listed.extend(wanted.map(|revision| (revision, Rc::clone(&apt))));
     }
-    let newer = |a: &str, b: &str| {
-        cmd!(shell, "dpkg --compare-versions {a} gt {b}")
-            .quiet()
-            .run()
-            .is_ok()
-    };
-    listed.sort_by(|(a, _), (b, _)| newer(b, a).cmp(&newer(a, b)));
+    newest_first(shell, &mut listed);
     for (revision, apt) in listed {
         if let Some(description) = apt.download_source(&revision) {
             return Ok(description);
         }
     }
     bail!("no mirror has the source of strongSwan {version}; set STRONGSWAN_SRC to a configured tree of it")
-}
-
-/// apt with one source and state of its own, which leaves the system's as they are.
-struct PrivateApt<'a> {
-    shell: &'a Shell,
-    directory: PathBuf,
-    suite: String,
-}
-
-impl<'a> PrivateApt<'a> {
-    fn new(shell: &'a Shell, directory: PathBuf, uri: &str, suite: &str) -> Result<Self> {
-        for name in ["lists/partial", "cache/archives/partial", "sources"] {
-            fs::create_dir_all(directory.join(name))?;
-        }
-        let options = if Path::new(KEYRING).exists() {
-            format!("[signed-by={KEYRING}] ")
-        } else {
-            String::new()
-        };
-        fs::write(
-            directory.join("sources.list"),
-            format!("deb-src {options}{uri} {suite} main\n"),
-        )?;
-        let path = directory.display();
-        // The user is root because _apt may not be able to reach the checkout. A mirror of sid may be older
-        // than its lists promise to be good for.
-        fs::write(
-            directory.join("apt.conf"),
-            format!(
-                "Dir::Etc::sourcelist \"{path}/sources.list\";\n\
-                 Dir::Etc::sourceparts \"/dev/null\";\n\
-                 Dir::State::lists \"{path}/lists\";\n\
-                 Dir::Cache \"{path}/cache\";\n\
-                 APT::Sandbox::User \"root\";\n\
-                 Acquire::Check-Valid-Until \"false\";\n"
-            ),
-        )?;
-        let apt = Self {
-            shell,
-            directory,
-            suite: suite.to_owned(),
-        };
-        let environment = apt.environment();
-        cmd!(shell, "apt-get update --quiet --quiet")
-            .quiet()
-            .run()?;
-        drop(environment);
-        Ok(apt)
-    }
-
-    fn environment(&self) -> PushEnv<'a> {
-        self.shell
-            .push_env("APT_CONFIG", self.directory.join("apt.conf"))
-    }
-
-    /// The listed revisions of an upstream version.
-    fn revisions(&self, version: &str) -> Result<Vec<String>> {
-        let _environment = self.environment();
-        // Lists of a suite without the package are no error.
-        let listing = cmd!(self.shell, "apt-cache showsrc --only-source strongswan")
-            .quiet()
-            .ignore_status()
-            .ignore_stderr()
-            .read()?;
-        Ok(listing
-            .lines()
-            .filter_map(|line| line.strip_prefix("Version: "))
-            .filter(|revision| upstream(revision) == version)
-            .map(str::to_owned)
-            .collect())
-    }
-
-    fn download_source(&self, revision: &str) -> Option<PathBuf> {
-        let shell = self.shell;
-        let suite = &self.suite;
-        let _environment = self.environment();
-        let _there = shell.push_dir(self.directory.join("sources"));
-        let fetched = cmd!(
-            shell,
-            "apt-get source --quiet --quiet --download-only --only-source strongswan={revision}"
-        )
-        .quiet()
-        .ignore_stderr()
-        .run();
-        if fetched.is_err() {
-            println!("strongSwan: {revision} is listed in {suite}, but not there");
-            return None;
-        }
-        println!("strongSwan: got {revision} from {suite}");
-        let file = revision.split_once(':').map_or(revision, |(_, rest)| rest);
-        Some(shell.current_dir().join(format!("strongswan_{file}.dsc")))
-    }
-}
-
-/// Where Debian's `codename` is: the system's own mirrors if it has them, else the canonical ones.
-pub(crate) fn repositories(shell: &Shell, codename: &str) -> Vec<(String, String)> {
-    let targets = cmd!(
-        shell,
-        "apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 'Origin: Debian' 'Component: main'"
-    )
-    .quiet()
-    .read()
-    .unwrap_or_default();
-    let mut found: Vec<(String, String)> = targets
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter(|(_, suite)| suite.split('-').next() == Some(codename))
-        .map(|(uri, suite)| (uri.to_owned(), suite.to_owned()))
-        .collect();
-    found.sort();
-    found.dedup();
-    if found.is_empty() {
-        let all = [
-            ("http://deb.debian.org/debian", ""),
-            ("http://deb.debian.org/debian", "-updates"),
-            ("http://deb.debian.org/debian-security", "-security"),
-        ];
-        // sid has no others beside it.
-        let there = if codename == "sid" { &all[..1] } else { &all };
-        found = there
-            .iter()
-            .map(|(uri, suffix)| ((*uri).to_owned(), format!("{codename}{suffix}")))
-            .collect();
-    }
-    found
 }

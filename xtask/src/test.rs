@@ -8,7 +8,8 @@ use std::time::Instant;
 use anyhow::{bail, Context, Result};
 use xshell::cmd;
 
-use crate::{fuzz, lab, need_root, plugin, source, Project};
+use crate::lab::{self, Esp};
+use crate::{fuzz, need_root, plugin, source, Project};
 
 /// More than there are cores, because end-to-end tests mostly wait.
 pub(crate) const E2E_THREADS: &str = "8";
@@ -91,7 +92,7 @@ fn e2e(project: &Project, filter: Option<&str>) -> Result<()> {
     need_root("the tests make network namespaces")?;
     let headers = source::prepare(project)?;
     plugin::build_wrong(project, &headers)?;
-    let left_out = lab::left_out(Path::new(lab::LIBCHARON))?;
+    let left_out = lab::left_out(Path::new(lab::LIBCHARON), Esp::here())?;
     cmd!(
         project.shell,
         "cargo test --package extsock-lab --package extsockctl -- --test-threads {E2E_THREADS} {left_out...} {filter...}"

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
+use crate::esp::kernel_has_esp;
 use crate::installation::Installation;
 use crate::namespace::Namespace;
 use crate::wait;
@@ -25,10 +26,25 @@ const STROKE: &str = "/run/lab/stroke";
 /// of this list, too.
 const SWANCTL_PLUGINS: &str = "random aes sha1 sha2 hmac gmp openssl pem pkcs1 x509 pubkey pkcs8";
 
-/// What charon needs for PSK, for IKEv2 and for ESP in user space, which works on kernels
-/// without ESP. kernel-libipsec comes first: the first plugin that offers ESP provides it.
-pub const PLUGINS: &str = "random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 x509 pubkey \
-                       pkcs8 revocation constraints socket-default kernel-libipsec kernel-netlink";
+/// What charon needs for PSK and for IKEv2.
+const PLUGINS: &str =
+    "random nonce aes sha1 sha2 hmac kdf gmp openssl pem pkcs1 x509 pubkey pkcs8 \
+                       revocation constraints socket-default";
+
+/// charon's plugins that do ESP, in the kernel or for it.
+const KERNEL_ESP: &str = "kernel-netlink";
+/// In user space, where the kernel has no ESP. The first plugin that offers ESP provides it.
+const USERLAND_ESP: &str = "kernel-libipsec kernel-netlink";
+
+/// The plugins that every charon of the lab has: the common ones, and those that do ESP as this kernel allows.
+pub fn plugins() -> String {
+    let esp = if kernel_has_esp() {
+        KERNEL_ESP
+    } else {
+        USERLAND_ESP
+    };
+    format!("{PLUGINS} {esp}")
+}
 
 const VALGRIND: [&str; 7] = [
     "valgrind",
@@ -192,11 +208,12 @@ impl Charon {
             None => "",
             Some(_) => "plugins {\n stroke {\n secrets_file = /run/lab/ipsec.secrets\n }\n }",
         };
+        let common = crate::plugins();
         let swanctl = Installation::find().with_plugins(SWANCTL_PLUGINS);
         // One retransmission schedule for all: a silent peer is given up after 1.5 s.
         format!(
             "charon {{\n\
-             load = {PLUGINS} {plugins}\n\
+             load = {common} {plugins}\n\
              dlclose = {dlclose}\n\
              retransmit_tries = 2\n\
              retransmit_timeout = 0.5\n\

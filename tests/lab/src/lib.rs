@@ -13,6 +13,7 @@
 mod charon;
 mod client;
 mod config;
+mod esp;
 mod extsock;
 mod gateway;
 mod installation;
@@ -25,9 +26,10 @@ mod responder;
 pub mod token;
 pub mod wait;
 
-pub use charon::{Charon, Sanitizer, PLUGINS};
+pub use charon::{plugins, Charon, Sanitizer};
 pub use client::{Client, ClientOptions, Loading, Vici};
 pub use config::{connection, net, PSK};
+pub use esp::kernel_has_esp;
 pub use extsock::{Event, Extsock};
 pub use gateway::{Gateway, GatewayOptions};
 pub use ping::{Answered, Pings};

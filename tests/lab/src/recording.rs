@@ -48,7 +48,10 @@ pub(crate) fn save(log: &str) {
     }
     let recorded = log.lines().filter_map(|line| line.split_once(RECORDED));
     let mut lines: Vec<Value> = recorded
-        .map(|(_, line)| serde_json::from_str(line).expect("the recorder writes JSON"))
+        .map(|(_, line)| {
+            serde_json::from_str(line)
+                .unwrap_or_else(|e| panic!("a line of the recorder: {e}: {line}"))
+        })
         .chain(requests)
         .filter(is_input_or_decision)
         .collect();
@@ -84,15 +87,12 @@ fn is_input_or_decision(line: &Value) -> bool {
 }
 
 fn shorten(line: &mut Value) {
-    let evidence = &mut line["evidence"];
     for kind in ["ChildUpdown", "ChildRekey"] {
         for key in ["tunnel", "old", "new"] {
-            if let Some(tunnel) = evidence[kind][key].as_object_mut() {
+            let tunnel = line.pointer_mut(&format!("/evidence/{kind}/{key}"));
+            if let Some(tunnel) = tunnel.and_then(Value::as_object_mut) {
                 tunnel.retain(|name, _| TUNNEL.contains(&name.as_str()));
             }
         }
-    }
-    if let Some(keys) = line.as_object_mut() {
-        keys.retain(|_, value| !value.is_null());
     }
 }

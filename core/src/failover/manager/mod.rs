@@ -3,7 +3,7 @@
 //! The failover manager: every connection, driven by evidence, commands and time.
 //!
 //! It knows which connection a name or an IKE_SA belongs to, hands on what concerns a connection, and
-//! concludes each step in one place ([`FailoverManager::conclude`]).
+//! concludes each step in one place (`FailoverManager::conclude`).
 
 mod commands;
 mod configuration;

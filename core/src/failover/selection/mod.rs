@@ -2,8 +2,8 @@
 
 //! Which gateway is next, and why.
 //!
-//! [`select`] looks at what is known of the gateways ([`GatewayTable`]) and at what was tried in an outage
-//! ([`Trials`]), and ranks all gateways of a connection. It changes neither, so that the same function serves
+//! `select` looks at what is known of the gateways (`GatewayTable`) and at what was tried in an outage
+//! (`Trials`), and ranks all gateways of a connection. It changes neither, so that the same function serves
 //! a failover and the question where charon is to go if the present gateway fails.
 
 mod table;

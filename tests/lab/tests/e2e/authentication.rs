@@ -3,7 +3,7 @@
 //! Authentication with certificates and passwords.
 
 use extsock_lab::{
-    net, Client, ClientOptions, Extsock, Gateway, GatewayOptions, Lab, Pki, PLUGINS,
+    net, plugins, Client, ClientOptions, Extsock, Gateway, GatewayOptions, Lab, Pki,
 };
 use serde_json::{json, Value};
 
@@ -211,7 +211,8 @@ impl EapLab {
             method,
             // charon answers a wrong password in EAP-MSCHAPv2 only after 2 seconds.
             settings: format!(
-                "retransmit_tries = 5\n load = {PLUGINS} vici updown eap-identity {method}"
+                "retransmit_tries = 5\n load = {} vici updown eap-identity {method}",
+                plugins()
             ),
         }
     }
@@ -270,7 +271,7 @@ fn a_password_in_eap_mschapv2() {
 #[test]
 fn a_password_in_xauth_after_a_pre_shared_key_with_ikev1() {
     let lab = Lab::new();
-    let with = |plugins: &str| format!("load = {PLUGINS} vici updown xauth-generic {plugins}");
+    let with = |more: &str| format!("load = {} vici updown xauth-generic {more}", plugins());
     let mut gateway = GatewayOptions::ikev1().edited(&[
         (
             "remote {\n auth = psk\n }",

@@ -2,7 +2,7 @@
 
 //! Authentication with what is on a PKCS#11 token.
 
-use extsock_lab::{token, Client, ClientOptions, Extsock, Lab, Pki, Token, PLUGINS};
+use extsock_lab::{plugins, token, Client, ClientOptions, Extsock, Lab, Pki, Token};
 use serde_json::{json, Value};
 
 use crate::authentication::gateway;
@@ -35,7 +35,8 @@ pub(crate) fn client(lab: &Lab, token: &Token) -> Client {
     let extsock = "extsock {\n config_dir = /run/lab\n }";
     lab.client_with(ClientOptions {
         settings: format!(
-            "load = {PLUGINS} vici updown pkcs11 extsock\n plugins {{\n {}\n {extsock}\n }}",
+            "load = {} vici updown pkcs11 extsock\n plugins {{\n {}\n {extsock}\n }}",
+            plugins(),
             Token::settings()
         ),
         environment: vec![token.environment()],
@@ -208,7 +209,7 @@ fn a_charon_without_the_plugin_is_told_of() {
 fn a_strongswan_conf_without_modules_is_told_of() {
     let lab = Lab::new();
     let client = lab.client_with(ClientOptions {
-        settings: format!("load = {PLUGINS} vici updown pkcs11 extsock"),
+        settings: format!("load = {} vici updown pkcs11 extsock", plugins()),
         ..ClientOptions::default()
     });
     let authority = json!({"authorities": {"ca": {"handle": CA, "module": token::MODULE}}});
