@@ -61,7 +61,7 @@ impl Adapter {
         EventListener::new(
             Arc::clone(&executor.driver),
             Arc::clone(&executor.connections),
-            Arc::clone(&executor.steering),
+            Arc::clone(&executor.retry_configs),
             Arc::clone(&executor.dpd_requests),
         )
     }

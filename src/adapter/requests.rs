@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use extsock_core::error::Result;
 use extsock_core::failover::report::HistoryEntry;
 use extsock_core::protocol::{Reply, Request, Subscription};
 
@@ -35,7 +36,14 @@ impl Requests {
     /// Carries out a request.
     pub fn answer(&self, request: Request) -> Reply {
         let verb = request.verb();
-        let result = match request {
+        self.try_answer(request).unwrap_or_else(|error| {
+            log::info!("{} failed: {error}", verb.name());
+            Reply::failed(verb, error)
+        })
+    }
+
+    fn try_answer(&self, request: Request) -> Result<Reply> {
+        match request {
             Request::ApplyConfig(configuration) => {
                 self.loader
                     .apply(&configuration, "")
@@ -48,36 +56,16 @@ impl Requests {
                 .forget(&connection)
                 .map(|()| Reply::RemoveConfig { connection }),
             Request::Reload => Ok(self.reload()),
-            Request::Initiate { connection, child } => self
-                .driver
-                .try_with_core(|manager, now| manager.initiate(&connection, child.as_deref(), now))
-                .map(|gateway| Reply::Initiate {
-                    connection: connection.clone(),
-                    gateway,
-                }),
+            Request::Initiate { connection, child } => self.initiate(connection, child),
             Request::Failover {
                 connection,
                 gateway,
-            } => self
-                .driver
-                .try_with_core(|manager, now| {
-                    manager.failover(&connection, gateway.as_deref(), now)
-                })
-                .map(|gateway| Reply::Failover {
-                    connection: connection.clone(),
-                    gateway,
-                }),
+            } => self.fail_over(connection, gateway),
             Request::Terminate { name } => self
                 .driver
                 .try_with_core(|manager, now| manager.terminate(&name, now))
                 .map(|connection| Reply::Terminate { connection }),
-            Request::StartDpd { name } => self
-                .driver
-                .try_with_core(|manager, _| {
-                    let (ike_sa_name, action) = manager.start_dpd(&name)?;
-                    Ok((ike_sa_name, vec![action]))
-                })
-                .map(|ike_sa_name| Reply::StartDpd { ike_sa_name }),
+            Request::StartDpd { name } => self.start_dpd(&name),
             Request::History { connection, count } => Ok(Reply::History {
                 failovers: self.history(connection.as_deref(), count),
             }),
@@ -102,11 +90,35 @@ impl Requests {
                 connections,
             }),
             Request::Help => Ok(Reply::help()),
-        };
-        result.unwrap_or_else(|error| {
-            log::info!("{} failed: {error}", verb.name());
-            Reply::failed(verb, error)
+        }
+    }
+
+    fn initiate(&self, connection: String, child: Option<String>) -> Result<Reply> {
+        let gateway = self
+            .driver
+            .try_with_core(|manager, now| manager.initiate(&connection, child.as_deref(), now))?;
+        Ok(Reply::Initiate {
+            connection,
+            gateway,
         })
+    }
+
+    fn fail_over(&self, connection: String, gateway: Option<String>) -> Result<Reply> {
+        let gateway = self
+            .driver
+            .try_with_core(|manager, now| manager.failover(&connection, gateway.as_deref(), now))?;
+        Ok(Reply::Failover {
+            connection,
+            gateway,
+        })
+    }
+
+    fn start_dpd(&self, name: &str) -> Result<Reply> {
+        let ike_sa_name = self.driver.try_with_core(|manager, _| {
+            let (ike_sa_name, action) = manager.start_dpd(name)?;
+            Ok((ike_sa_name, vec![action]))
+        })?;
+        Ok(Reply::StartDpd { ike_sa_name })
     }
 
     fn history(&self, connection: Option<&str>, count: Option<usize>) -> Vec<HistoryEntry> {

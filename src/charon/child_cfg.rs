@@ -89,6 +89,16 @@ pub struct Limit {
     pub rand: u64,
 }
 
+impl Limit {
+    fn raw(self) -> sys::lifetime_cfg_t__bindgen_ty_1 {
+        sys::lifetime_cfg_t__bindgen_ty_1 {
+            life: self.life,
+            rekey: self.rekey,
+            jitter: self.rand,
+        }
+    }
+}
+
 impl ChildCfg {
     /// A new child_cfg_t.
     pub fn new(
@@ -114,21 +124,9 @@ impl ChildCfg {
             copy_dscp: fields.copy_dscp,
             hw_offload: fields.hw_offload,
             lifetime: sys::lifetime_cfg_t {
-                time: sys::lifetime_cfg_t__bindgen_ty_1 {
-                    life: fields.time.life,
-                    rekey: fields.time.rekey,
-                    jitter: fields.time.rand,
-                },
-                bytes: sys::lifetime_cfg_t__bindgen_ty_1 {
-                    life: fields.bytes.life,
-                    rekey: fields.bytes.rekey,
-                    jitter: fields.bytes.rand,
-                },
-                packets: sys::lifetime_cfg_t__bindgen_ty_1 {
-                    life: fields.packets.life,
-                    rekey: fields.packets.rekey,
-                    jitter: fields.packets.rand,
-                },
+                time: fields.time.raw(),
+                bytes: fields.bytes.raw(),
+                packets: fields.packets.raw(),
             },
             inactivity: fields.inactivity,
             reqid: fields.reqid,

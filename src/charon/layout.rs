@@ -11,7 +11,7 @@ use extsock_core::strongswan::Version;
 
 /// What the bindings were made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Built {
+pub struct BuiltFor {
     /// strongSwan's version, as in its config.h.
     pub version: &'static str,
     /// Configured with `--enable-mediation`, which changes peer_cfg_t, ike_sa_t and task_type_t.
@@ -98,8 +98,8 @@ impl fmt::Display for Refusal {
 }
 
 /// What this plugin was built for.
-pub fn built_for() -> Built {
-    Built {
+pub fn built_for() -> BuiltFor {
+    BuiltFor {
         version: env!("EXTSOCK_STRONGSWAN_VERSION"),
         mediation: cfg!(strongswan_me),
     }
@@ -124,7 +124,7 @@ impl Running {
 }
 
 /// Whether the plugin may be used in that charon.
-pub fn check(built: &Built, running: &Running) -> Result<(), Refusal> {
+pub fn check(built: &BuiltFor, running: &Running) -> Result<(), Refusal> {
     if let Some(version) = running
         .version
         .as_ref()

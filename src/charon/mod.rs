@@ -65,7 +65,7 @@ pub use identification::Identification;
 pub use ike_cfg::{own_port, IkeCfg, IkeCfgFields};
 pub use ike_sa::{CheckedOutIkeSa, IkeSa, IkeSaId};
 pub use jobs::{queue, schedule, Priority};
-pub use layout::{built_for, check, has_ikev1, version, Built, Refusal, Running, MARKERS};
+pub use layout::{built_for, check, has_ikev1, version, BuiltFor, Refusal, Running, MARKERS};
 pub use listener::{Listener, Registration};
 pub use log::install as install_log;
 pub use message::{Message, SentRequest};

@@ -15,14 +15,14 @@ use crate::adapter::Publisher;
 use crate::charon::{Stream, StreamService};
 
 /// Answers a request.
-pub type Handler = Box<dyn Fn(Request) -> Reply + Send + Sync>;
+pub type RequestHandler = Box<dyn Fn(Request) -> Reply + Send + Sync>;
 
 /// The control socket's clients.
 #[derive(Default)]
 pub struct Server {
     limits: Limits,
     clients: Mutex<Clients>,
-    handler: OnceLock<Handler>,
+    handler: OnceLock<RequestHandler>,
     dropped: AtomicU64,
 }
 
@@ -45,7 +45,11 @@ impl Server {
 
     /// Listens on the URI and answers with the handler, until the result is dropped; an error tells
     /// that charon could not, which it has logged.
-    pub fn listen(self: &Arc<Self>, uri: &str, handler: Handler) -> Result<Listening, String> {
+    pub fn listen(
+        self: &Arc<Self>,
+        uri: &str,
+        handler: RequestHandler,
+    ) -> Result<Listening, String> {
         if self.handler.set(handler).is_err() {
             return Err("the control socket is already served".into());
         }

@@ -2,7 +2,7 @@
 
 //! Which charons the plugin takes.
 
-use extsock::charon::{built_for, check, Built, Refusal, Running};
+use extsock::charon::{built_for, check, BuiltFor, Refusal, Running};
 
 use super::harness::init;
 
@@ -16,7 +16,7 @@ fn running() -> Running {
 }
 
 #[track_caller]
-fn assert_refused(built: &Built, running: &Running) -> Refusal {
+fn assert_refused(built: &BuiltFor, running: &Running) -> Refusal {
     let refusal = check(built, running).expect_err("it must be refused");
     let text = refusal.to_string();
     assert!(text.starts_with("built for "), "{text}");
@@ -78,7 +78,7 @@ fn mediation_in_one_of_both_only_is_refused() {
         }
     );
 
-    let other = Built {
+    let other = BuiltFor {
         mediation: !built.mediation,
         ..built
     };
@@ -118,7 +118,7 @@ fn each_version_fits_the_symbols_of_its_own_time_only() {
     ];
     for (versions, own) in &times {
         for version in *versions {
-            let built = Built {
+            let built = BuiltFor {
                 version,
                 mediation: yes,
             };

@@ -30,11 +30,11 @@ pub struct Material {
 
 /// What was read, and what tells whether it has changed since.
 pub(crate) struct ReadFile {
-    place: Place,
+    origin: Origin,
     digest: Digest,
 }
 
-enum Place {
+enum Origin {
     File(PathBuf),
     /// A certificate on a token. Keys there are not read.
     Token(TokenObject),
@@ -43,9 +43,9 @@ enum Place {
 impl ReadFile {
     /// Whether it has the same content now. Reads it.
     pub(crate) fn is_unchanged(&self) -> bool {
-        let digest = match &self.place {
-            Place::File(path) => read_file(path).ok().map(|content| Digest::of(&content)),
-            Place::Token(object) => {
+        let digest = match &self.origin {
+            Origin::File(path) => read_file(path).ok().map(|content| Digest::of(&content)),
+            Origin::Token(object) => {
                 Certificate::on_token(object).map(|found| Digest::of(&found.encoding()))
             }
         };
@@ -280,8 +280,8 @@ impl Material {
                 let found = Certificate::on_token(object)
                     .ok_or_else(|| missing(object, round, "an X.509 certificate", ""))?;
                 let digest = Digest::of(&found.encoding());
-                let place = Place::Token(object.clone());
-                self.files.push(ReadFile { place, digest });
+                let origin = Origin::Token(object.clone());
+                self.files.push(ReadFile { origin, digest });
                 found
             }
         };
@@ -311,8 +311,8 @@ impl Material {
         match read_file(&path) {
             Ok(content) => {
                 let digest = Digest::of(&content);
-                let place = Place::File(path);
-                self.files.push(ReadFile { place, digest });
+                let origin = Origin::File(path);
+                self.files.push(ReadFile { origin, digest });
                 Ok(content)
             }
             Err(problem) => {

@@ -36,52 +36,90 @@ pub fn build(connection: &Connection) -> Result<Built, Problems> {
     check_version(connection, &path, &mut problems);
     check_mediation(connection, &path, &mut problems);
     let first = connection.first_gateway();
+    let ike_cfg = ike_cfg(connection, &path, &mut problems);
+    let fields = peer_cfg_fields(connection);
+    let mut peer_cfg = PeerCfg::builder(&connection.name, ike_cfg, &fields);
+    let mut material = Material::default();
+    for (local, rounds) in [(true, &connection.local), (false, &connection.remote)] {
+        for (number, round) in rounds.iter().enumerate() {
+            let own = first.filter(|_| !local && number == 0);
+            let round = own.map_or(round, |own| &own.remote);
+            let auth = auth_cfg(round, local, &path, &mut material, &mut problems);
+            peer_cfg.add_auth_cfg(auth, local);
+        }
+    }
+    for (index, vip) in connection.vips.iter().enumerate() {
+        match Host::from_string(vip, 0) {
+            Some(host) => peer_cfg.add_virtual_ip(host),
+            None => {
+                let path = format!("{path}.vips[{index}]");
+                problems.push(Problem::expected(path, "an IP address", vip));
+            }
+        }
+    }
+    for pool in &connection.pools {
+        peer_cfg.add_pool(pool);
+    }
+    for child in &connection.children {
+        let path = format!("{path}.children.{}", child.name);
+        peer_cfg.add_child_cfg(child_cfg(child, &path, &mut problems));
+    }
+    let gateways = build_gateways(connection, &path, &mut material, &mut problems);
+    problems.conclude(Built {
+        peer_cfg: peer_cfg.build(),
+        gateways,
+        material,
+    })
+}
+
+fn ike_cfg(connection: &Connection, path: &str, problems: &mut Problems) -> IkeCfg {
     let proposals = proposals(
         Protocol::Ike,
         &connection.proposals,
         &format!("{path}.proposals"),
-        &mut problems,
+        problems,
     );
-    let ike_cfg = IkeCfg::new(
-        &IkeCfgFields {
-            version: match connection.version {
-                IkeVersion::Any => charon::ike_version_t::IKE_ANY,
-                IkeVersion::V1 => charon::ike_version_t::IKEV1,
-                IkeVersion::V2 => charon::ike_version_t::IKEV2,
-            },
-            // Written as vici writes them, for charon compares the strings.
-            local: connection.local_addrs.join(", "),
-            remote: connection.remote_addrs.as_str().replace(',', ", "),
-            local_port: match connection.local_port {
-                0 => charon::own_port(),
-                port => port,
-            },
-            remote_port: first.map_or(connection.remote_port, |own| own.port),
-            certreq: connection.send_certreq,
-            #[cfg(strongswan_5_9_14)]
-            ocsp_certreq: matches!(connection.ocsp, Some(Ocsp::Request | Ocsp::Both)),
-            encap: connection.encap,
-            fragmentation: match connection.fragmentation {
-                Fragmentation::Yes => charon::fragmentation_t::FRAGMENTATION_YES,
-                Fragmentation::Accept => charon::fragmentation_t::FRAGMENTATION_ACCEPT,
-                Fragmentation::No => charon::fragmentation_t::FRAGMENTATION_NO,
-                Fragmentation::Force => charon::fragmentation_t::FRAGMENTATION_FORCE,
-            },
-            childless: match connection.childless {
-                Childless::Allow => charon::childless_t::CHILDLESS_ALLOW,
-                #[cfg(strongswan_5_9_10)]
-                Childless::Prefer => charon::childless_t::CHILDLESS_PREFER,
-                #[cfg(not(strongswan_5_9_10))]
-                Childless::Prefer => unknown("childless"),
-                Childless::Never => charon::childless_t::CHILDLESS_NEVER,
-                Childless::Force => charon::childless_t::CHILDLESS_FORCE,
-            },
-            dscp: connection.dscp,
+    let first = connection.first_gateway();
+    let fields = IkeCfgFields {
+        version: match connection.version {
+            IkeVersion::Any => charon::ike_version_t::IKE_ANY,
+            IkeVersion::V1 => charon::ike_version_t::IKEV1,
+            IkeVersion::V2 => charon::ike_version_t::IKEV2,
         },
-        proposals,
-    );
+        // Written as vici writes them, for charon compares the strings.
+        local: connection.local_addrs.join(", "),
+        remote: connection.remote_addrs.as_str().replace(',', ", "),
+        local_port: match connection.local_port {
+            0 => charon::own_port(),
+            port => port,
+        },
+        remote_port: first.map_or(connection.remote_port, |own| own.port),
+        certreq: connection.send_certreq,
+        #[cfg(strongswan_5_9_14)]
+        ocsp_certreq: matches!(connection.ocsp, Some(Ocsp::Request | Ocsp::Both)),
+        encap: connection.encap,
+        fragmentation: match connection.fragmentation {
+            Fragmentation::Yes => charon::fragmentation_t::FRAGMENTATION_YES,
+            Fragmentation::Accept => charon::fragmentation_t::FRAGMENTATION_ACCEPT,
+            Fragmentation::No => charon::fragmentation_t::FRAGMENTATION_NO,
+            Fragmentation::Force => charon::fragmentation_t::FRAGMENTATION_FORCE,
+        },
+        childless: match connection.childless {
+            Childless::Allow => charon::childless_t::CHILDLESS_ALLOW,
+            #[cfg(strongswan_5_9_10)]
+            Childless::Prefer => charon::childless_t::CHILDLESS_PREFER,
+            #[cfg(not(strongswan_5_9_10))]
+            Childless::Prefer => unknown("childless"),
+            Childless::Never => charon::childless_t::CHILDLESS_NEVER,
+            Childless::Force => charon::childless_t::CHILDLESS_FORCE,
+        },
+        dscp: connection.dscp,
+    };
+    IkeCfg::new(&fields, proposals)
+}
 
-    let fields = PeerCfgFields {
+fn peer_cfg_fields(connection: &Connection) -> PeerCfgFields {
+    PeerCfgFields {
         cert_policy: match connection.send_cert {
             SendCert::IfAsked => charon::cert_policy_t::CERT_SEND_IF_ASKED,
             SendCert::Always => charon::cert_policy_t::CERT_ALWAYS_SEND,
@@ -120,39 +158,7 @@ pub fn build(connection: &Connection) -> Result<Built, Problems> {
         mediated_by: connection.mediated_by.clone(),
         #[cfg(strongswan_me)]
         peer_id: (connection.mediated_by.as_ref()).and(identity(&connection.mediation_peer)),
-    };
-    let mut peer_cfg = PeerCfg::builder(&connection.name, ike_cfg, &fields);
-    let mut material = Material::default();
-    for (local, rounds) in [(true, &connection.local), (false, &connection.remote)] {
-        for (number, round) in rounds.iter().enumerate() {
-            let own = first.filter(|_| !local && number == 0);
-            let round = own.map_or(round, |own| &own.remote);
-            let auth = auth_cfg(round, local, &path, &mut material, &mut problems);
-            peer_cfg.add_auth_cfg(auth, local);
-        }
     }
-    for (index, vip) in connection.vips.iter().enumerate() {
-        match Host::from_string(vip, 0) {
-            Some(host) => peer_cfg.add_virtual_ip(host),
-            None => {
-                let path = format!("{path}.vips[{index}]");
-                problems.push(Problem::expected(path, "an IP address", vip));
-            }
-        }
-    }
-    for pool in &connection.pools {
-        peer_cfg.add_pool(pool);
-    }
-    for child in &connection.children {
-        let path = format!("{path}.children.{}", child.name);
-        peer_cfg.add_child_cfg(child_cfg(child, &path, &mut problems));
-    }
-    let gateways = build_gateways(connection, &path, &mut material, &mut problems);
-    problems.conclude(Built {
-        peer_cfg: peer_cfg.build(),
-        gateways,
-        material,
-    })
 }
 
 /// What this charon is built without is refused rather than ignored.

@@ -43,7 +43,7 @@ pub struct Driver {
     stopping: AtomicBool,
     /// Names of configurations whose IKE_SAs are of concern even with one address.
     names: RwLock<HashSet<String>>,
-    /// Messages of peers are wanted, for an own liveness check.
+    /// Some connection has its liveness checked, for which the core wants to know of the peers' messages.
     listening: AtomicBool,
     publisher: Box<dyn Publisher>,
     /// Weak: who carries out the actions reports to the driver, and owns it.

@@ -9,7 +9,7 @@ use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 
 use super::driver::Driver;
-use crate::adapter::registry::{Connections, DpdRequests, Steering};
+use crate::adapter::registry::{Connections, DpdRequests, RetryConfigs};
 use crate::charon::{
     ChildSa, IkeSa, IkeSaId, InConnectTimeout, InReestablishPre, InStateChange, Listener, Message,
 };
@@ -18,7 +18,7 @@ use crate::charon::{
 pub struct EventListener {
     driver: Arc<Driver>,
     connections: Arc<Connections>,
-    steering: Arc<Steering>,
+    retry_configs: Arc<RetryConfigs>,
     dpd_requests: Arc<DpdRequests>,
 }
 
@@ -32,13 +32,13 @@ impl EventListener {
     pub(crate) fn new(
         driver: Arc<Driver>,
         connections: Arc<Connections>,
-        steering: Arc<Steering>,
+        retry_configs: Arc<RetryConfigs>,
         dpd_requests: Arc<DpdRequests>,
     ) -> Self {
         Self {
             driver,
             connections,
-            steering,
+            retry_configs,
             dpd_requests,
         }
     }
@@ -65,14 +65,14 @@ impl Listener for EventListener {
                     });
                 }
             }
-            // Steps on the way, from which nothing follows.
+            // The core draws no conclusion from these states.
             IkeSaState::Created
             | IkeSaState::Passive
             | IkeSaState::Rekeying
             | IkeSaState::Rekeyed => {}
         }
         match to {
-            // After the name that it came with was told of.
+            // After the evidence, which has the name of the configuration that it was initiated with.
             IkeSaState::Connecting => gateways.connecting(ike_sa, hook),
             IkeSaState::Destroying => {
                 gateways.gone(ike_sa);
@@ -133,10 +133,10 @@ impl Listener for EventListener {
         // thread has told of that just now.
         let reauthenticating = old.is_reauthenticating();
         if new.is_redirected() || reauthenticating && !is_unanswered(old) {
-            // It leads where it has to already.
+            // A redirected or reauthenticated IKE_SA keeps the address that charon has set.
             return;
         }
-        let Some(prepared) = self.steering.get(old.id()) else {
+        let Some(prepared) = self.retry_configs.get(old.id()) else {
             return;
         };
         let Some(to) = &prepared.to else { return };
@@ -175,7 +175,7 @@ impl Listener for EventListener {
     }
 
     fn ike_reestablish_post(&self, old: &IkeSa<'_>, new: &IkeSa<'_>, initiated: bool) {
-        // The old one goes when the new one is up, and stays if that fails.
+        // With make-before-break the old IKE_SA is deleted when the new one is up, and stays if that fails.
         let make_before_break = old.is_reauthenticating() && old.state() == IkeSaState::Established;
         let stays = new.is_redirected() || make_before_break && !is_unanswered(old);
         if initiated && !stays {
@@ -217,7 +217,8 @@ impl Listener for EventListener {
 }
 
 impl EventListener {
-    /// What has one gateway and is not of ours has nothing to fail over to, and shall cost nothing.
+    /// Whether the IKE_SA's connection may fail over: it has several remote addresses, or is one that the core
+    /// knows. Events about other IKE_SAs cost no more than this question.
     fn concerns(&self, ike_sa: &IkeSa<'_>) -> bool {
         ike_sa.has_several_remotes() || ike_sa.with_name(|name| self.driver.knows(name))
     }
@@ -225,7 +226,7 @@ impl EventListener {
     /// charon is about to try the same gateway again, or to give up: leads it to the next one, or
     /// makes it give up. Whether it was led to another gateway.
     fn lead_on(&self, ike_sa: &mut IkeSa<'_>, hook: &InConnectTimeout) -> bool {
-        let prepared = self.steering.get(ike_sa.id());
+        let prepared = self.retry_configs.get(ike_sa.id());
         let Some(prepared) = prepared.filter(|prepared| prepared.keeps_trying) else {
             return false;
         };

@@ -20,7 +20,7 @@ use crate::adapter::configuration::{
     create_dpd_config, create_failover_config, create_retry_config,
 };
 use crate::adapter::driving::{Driver, HandOn, Publisher};
-use crate::adapter::registry::{Connections, DpdRequests, Prepared, Steering};
+use crate::adapter::registry::{Connections, DpdRequests, RetryConfig, RetryConfigs};
 use crate::charon::{self, charon_number, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
 
 /// When an IKE_SA that was not found is looked for again. Until then charon has computed a key.
@@ -34,7 +34,7 @@ const SOON: &[Duration] = &[
 pub(crate) struct Executor {
     pub driver: Arc<Driver>,
     pub connections: Arc<Connections>,
-    pub steering: Arc<Steering>,
+    pub retry_configs: Arc<RetryConfigs>,
     pub dpd_requests: Arc<DpdRequests>,
     /// Set where last good gateways are to be kept.
     state_file: Option<StateFile>,
@@ -61,7 +61,7 @@ impl Executor {
         Arc::new_cyclic(|executor: &Weak<Self>| Self {
             driver: Arc::new(Driver::new(publisher, executor.clone(), options)),
             connections,
-            steering: Arc::default(),
+            retry_configs: Arc::default(),
             dpd_requests: Arc::default(),
             state_file,
             resolver: Resolver::default(),
@@ -110,18 +110,14 @@ impl Executor {
                 ike_sa,
                 to,
             } => self.steer(&connection, IkeSaId(ike_sa), to),
-            Action::Unsteer { ike_sa, .. } => self.steering.forget(IkeSaId(ike_sa)),
+            Action::Unsteer { ike_sa, .. } => self.retry_configs.forget(IkeSaId(ike_sa)),
             Action::ReleaseClone {
                 connection,
                 gateway,
             } => self
                 .connections
                 .remove_clone(&failover_name(&connection, &gateway)),
-            Action::Terminate { connection } => {
-                for id in self.driver.ask(|core, _| core.terminating(&connection)) {
-                    self.terminate(&connection, IkeSaId(id), false);
-                }
-            }
+            Action::Terminate { connection } => self.terminate_all(&connection),
             Action::Delete { connection, ike_sa } => {
                 self.terminate(&connection, IkeSaId(ike_sa), false);
             }
@@ -135,26 +131,20 @@ impl Executor {
                 ike_sa,
                 question,
             } => self.probe(&connection, IkeSaId(ike_sa), question),
-            Action::SendDpd { connection, ike_sa } => {
-                let up = CheckedOutIkeSa::by_id(IkeSaId(ike_sa)).filter(CheckedOutIkeSa::is_up);
-                match up {
-                    Some(ike_sa) => {
-                        send_dpd(ike_sa);
-                    }
-                    None => log::info!("{connection}: no DPD, the IKE_SA is gone"),
-                }
-            }
+            Action::SendDpd { connection, ike_sa } => dpd(&connection, IkeSaId(ike_sa)),
             Action::Remember {
                 connection,
                 gateway,
-            } => {
-                if let Some(file) = &self.state_file {
-                    file.remember(connection, gateway);
-                }
-            }
+            } => self.remember(connection, gateway),
             Action::Publish(_) | Action::Report { .. } => {
                 debug_assert!(false, "told at once, see dispatch()");
             }
+        }
+    }
+
+    fn remember(&self, connection: String, gateway: Option<String>) {
+        if let Some(file) = &self.state_file {
+            file.remember(connection, gateway);
         }
     }
 
@@ -306,6 +296,12 @@ impl Executor {
         });
     }
 
+    fn terminate_all(self: &Arc<Self>, connection: &str) {
+        for id in self.driver.ask(|core, _| core.terminating(connection)) {
+            self.terminate(connection, IkeSaId(id), false);
+        }
+    }
+
     fn terminate(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, force: bool) {
         self.find(connection, SOON, move || charon::terminate(ike_sa, force));
     }
@@ -347,7 +343,7 @@ impl Executor {
 
     fn steer(&self, connection: &str, ike_sa: IkeSaId, to: Option<Destination>) {
         let Some(peer_cfg) = self.config_of(connection) else {
-            self.steering.forget(ike_sa);
+            self.retry_configs.forget(ike_sa);
             return;
         };
         let gateways = self.connections.gateways.get(connection);
@@ -357,12 +353,12 @@ impl Executor {
         if let Some(to) = &to {
             self.connections.gateways.found(connection, to);
         }
-        let prepared = Prepared {
+        let prepared = RetryConfig {
             peer_cfg: create_retry_config(&peer_cfg, to.as_ref(), own),
             keeps_trying: peer_cfg.fields(0).keyingtries != 1,
             to,
         };
-        self.steering.prepare(ike_sa, prepared);
+        self.retry_configs.prepare(ike_sa, prepared);
     }
 
     fn probe(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, question: Question) {
@@ -486,6 +482,16 @@ fn initiate(peer_cfg: &PeerCfg, children: &[String]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Sends a DPD request because somebody wants one.
+fn dpd(connection: &str, ike_sa: IkeSaId) {
+    match CheckedOutIkeSa::by_id(ike_sa).filter(CheckedOutIkeSa::is_up) {
+        Some(ike_sa) => {
+            send_dpd(ike_sa);
+        }
+        None => log::info!("{connection}: no DPD, the IKE_SA is gone"),
+    }
 }
 
 /// Whether the gateway is asked for a sign of life: now, or by an exchange that is under way.

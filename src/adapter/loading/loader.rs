@@ -44,37 +44,11 @@ impl Loader {
     /// All or nothing: everything that can fail comes before the first change. What a document without
     /// connections brings belongs to its source. Returns the files that it has been read from.
     pub fn apply(&self, configuration: &Configuration, source: &str) -> Result<Vec<ReadFile>> {
-        let mut loaded: Vec<(&config::Connection, Built)> = Vec::new();
-        let mut shared = Material::default();
-        let mut problems = Problems::default();
-        for connection in &configuration.connections {
-            check_start_actions(connection, &mut problems);
-            match build(connection) {
-                Ok(built) => loaded.push((connection, built)),
-                Err(found) => problems.extend(found),
-            }
-        }
-        for key in &configuration.private_keys {
-            problems.keep(shared.add_key(key));
-        }
-        for container in &configuration.containers {
-            problems.keep(shared.add_container(container));
-        }
-        for key in &configuration.token_keys {
-            problems.keep(shared.add_token_key(key));
-        }
-        for authority in &configuration.authorities {
-            problems.keep(shared.add_authority(authority));
-        }
-        for id in configuration.secrets.iter().flat_map(|secret| &secret.ids) {
-            problems.keep(identity(id, "secrets"));
-        }
-        problems.located(&configuration.locations)?;
-        let mut files = shared.take_files();
-        for (_, built) in &mut loaded {
-            files.extend(built.material.take_files());
-        }
-
+        let Read {
+            connections: loaded,
+            shared,
+            files,
+        } = read(configuration)?;
         let check_names = |manager: &FailoverManager| {
             let connections = configuration.connections.iter();
             manager.check_names(connections.map(|c| (c.name.as_str(), &c.remote_addrs)))
@@ -197,6 +171,54 @@ impl Loader {
             .set_secrets(std::slice::from_ref(&owner), &[]);
         self.connections.set_material(owner, Vec::new());
     }
+}
+
+/// What a configuration brings, of which charon has nothing yet.
+struct Read<'a> {
+    connections: Vec<(&'a config::Connection, Built)>,
+    /// What belongs to all of its connections.
+    shared: Material,
+    /// The files that were read.
+    files: Vec<ReadFile>,
+}
+
+/// Reads all files and builds all objects; an error tells of everything that charon cannot use.
+fn read(configuration: &Configuration) -> Result<Read<'_>> {
+    let mut connections = Vec::new();
+    let mut shared = Material::default();
+    let mut problems = Problems::default();
+    for connection in &configuration.connections {
+        check_start_actions(connection, &mut problems);
+        match build(connection) {
+            Ok(built) => connections.push((connection, built)),
+            Err(found) => problems.extend(found),
+        }
+    }
+    for key in &configuration.private_keys {
+        problems.keep(shared.add_key(key));
+    }
+    for container in &configuration.containers {
+        problems.keep(shared.add_container(container));
+    }
+    for key in &configuration.token_keys {
+        problems.keep(shared.add_token_key(key));
+    }
+    for authority in &configuration.authorities {
+        problems.keep(shared.add_authority(authority));
+    }
+    for id in configuration.secrets.iter().flat_map(|secret| &secret.ids) {
+        problems.keep(identity(id, "secrets"));
+    }
+    problems.located(&configuration.locations)?;
+    let mut files = shared.take_files();
+    for (_, built) in &mut connections {
+        files.extend(built.material.take_files());
+    }
+    Ok(Read {
+        connections,
+        shared,
+        files,
+    })
 }
 
 /// The connections of a configuration.

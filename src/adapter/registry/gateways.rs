@@ -56,19 +56,19 @@ struct Differing {
     own: Arc<PeerCfg>,
     gateways: Arc<GatewayCfgs>,
     /// Those that are addresses.
-    fixed: Vec<Place>,
+    fixed: Vec<GatewayConfig>,
     /// Addresses that names were found to have, the last ones.
-    found: VecDeque<Place>,
+    found: VecDeque<GatewayConfig>,
 }
 
 /// The configuration of a gateway at one of its addresses.
-struct Place {
+struct GatewayConfig {
     address: IpAddr,
     gateway: String,
     config: Arc<PeerCfg>,
 }
 
-impl Place {
+impl GatewayConfig {
     /// None if the gateway is not one of the connection's.
     fn new(own: &PeerCfg, gateways: &GatewayCfgs, gateway: &str, address: IpAddr) -> Option<Self> {
         let cfg = gateways.get(gateway)?;
@@ -88,7 +88,7 @@ impl Differing {
     fn new(own: &PeerCfg, gateways: GatewayCfgs) -> Self {
         let addresses = gateways.keys().filter_map(|gateway| {
             let ip = Gateway::parse(gateway).ip()?;
-            Place::new(own, &gateways, gateway, ip)
+            GatewayConfig::new(own, &gateways, gateway, ip)
         });
         Self {
             own: Arc::new(own.clone()),
@@ -98,18 +98,19 @@ impl Differing {
         }
     }
 
-    /// Makes the place the last one that was found; false if it is not known.
+    /// Makes the configuration the last one that was found; false if it is not known.
     fn found_again(&mut self, gateway: &str, address: IpAddr) -> bool {
-        let is_known = |place: &Place| (place.address, &*place.gateway) == (address, gateway);
+        let is_known =
+            |config: &GatewayConfig| (config.address, &*config.gateway) == (address, gateway);
         let known = (self.found.iter().position(is_known)).and_then(|at| self.found.remove(at));
         let is_known = known.is_some();
         self.found.extend(known);
         is_known
     }
 
-    /// Adds a place; returns one that was found too long ago.
-    fn add(&mut self, place: Place) -> Option<Place> {
-        self.found.push_back(place);
+    /// Adds a configuration; returns one that was found too long ago.
+    fn add(&mut self, config: GatewayConfig) -> Option<GatewayConfig> {
+        self.found.push_back(config);
         (self.found.len() > FOUND).then(|| self.found.pop_front())?
     }
 
@@ -120,15 +121,15 @@ impl Differing {
         clones.chain([connection.to_owned()])
     }
 
-    fn places(&self) -> impl Iterator<Item = &Place> {
+    fn configs(&self) -> impl Iterator<Item = &GatewayConfig> {
         // Of names the one that was looked up last: it is about to be tried, and may have moved to where
         // another was.
         self.fixed.iter().chain(self.found.iter().rev())
     }
 
     fn at(&self, address: IpAddr) -> Option<&Arc<PeerCfg>> {
-        let place = self.places().find(|place| place.address == address);
-        place.map(|place| &place.config)
+        let config = self.configs().find(|config| config.address == address);
+        config.map(|known| &known.config)
     }
 }
 
@@ -142,8 +143,8 @@ impl Gateways {
         let mut differing = Differing::new(own, gateways);
         // IKE_SAs may be at addresses that were looked up for the configuration before.
         for (gateway, address) in self.found_before(&name) {
-            let place = Place::new(own, &differing.gateways, &gateway, address);
-            differing.found.extend(place);
+            let config = GatewayConfig::new(own, &differing.gateways, &gateway, address);
+            differing.found.extend(config);
         }
         let names: Vec<String> = differing.names(&name).collect();
         let mut tables = self.lock();
@@ -161,9 +162,9 @@ impl Gateways {
     fn found_before(&self, connection: &str) -> Vec<(String, IpAddr)> {
         let tables = self.lock();
         let found = tables.connections.get(connection).map(|known| &known.found);
-        let places = found.into_iter().flatten();
-        places
-            .map(|place| (place.gateway.clone(), place.address))
+        let configs = found.into_iter().flatten();
+        configs
+            .map(|config| (config.gateway.clone(), config.address))
             .collect()
     }
 
@@ -202,13 +203,13 @@ impl Gateways {
             let (own, gateways) = (Arc::clone(&known.own), Arc::clone(&known.gateways));
             drop(tables);
             // Made without the lock.
-            let Some(place) = Place::new(&own, &gateways, &to.gateway, address) else {
+            let Some(config) = GatewayConfig::new(&own, &gateways, &to.gateway, address) else {
                 return;
             };
             let mut tables = self.lock();
             let known = tables.connections.get_mut(connection);
             if let Some(known) = known.filter(|known| Arc::ptr_eq(&known.gateways, &gateways)) {
-                let former = known.add(place);
+                let former = known.add(config);
                 drop(tables);
                 drop(former);
                 return;
@@ -220,14 +221,14 @@ impl Gateways {
     /// The configurations of a connection's gateways, by their addresses.
     pub fn by_address(&self, connection: &str) -> HashMap<IpAddr, Arc<PeerCfg>> {
         let tables = self.lock();
-        let places = tables.connections.get(connection).map(Differing::places);
-        let mut configs = HashMap::new();
-        for place in places.into_iter().flatten() {
-            configs
-                .entry(place.address)
-                .or_insert_with(|| Arc::clone(&place.config));
+        let configs = tables.connections.get(connection).map(Differing::configs);
+        let mut by_address = HashMap::new();
+        for config in configs.into_iter().flatten() {
+            by_address
+                .entry(config.address)
+                .or_insert_with(|| Arc::clone(&config.config));
         }
-        configs
+        by_address
     }
 
     /// The IKE_SA begins to connect: gives it the configuration of the gateway at its address. Safe in a
@@ -271,7 +272,7 @@ impl Gateways {
         });
         let before = config.and_then(|config| ike_sa.exchange_peer_cfg(&config, hook));
         if let Some(before) = before {
-            // Nobody else has this IKE_SA, and so the place in the table.
+            // Nobody else has this IKE_SA, and so the config in the table.
             let earlier = self.lock().replaced.insert(id, before);
             drop(earlier);
         }

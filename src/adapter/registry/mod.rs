@@ -6,9 +6,9 @@
 mod connections;
 mod dpd_requests;
 mod gateways;
-mod steering;
+mod retry_configs;
 
 pub(crate) use connections::secret_key;
 pub use connections::{Connections, Owner};
 pub(crate) use dpd_requests::DpdRequests;
-pub(crate) use steering::{Prepared, Steering};
+pub(crate) use retry_configs::{RetryConfig, RetryConfigs};

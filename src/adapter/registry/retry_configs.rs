@@ -15,15 +15,15 @@ use crate::charon::{IkeSaId, PeerCfg};
 
 /// The prepared configurations, by IKE_SA.
 #[derive(Default)]
-pub(crate) struct Steering {
+pub(crate) struct RetryConfigs {
     /// Listener callbacks take the lock. Whoever holds it takes one step on the table and nothing else: calls
     /// nothing of charon's, takes no other lock and frees no configuration. So it is given back within
     /// microseconds of its holder's own running time, and nobody can wait for it who is waited for.
-    prepared: Mutex<HashMap<IkeSaId, Arc<Prepared>>>,
+    prepared: Mutex<HashMap<IkeSaId, Arc<RetryConfig>>>,
 }
 
 /// A configuration to exchange.
-pub(crate) struct Prepared {
+pub(crate) struct RetryConfig {
     /// Where it leads; None if it ends charon's retries.
     pub to: Option<Destination>,
     pub peer_cfg: PeerCfg,
@@ -31,8 +31,8 @@ pub(crate) struct Prepared {
     pub keeps_trying: bool,
 }
 
-impl Steering {
-    pub fn prepare(&self, ike_sa: IkeSaId, prepared: Prepared) {
+impl RetryConfigs {
+    pub fn prepare(&self, ike_sa: IkeSaId, prepared: RetryConfig) {
         let prepared = Arc::new(prepared);
         let replaced = self.lock().insert(ike_sa, prepared);
         // Freed without the lock.
@@ -45,11 +45,11 @@ impl Steering {
     }
 
     /// What was prepared. Safe in a listener callback.
-    pub fn get(&self, ike_sa: IkeSaId) -> Option<Arc<Prepared>> {
+    pub fn get(&self, ike_sa: IkeSaId) -> Option<Arc<RetryConfig>> {
         self.lock().get(&ike_sa).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IkeSaId, Arc<Prepared>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IkeSaId, Arc<RetryConfig>>> {
         // A table that no panic can leave half-changed.
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
     }
