@@ -12,7 +12,7 @@ use xshell::{cmd, Cmd, Shell};
 
 use crate::lab::{self, Esp};
 use crate::test::{step, E2E_THREADS};
-use crate::{checkout, need_root, packages, plugin, record, source, Project};
+use crate::{checkout, need_root, packages, plugin, source, Project};
 
 /// Where the plugin is in a strongSwan tree.
 const PLACE: &str = "src/libcharon/plugins/extsock";
@@ -76,8 +76,14 @@ pub(crate) fn run(project: &Project, wanted: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Builds one version and records what its charon tells.
-pub(crate) fn record(project: &Project, version: &str, directory: &Path) -> Result<()> {
+/// A strongSwan that was built with the plugin in its tree.
+pub(crate) struct Installed {
+    pub source: PathBuf,
+    pub prefix: PathBuf,
+}
+
+/// Builds one version and installs it below target/.
+pub(crate) fn installed(project: &Project, version: &str) -> Result<Installed> {
     packages::install_for_trees(&project.shell)?;
     let tree = Tree::new(project, version);
     step("source", || tree.source())?;
@@ -85,18 +91,9 @@ pub(crate) fn record(project: &Project, version: &str, directory: &Path) -> Resu
     step("configure", || tree.configure())?;
     step("make", || tree.make())?;
     step("make install", || tree.install())?;
-    let plugin = record::build(project, version, &tree.source)?;
-    let libcharon = tree.prefix.join("lib/ipsec/libcharon.so.0");
-    step("recordings", || {
-        let tests = record::tests(project, &libcharon, directory, &plugin)?;
-        tests
-            .env("STRONGSWAN_SRC", &tree.source)
-            .env("STRONGSWAN_LIBDIR", tree.prefix.join("lib/ipsec"))
-            .env("EXTSOCK_LAB_LIBEXEC", tree.prefix.join("libexec/ipsec"))
-            .env("EXTSOCK_LAB_SBIN", tree.prefix.join("sbin"))
-            .env("EXTSOCK_LAB_PLUGINS", tree.prefix.join("lib/ipsec/plugins"))
-            .run()?;
-        Ok(())
+    Ok(Installed {
+        source: tree.source,
+        prefix: tree.prefix,
     })
 }
 

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, Result};
 use xshell::{cmd, Cmd};
 
+use crate::in_tree::{self, Installed};
 use crate::lab::{left_out, Esp, LIBCHARON};
 use crate::test::E2E_THREADS;
-use crate::{in_tree, need_root, packages, source, Project};
+use crate::{need_root, packages, source, Project};
 
 /// The tests that are recorded: what ends IKE_SAs, and what only seems to. What operators do at random times,
 /// and what others do with their configurations, is in no evidence.
@@ -41,7 +42,22 @@ pub(crate) fn run(project: &Project, version: &str) -> Result<()> {
         fs::remove_dir_all(&directory)?;
     }
     if version != source::installed_version(&project.shell)? {
-        return in_tree::record(project, version, &directory);
+        let Installed { source, prefix } = in_tree::installed(project, version)?;
+        let plugin = build(project, version, &source)?;
+        let library = prefix.join("lib/ipsec");
+        tests(
+            project,
+            &library.join("libcharon.so.0"),
+            &directory,
+            &plugin,
+        )?
+        .env("STRONGSWAN_SRC", &source)
+        .env("STRONGSWAN_LIBDIR", &library)
+        .env("EXTSOCK_LAB_LIBEXEC", prefix.join("libexec/ipsec"))
+        .env("EXTSOCK_LAB_SBIN", prefix.join("sbin"))
+        .env("EXTSOCK_LAB_PLUGINS", library.join("plugins"))
+        .run()?;
+        return Ok(());
     }
     packages::install(&project.shell)?;
     let headers = source::prepare(project)?;
@@ -51,7 +67,7 @@ pub(crate) fn run(project: &Project, version: &str) -> Result<()> {
 }
 
 /// The plugin with its recorder.
-pub(crate) fn build(project: &Project, version: &str, headers: &Path) -> Result<PathBuf> {
+fn build(project: &Project, version: &str, headers: &Path) -> Result<PathBuf> {
     let target = project.target().join("record").join(version);
     cmd!(
         project.shell,
@@ -63,7 +79,7 @@ pub(crate) fn build(project: &Project, version: &str, headers: &Path) -> Result<
 }
 
 /// The tests, which leave their recordings in the directory.
-pub(crate) fn tests<'s>(
+fn tests<'s>(
     project: &'s Project,
     libcharon: &Path,
     directory: &Path,
