@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! What the failover manager is told to care for, and what it wants done.
+//! What the failover manager has to know of a connection, and what it wants done.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -109,7 +109,7 @@ pub enum Action {
         connection: String,
         /// The gateway.
         gateway: String,
-        /// Unique id of the IKE_SA; None for one that charon has not told of, as its peer's name
+        /// Unique id of the IKE_SA; None for one that charon has not reported, as its peer's name
         /// does not resolve yet.
         ike_sa: Option<u32>,
     },
@@ -197,7 +197,7 @@ pub enum Probed {
 impl Probed {
     /// What packets tell that came so many whole seconds ago, if one came within the interval.
     ///
-    /// One of the future came before the clock was set back, nobody knows when; -1 is a rounded 0.
+    /// A packet of the future came before the clock was set back, at an unknown time; -1 is a rounded 0.
     pub fn by_traffic(ages: &[i64], interval: Duration, now: Duration) -> Option<Self> {
         let ages = ages.iter().filter(|age| **age >= -1);
         let age = Duration::from_secs((*ages.min()?).max(0).unsigned_abs());

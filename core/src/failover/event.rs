@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! Events: what every client is told.
+//! Events, which every client receives.
 
 use std::borrow::Cow;
 

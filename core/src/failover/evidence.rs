@@ -70,9 +70,9 @@ pub enum Evidence {
         old: u32,
     },
     /// charon goes on by itself and was led to another gateway, as was prepared: it tries the IKE_SA
-    /// again (after a timeout that is not told of by an alert), or replaces another one by it.
+    /// again (after a timeout for which no alert is raised), or replaces another one by it.
     Steered {
-        /// The IKE_SA; nothing was told of a new one before.
+        /// The IKE_SA; a new one was not reported before.
         ike_sa: IkeSa,
         /// Unique id of the IKE_SA that it replaces.
         replaces: Option<u32>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! What is told of connections and failovers to those who ask.
+//! What LIST, STATUS, HISTORY and STATS report of connections and failovers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -165,7 +165,7 @@ pub enum ConnectionState {
     Exhausted,
 }
 
-/// What is told of one connection.
+/// What LIST reports of one connection.
 pub(super) fn status(connection: &Connection, now: Duration) -> ConnectionStatus {
     let c = &connection.common;
     let wait = |until: Duration| millis(until.saturating_sub(now));
@@ -212,7 +212,7 @@ fn gateway_status(c: &Common, gateway: String, now: Duration) -> GatewayStatus {
     }
 }
 
-/// What is told of one connection in detail.
+/// What STATUS reports of one connection.
 pub(super) fn details(
     connection: &Connection,
     last_failovers: Vec<HistoryEntry>,

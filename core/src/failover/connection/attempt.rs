@@ -103,7 +103,7 @@ impl Attempt {
         &self.to.gateway
     }
 
-    /// Its IKE_SA, once charon has told of one.
+    /// Its IKE_SA, once charon has reported one.
     pub fn ike_sa(&self) -> Option<u32> {
         match self.stage {
             AttemptStage::Resolving { ike_sa }
@@ -129,7 +129,7 @@ impl Attempt {
         self.config().is_some() || self.ike_sa().is_some()
     }
 
-    /// Whether charon was called, but has told of no IKE_SA.
+    /// Whether charon was called, but has reported no IKE_SA.
     pub fn is_unseen(&self) -> bool {
         self.config().is_some() && self.ike_sa().is_none()
     }
@@ -149,7 +149,7 @@ impl Attempt {
         self.ike_sa().is_none() && (self.gateway() == gateway || with_own)
     }
 
-    /// charon has told of its IKE_SA.
+    /// charon has reported its IKE_SA.
     pub fn found(&mut self, ike_sa: u32) {
         let id = ike_sa;
         let ike_sa = Some(id);

@@ -12,7 +12,7 @@ use super::transitions::{failed_with, follow_charon, serve};
 use crate::failover::step::Step;
 
 impl GivenUp {
-    /// What charon told of one of the connection's IKE_SAs.
+    /// What charon reported of one of the connection's IKE_SAs.
     pub fn handle(self, c: &mut Common, event: IkeSaEvent, step: &mut Step) -> State {
         match event {
             // charon, or an operator by other means, initiates it.

@@ -13,10 +13,10 @@ use super::transitions::{end_attempts, failed_with, follow_charon, serve};
 use crate::failover::step::Step;
 
 impl Idle {
-    /// What charon told of one of the connection's IKE_SAs.
+    /// What charon reported of one of the connection's IKE_SAs.
     pub fn handle(self, c: &mut Common, event: IkeSaEvent, step: &mut Step) -> State {
         match event {
-            // Of an attempt that was terminated before charon told of it.
+            // Of an attempt that was terminated before charon reported it.
             IkeSaEvent::Connecting { .. } if self.terminating => State::Idle(self),
             // charon, or an operator by other means, initiates it.
             IkeSaEvent::Connecting { ike_sa, .. } => {

@@ -66,7 +66,7 @@ impl Connection {
         result
     }
 
-    /// What charon told of one of its IKE_SAs.
+    /// What charon reported of one of its IKE_SAs.
     pub fn handle(&mut self, event: IkeSaEvent, step: &mut Step) {
         self.advance(|state, c| {
             let ended = matches!(event, IkeSaEvent::Ended(_));

@@ -21,7 +21,7 @@ use crate::failover::deadlines::Timer;
 use crate::failover::step::Step;
 
 impl Recovering {
-    /// What charon told of one of the connection's IKE_SAs.
+    /// What charon reported of one of the connection's IKE_SAs.
     pub fn handle(mut self, c: &mut Common, event: IkeSaEvent, step: &mut Step) -> State {
         match event {
             IkeSaEvent::Connecting { ike_sa, cloned } => self.connecting(c, ike_sa, cloned, step),

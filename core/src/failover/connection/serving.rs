@@ -27,7 +27,7 @@ use crate::failover::selection::Trials;
 use crate::failover::step::{Failover, Step};
 
 impl Serving {
-    /// What charon told of one of the connection's IKE_SAs.
+    /// What charon reported of one of the connection's IKE_SAs.
     pub fn handle(mut self, c: &mut Common, event: IkeSaEvent, step: &mut Step) -> State {
         match event {
             IkeSaEvent::Connecting { ike_sa, .. } => {
@@ -56,7 +56,7 @@ impl Serving {
             IkeSaEvent::ChildFailed { ike_sa } if ike_sa == self.ike_sa => {
                 self.child_failed(c, step)
             }
-            // Its gateway would not be told of when it ends, and its deletion may not be answered.
+            // Its end would not name its gateway as the cause, and its deletion may not be answered.
             IkeSaEvent::Expired { ike_sa } if ike_sa == self.ike_sa => {
                 self.discard(c, Reason::IkeSaExpired, step)
             }

@@ -2,7 +2,7 @@
 
 //! Where charon is to go if it retries or re-establishes an IKE_SA by itself.
 //!
-//! charon asks nobody then, so that it has to be told before. What it is told is derived after each step from
+//! charon asks no plugin then, so that the gateway has to be prepared before. It is derived after each step from
 //! the state that the step left the connection in.
 
 use std::time::Duration;

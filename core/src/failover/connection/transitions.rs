@@ -32,7 +32,7 @@ pub(super) fn rest(c: &mut Common) -> State {
     State::Idle(Idle::default())
 }
 
-/// Nothing is wanted any more: attempts of which charon has told nothing end. Those that it has told of
+/// Nothing is wanted any more: attempts of which charon has reported no IKE_SA end. Those that have one
 /// are the caller's concern.
 pub(super) fn end_attempts<'a>(
     c: &mut Common,
@@ -218,6 +218,18 @@ pub(super) fn fail_over(
         );
         return rest(c);
     };
+    begin_failover(c, outage, &from, next, reason, step)
+}
+
+/// The connection goes to that gateway, at once or after the delay before another round.
+fn begin_failover(
+    c: &mut Common,
+    mut outage: Outage,
+    from: &str,
+    next: Considered,
+    reason: Reason,
+    step: &mut Step,
+) -> State {
     let delay = if next.standing.begins_round() {
         let repetition = outage.trials.next_round();
         c.policy.delay(repetition, step.now.random)
@@ -227,7 +239,7 @@ pub(super) fn fail_over(
     outage.retries += 1;
     step.failover_started(Failover {
         name: &c.name,
-        from: &from,
+        from,
         to: &next.gateway,
         reason,
         attempt: outage.retries,

@@ -135,7 +135,7 @@ impl Liveness {
     }
 
     /// Between two questions: long enough for the answer to come, as far as that is known, so that a lost
-    /// packet is not the gateway's death, and nobody is asked without need.
+    /// packet is not the gateway's death, and no request is sent without need.
     fn pause(&self, timeout: Duration) -> Duration {
         let shortest = timeout / MOST_QUESTIONS;
         let longest = timeout / FEWEST_QUESTIONS;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! What charon told of an IKE_SA that decides what its end means.
+//! What charon reported of an IKE_SA that decides what its end means.
 
 use crate::domain::reason::Reason;
 use crate::failover::evidence::{Alert, IkeSa, IkeSaState, Task, Tasks};

@@ -27,7 +27,7 @@ pub(in crate::failover) fn verdict(observed: &Observed, end: &IkeSa) -> Option<R
         _ if delete_queued => None,
         // Deleted.
         (S::Deleting, Some(Party::Peer), _) => Some(Reason::PeerDeleted),
-        // In IKEv1 a peer that we reject is told by a deletion.
+        // In IKEv1 we reject a peer by deleting the IKE_SA.
         (S::Deleting, Some(Party::Us), Some(Alert::PeerAuthFailed)) => Some(Reason::AuthFailed),
         (S::Deleting, _, _) => None,
         // Never came up, for lack of our own credentials.

@@ -161,7 +161,7 @@ impl FailoverManager {
                 c.want(child);
             }
             if let Some(up) = record.up_mut() {
-                // Nobody cared for an answer meanwhile.
+                // Answers were not looked at meanwhile.
                 up.liveness.restart(step.now.monotonic);
             }
             c.ike_sas.insert(ike_sa, record);

@@ -239,7 +239,7 @@ impl FailoverManager {
 
     /// An IKE_SA ends. Whether its gateway failed, [`verdict`] tells.
     fn handle_connection_failure(&mut self, ike_sa: &IkeSa, step: &mut Step) -> Option<String> {
-        // An IKE_SA whose peer's name does not resolve ends without ever having been told of.
+        // The end of an IKE_SA whose peer's name does not resolve is the first that charon reports of it.
         self.track(ike_sa);
         let name = self.ike_sas.remove(&ike_sa.id)?;
         let shutting_down = self.shutting_down;
@@ -328,7 +328,7 @@ impl FailoverManager {
     }
 
     /// Another IKE_SA has taken the place of one. If that was given up, the other one is as well: it was
-    /// decided before charon told of it.
+    /// decided before charon reported it.
     fn replaced(&mut self, owner: &str, old: u32, new: u32, was_given_up: bool, step: &mut Step) {
         self.with_connection(owner, step, |connection, step| {
             if was_given_up {
@@ -381,7 +381,7 @@ impl FailoverManager {
         Some(owner)
     }
 
-    /// It may be up already, and never have been told of: the peer initiated it.
+    /// It may be up already without having been reported, as the peer initiated it.
     fn took_over(&mut self, ike_sa: &IkeSa, step: &mut Step) -> Option<String> {
         if ike_sa.state != IkeSaState::Established {
             return None;
@@ -556,7 +556,7 @@ impl FailoverManager {
                 return None;
             }
             if !self.ike_sas.contains_key(&ike_sa.id) {
-                // It ends without ever having been told of.
+                // Nothing else is reported of it before its end.
                 self.take_in(ike_sa, step);
             }
         }
