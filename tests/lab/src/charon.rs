@@ -374,10 +374,13 @@ impl Charon {
     #[track_caller]
     pub fn load(&self, swanctl_conf: &str) {
         self.host.write("swanctl.conf", swanctl_conf);
-        let file = ["--file", "/run/lab/swanctl.conf"];
-        self.swanctl(&["--load-creds", "--clear", "--noprompt", file[0], file[1]]);
-        self.swanctl(&["--load-pools", file[0], file[1]]);
-        self.swanctl(&["--load-conns", file[0], file[1]]);
+        self.swanctl(&[
+            "--load-all",
+            "--clear",
+            "--noprompt",
+            "--file",
+            "/run/lab/swanctl.conf",
+        ]);
     }
 
     /// The lines of `swanctl --list-sas` that have an IKE_SA's name, unique id, state and SPIs.

@@ -53,7 +53,8 @@ impl Kernel {
             .context("a kernel has modules")??
             .file_name()
             .into_string()
-            .map_err(|name| anyhow::anyhow!("{name:?} is no UTF-8"))?;
+            .ok()
+            .context("a kernel's release is ASCII")?;
         Ok(Self {
             image: root.join("boot").join(format!("vmlinuz-{release}")),
             release,
