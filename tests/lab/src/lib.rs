@@ -10,6 +10,7 @@
 //! processes, and those are killed when the thread that started them dies. A lab therefore
 //! belongs to one thread.
 
+mod capture;
 mod charon;
 mod client;
 mod config;
@@ -25,7 +26,9 @@ mod recording;
 mod responder;
 pub mod token;
 pub mod wait;
+mod xfrm;
 
+pub use capture::{Capture, Packet};
 pub use charon::{plugins, Charon, Sanitizer};
 pub use client::{Client, ClientOptions, Loading, Vici};
 pub use config::{connection, net, PSK};
@@ -36,6 +39,7 @@ pub use ping::{Answered, Pings};
 pub use pki::Pki;
 pub use responder::Responder;
 pub use token::Token;
+pub use xfrm::LonePing;
 
 use std::path::PathBuf;
 use std::process::Command;

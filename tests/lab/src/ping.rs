@@ -35,6 +35,16 @@ impl Pings {
     /// Returns when the first one is answered: the tunnel is up, and ping ready to be ended.
     #[track_caller]
     pub(crate) fn start(host: &Namespace, address: &str, interval: Duration) -> Self {
+        let pings = Self::start_unanswered(host, address, interval);
+        wait::until(&format!("a ping to {address} is answered"), || {
+            pings.times().next().map(drop)
+        });
+        pings
+    }
+
+    /// Returns when ping is ready to be ended.
+    #[track_caller]
+    pub(crate) fn start_unanswered(host: &Namespace, address: &str, interval: Duration) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("ping.{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let output = host.path("/run/lab").join(&name);
@@ -46,8 +56,8 @@ impl Pings {
             .spawn()
             .expect("nsenter of util-linux starts");
         let pings = Self { process, output };
-        wait::until(&format!("a ping to {address} is answered"), || {
-            pings.times().next().map(drop)
+        wait::until("ping has begun", || {
+            pings.text().starts_with("PING ").then_some(())
         });
         pings
     }
@@ -55,6 +65,11 @@ impl Pings {
     /// How many were answered up to now.
     pub fn answered(&self) -> usize {
         self.times().count()
+    }
+
+    /// When the answers up to now came, by the machine's clock.
+    pub fn answer_times(&self) -> Vec<Duration> {
+        self.times().collect()
     }
 
     /// Ends it.
