@@ -12,6 +12,7 @@ mod failover;
 mod floods;
 mod gateways;
 mod ikev1;
+mod kernel;
 mod lab;
 mod liveness;
 mod loading;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What only a kernel with ESP does. These tests are left out where there is none.
+
+mod interfaces;
+mod marks;
+
+use extsock_lab::{net, wait, Client};
+use serde_json::{json, Value};
+
+use crate::{Hosts, Tunnel};
+
+/// As `Tunnel::loaded`, with patience: an emulated machine is slow.
+fn loaded(config: &Value) -> Tunnel {
+    Tunnel::loaded_at(Hosts::with_client(PATIENCE), config)
+}
+
+/// charon's settings to give up a silent gateway after 6.5 s.
+const PATIENCE: &str = "retransmit_tries = 12";
+
+/// Connection `net` over gateways 11 and 12 with options of its own, and with options of CHILD_SA `net2`.
+fn net_as(options: &Value, child: &Value) -> Value {
+    let mut config = net(&[11, 12]);
+    let connection = &mut config["connections"]["net"];
+    extend(connection, options);
+    extend(&mut connection["children"]["net2"], child);
+    config
+}
+
+fn extend(object: &mut Value, options: &Value) {
+    let object = object.as_object_mut().expect("an object");
+    object.extend(options.as_object().expect("options").clone());
+}
+
+/// Waits until the kernel has the SAs of one tunnel: those of the gateway before may go later.
+#[track_caller]
+fn wait_one_tunnel(client: &Client) {
+    wait::until("the SAs of one tunnel are left", || {
+        (client.xfrm_states().len() == 2).then_some(())
+    });
+}
