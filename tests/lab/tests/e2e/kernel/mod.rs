@@ -4,6 +4,7 @@
 
 mod interfaces;
 mod marks;
+mod mobike;
 
 use extsock_lab::{net, wait, Client};
 use serde_json::{json, Value};
@@ -12,7 +13,13 @@ use crate::{Hosts, Tunnel};
 
 /// As `Tunnel::loaded`, with patience: an emulated machine is slow.
 fn loaded(config: &Value) -> Tunnel {
-    Tunnel::loaded_at(Hosts::with_client(PATIENCE), config)
+    loaded_at(Hosts::default(), config)
+}
+
+/// As `Tunnel::loaded_at`, with patience.
+fn loaded_at(mut hosts: Hosts, config: &Value) -> Tunnel {
+    PATIENCE.clone_into(&mut hosts.client.settings);
+    Tunnel::loaded_at(hosts, config)
 }
 
 /// charon's settings to give up a silent gateway after 6.5 s.
