@@ -3,6 +3,7 @@
 //! What only a kernel with ESP does. These tests are left out where there is none.
 
 mod interfaces;
+mod leftovers;
 mod marks;
 mod mobike;
 
@@ -22,8 +23,8 @@ fn loaded_at(mut hosts: Hosts, config: &Value) -> Tunnel {
     Tunnel::loaded_at(hosts, config)
 }
 
-/// charon's settings to give up a silent gateway after 6.5 s.
-const PATIENCE: &str = "retransmit_tries = 12";
+/// charon's settings to give up a silent gateway after 8 s.
+const PATIENCE: &str = "retransmit_tries = 3\n retransmit_timeout = 2";
 
 /// Connection `net` over gateways 11 and 12 with options of its own, and with options of CHILD_SA `net2`.
 fn net_as(options: &Value, child: &Value) -> Value {
@@ -37,6 +38,11 @@ fn net_as(options: &Value, child: &Value) -> Value {
 fn extend(object: &mut Value, options: &Value) {
     let object = object.as_object_mut().expect("an object");
     object.extend(options.as_object().expect("options").clone());
+}
+
+/// Connection `net` with a trap policy.
+fn trapped(start_action: &str) -> Value {
+    net_as(&json!({}), &json!({ "start_action": start_action }))
 }
 
 /// Waits until the kernel has the SAs of one tunnel: those of the gateway before may go later.
