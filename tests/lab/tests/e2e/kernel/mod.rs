@@ -4,6 +4,7 @@
 
 mod interfaces;
 mod leftovers;
+mod lifetimes;
 mod marks;
 mod mobike;
 
