@@ -7,6 +7,7 @@ mod leftovers;
 mod lifetimes;
 mod marks;
 mod mobike;
+mod modes;
 
 use extsock_lab::{net, wait, Client};
 use serde_json::{json, Value};
