@@ -8,6 +8,7 @@ mod lifetimes;
 mod marks;
 mod mobike;
 mod modes;
+mod netem;
 
 use extsock_lab::{net, wait, Client};
 use serde_json::{json, Value};
