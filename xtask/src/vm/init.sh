@@ -16,13 +16,15 @@ share() {
 }
 share root /lower ro,cache=loose
 mount -t tmpfs -o size=75%,mode=755 memory /memory
-mkdir /memory/upper /memory/work
+mkdir /memory/upper /memory/work /exchange
+share exchange /exchange cache=none
+tar -x -f /exchange/files -C /memory/upper
 mount -t overlay -o lowerdir=/lower,upperdir=/memory/upper,workdir=/memory/work root /root
 mkdir -p /root/lib/modules
 share modules /root/lib/modules ro,cache=loose
 mount -t tmpfs -o mode=755 run /root/run
 mkdir -p /root/run/vm /dev/pts /dev/shm
-share exchange /root/run/vm cache=none
+mount -o move /exchange /root/run/vm
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
 for there in proc sys dev; do mount -o move "/$there" "/root/$there"; done

@@ -6,6 +6,7 @@
 mod guest;
 mod initramfs;
 mod kernel;
+mod memory;
 mod qemu;
 
 use std::fs;
@@ -108,6 +109,7 @@ fn boot(
     task: &Task,
 ) -> Result<String> {
     let directory = exchange.0.parent().context("it is in a directory")?;
+    memory::make(&project.shell, &exchange.0.join("files"))?;
     let initramfs = initramfs::make(&project.shell, kernel, &exchange.0)?;
     let console = directory.join("console.log");
     let mut qemu = acceleration.qemu(kernel, &console);

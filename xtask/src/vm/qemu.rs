@@ -34,16 +34,22 @@ const EMULATION: [&str; 10] = [
     "-rtc",
     "clock=vm",
 ];
-const KERNEL_PARAMETERS: [&str; 5] = [
+const KERNEL_PARAMETERS: [&str; 10] = [
     "console=ttyS0",
     // After a panic the guest reboots at once, which ends QEMU.
     "panic=-1",
     // The kernel trusts no emulated clock that it is not told to, and any other takes long to read.
     "tsc=reliable",
-    // The guest runs nothing that it has to be protected from. QEMU translates a library again for each
-    // address that it is mapped at, which more than doubles what a program takes to start.
-    "mitigations=off",
+    // QEMU translates a library again for each address that it is mapped at, which doubles what a program
+    // takes to start. The guest runs nothing that it has to be protected from, so neither are there the
+    // kernel's other precautions and accounts.
     "norandmaps",
+    "mitigations=off",
+    "init_on_alloc=0",
+    "no5lvl",
+    "lsm=",
+    "audit=0",
+    "cgroup_disable=memory",
 ];
 const POLL: Duration = Duration::from_millis(50);
 
