@@ -2,6 +2,7 @@
 
 //! A stream of pings, to see whether and for how long packets are lost.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -56,15 +57,25 @@ impl Pings {
             .spawn()
             .expect("nsenter of util-linux starts");
         let pings = Self { process, output };
-        wait::until("ping has begun", || {
-            pings.text().starts_with("PING ").then_some(())
-        });
+        wait::until("ping can be ended", || pings.catches_sigint().then_some(()));
         pings
     }
 
     /// How many were answered up to now.
     pub fn answered(&self) -> usize {
         self.times().count()
+    }
+
+    /// How many were lost up to now: those that were sent before the last one that is answered, and are not.
+    pub fn lost(&self) -> usize {
+        let text = self.text();
+        let number = |line: &str| {
+            let number = line.split("icmp_seq=").nth(1)?.split(' ').next()?;
+            number.parse::<usize>().ok()
+        };
+        let answers = text.lines().filter(|line| line.contains(" bytes from "));
+        let numbers: BTreeSet<_> = answers.filter_map(number).collect();
+        numbers.last().map_or(0, |last| last - numbers.len())
     }
 
     /// When the answers up to now came, by the machine's clock.
@@ -97,6 +108,16 @@ impl Pings {
             answered,
             longest_gap: gaps.max().unwrap_or_default(),
         }
+    }
+
+    /// Whether it would write its summary.
+    fn catches_sigint(&self) -> bool {
+        let status = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(status).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        status.starts_with("Name:\tping\n")
+            && caught.is_some_and(|mask| mask >> (Signal::SIGINT as u64 - 1) & 1 == 1)
     }
 
     /// When the answers came: "[1700000000.123456] 64 bytes from 10.2.0.1: icmp_seq=1 ttl=64 time=0.5 ms".
