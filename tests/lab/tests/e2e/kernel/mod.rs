@@ -9,6 +9,7 @@ mod marks;
 mod mobike;
 mod modes;
 mod netem;
+mod switching;
 
 use extsock_lab::{net, wait, Client};
 use serde_json::{json, Value};
@@ -33,6 +34,8 @@ const PATIENCE: &str = "retransmit_tries = 3\n retransmit_timeout = 2";
 fn net_as(options: &Value, child: &Value) -> Value {
     let mut config = net(&[11, 12]);
     let connection = &mut config["connections"]["net"];
+    // With patience for gateways that are slow, too.
+    extend(connection, &json!({"failover": {"connect_timeout": "40s"}}));
     extend(connection, options);
     extend(&mut connection["children"]["net2"], child);
     config
