@@ -11,6 +11,7 @@ mod modes;
 mod netem;
 mod switching;
 mod traps;
+mod wire;
 
 use extsock_lab::{net, wait, Client};
 use serde_json::{json, Value};
