@@ -79,8 +79,8 @@ impl Charon {
         let process = self
             .host()
             .command("ping")
-            // Longer than anything that it may wait for.
-            .args(["-q", "-c", "1", "-W", "40"])
+            // Less than the deadline of its end.
+            .args(["-q", "-c", "1", "-W", "25"])
             .args(options)
             .arg(address)
             .stdout(Stdio::null())

@@ -6,7 +6,7 @@ use extsock_lab::{wait, GatewayOptions};
 use serde_json::json;
 
 use super::{loaded_at, net_as};
-use crate::{expect_failover, ike_sas, Hosts, Tunnel};
+use crate::{expect_failover, ike_sa, ike_sas, Hosts, Tunnel};
 
 const FIRST: &str = "192.168.7.1";
 const OTHER: &str = "192.168.7.2";
@@ -54,9 +54,12 @@ fn lose_address(tunnel: &Tunnel) {
 #[test]
 fn tunnel_goes_on_from_another_address() {
     let mut tunnel = up();
+    let before = ike_sa(&tunnel.client, "net");
     lose_address(&tunnel);
     expect_outer(&tunnel, OTHER, "192.168.7.11");
     tunnel.client.ping("10.2.0.1");
+    // Without MOBIKE charon would reauthenticate.
+    assert_eq!(ike_sa(&tunnel.client, "net"), before);
     assert!(tunnel.control.events_named("failover_started").is_empty());
     assert_eq!(ike_sas(&tunnel.client), 1);
 
