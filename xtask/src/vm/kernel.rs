@@ -13,9 +13,14 @@ use crate::Project;
 
 /// Depends on the release's current kernel.
 const PACKAGE: &str = "linux-image-amd64";
-/// How the packages begin that have the kernel and its modules: until trixie they are one package, in sid
-/// several.
-const PARTS: [&str; 3] = ["linux-image-", "linux-binary-", "linux-modules-"];
+/// How the packages begin that have the kernel, its modules, and lists of what is built in: until trixie they
+/// are one package, in sid several.
+const PARTS: [&str; 4] = [
+    "linux-image-",
+    "linux-binary-",
+    "linux-modules-",
+    "linux-base-",
+];
 
 /// A kernel and its modules.
 pub(super) struct Kernel {
@@ -55,8 +60,14 @@ impl Kernel {
             .into_string()
             .ok()
             .context("a kernel's release is ASCII")?;
+        // sid's is beside its modules.
+        let images = [
+            root.join("boot").join(format!("vmlinuz-{release}")),
+            modules.join(&release).join("vmlinuz"),
+        ];
+        let image = images.into_iter().find(|image| image.exists());
         Ok(Self {
-            image: root.join("boot").join(format!("vmlinuz-{release}")),
+            image: image.with_context(|| format!("no image of {release}"))?,
             release,
             modules,
             root,
