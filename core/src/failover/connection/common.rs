@@ -89,13 +89,21 @@ impl Common {
         self.foreign || self.children.iter().any(|known| known == child)
     }
 
-    /// Those of the CHILD_SAs that are up on none of its IKE_SAs.
-    pub fn missing(&self, asked: Vec<String>) -> Vec<String> {
+    /// Initiates on that IKE_SA those of the CHILD_SAs that are up on none of the connection's IKE_SAs.
+    pub fn initiate_missing(
+        &self,
+        ike_sa: u32,
+        asked: impl IntoIterator<Item = String>,
+        step: &mut Step,
+    ) {
         let is_up = |child: &String| {
             let mut up = self.ike_sas.values().filter(|known| known.stage.is_up());
             up.any(|known| known.children.contains(child))
         };
-        asked.into_iter().filter(|child| !is_up(child)).collect()
+        let missing: Vec<String> = asked.into_iter().filter(|child| !is_up(child)).collect();
+        if !missing.is_empty() {
+            step.initiate_children(&self.name, ike_sa, missing);
+        }
     }
 
     /// Whether the outage ends when the IKE_SA is up, or only with a CHILD_SA.

@@ -8,7 +8,7 @@ use super::common::Common;
 use super::event::{IkeSaEvent, LedFrom};
 use super::outage::Outage;
 use super::state::{GivenUp, State};
-use super::transitions::{failed_with, follow_charon, serve};
+use super::transitions::{follow_charon, serve, unresolved};
 use crate::failover::step::Step;
 
 impl GivenUp {
@@ -23,16 +23,10 @@ impl GivenUp {
                 follow_charon(c, outage, ike_sa, step)
             }
             IkeSaEvent::Up { ike_sa } => serve(c, ike_sa, Some(self.outage), None, step),
-            // charon could not even begin with it, as no address of the peer resolves.
-            IkeSaEvent::Ended(ended) if ended.unresolved && ended.reason.is_some() => {
-                c.gateways.forgive();
-                let mut outage = Outage::begin(step.now.monotonic);
-                c.failed_at(&mut outage, &ended.record.gateway, ended.record.remote);
-                match ended.reason {
-                    Some(reason) => failed_with(c, outage, None, &ended, reason, step),
-                    None => State::GivenUp(self),
-                }
-            }
+            IkeSaEvent::Ended(ended) => match ended.reason.filter(|_| ended.unresolved) {
+                Some(reason) => unresolved(c, &ended, reason, step),
+                None => State::GivenUp(self),
+            },
             _ => State::GivenUp(self),
         }
     }

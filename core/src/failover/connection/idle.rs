@@ -9,7 +9,7 @@ use super::common::Common;
 use super::event::{Ended, IkeSaEvent};
 use super::outage::Outage;
 use super::state::{Idle, State};
-use super::transitions::{end_attempts, failed_with, follow_charon, serve};
+use super::transitions::{ended_without_reason, follow_charon, serve, unresolved};
 use crate::failover::step::Step;
 
 impl Idle {
@@ -42,19 +42,12 @@ impl Idle {
         if !ended.unresolved {
             return State::Idle(self);
         }
-        if let Some(reason) = ended.reason {
-            let mut outage = Outage::begin(step.now.monotonic);
-            c.gateways.forgive();
-            c.failed_at(&mut outage, &ended.record.gateway, ended.record.remote);
-            return failed_with(c, outage, None, ended, reason, step);
-        }
-        if let Some(ike_sa) = c.up_ike_sa() {
-            serve(c, ike_sa, None, None, step)
-        } else if let Some(ike_sa) = c.connecting_ike_sa() {
-            let outage = Outage::begin(step.now.monotonic);
-            follow_charon(c, outage, ike_sa, step)
-        } else {
-            end_attempts(c, [].into_iter(), step)
+        match ended.reason {
+            Some(reason) => unresolved(c, ended, reason, step),
+            None => {
+                let outage = Outage::begin(step.now.monotonic);
+                ended_without_reason(c, outage, [].into_iter(), step)
+            }
         }
     }
 }

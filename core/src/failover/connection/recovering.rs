@@ -13,8 +13,8 @@ use super::common::Common;
 use super::event::{Ended, IkeSaEvent, LedOn};
 use super::state::{Progress, Recovering, State};
 use super::transitions::{
-    announce, attempt, end_attempts, fail_over, failed, failed_with, follow_charon, led_from, rest,
-    serve, switch_to, went_on,
+    announce, attempt, ended_without_reason, fail_over, failed, failed_with, follow_charon,
+    led_from, rest, serve, switch_to, went_on,
 };
 use crate::domain::reason::Reason;
 use crate::failover::deadlines::Timer;
@@ -135,18 +135,10 @@ impl Recovering {
                 announce(c, &mut self, step);
                 failed_with(c, self.outage, None, ended, reason, step)
             }
-            None => self.ended_without_reason(c, step),
-        }
-    }
-
-    /// The attempt ended, and no failure of the gateway was seen.
-    fn ended_without_reason(self, c: &mut Common, step: &mut Step) -> State {
-        if let Some(ike_sa) = c.up_ike_sa() {
-            serve(c, ike_sa, Some(self.outage), None, step)
-        } else if let Some(ike_sa) = c.connecting_ike_sa() {
-            follow_charon(c, self.outage, ike_sa, step)
-        } else {
-            end_attempts(c, self.attempting().into_iter(), step)
+            None => {
+                let attempts = self.progress.attempt().into_iter();
+                ended_without_reason(c, self.outage, attempts, step)
+            }
         }
     }
 
@@ -176,7 +168,10 @@ impl Recovering {
             return State::Recovering(self);
         };
         match attempt.stage {
-            AttemptStage::EndedEarly { .. } if begun => self.ended_without_reason(c, step),
+            AttemptStage::EndedEarly { .. } if begun => {
+                let attempts = self.progress.attempt().into_iter();
+                ended_without_reason(c, self.outage, attempts, step)
+            }
             AttemptStage::EndedEarly { .. } => self.attempt_failed(c, Reason::InitiateFailed, step),
             AttemptStage::Initiating {
                 ike_sa: Some(id), ..

@@ -129,8 +129,7 @@ impl Serving {
         let candidate = self.candidate.take();
         match ended.reason {
             Some(reason) => {
-                let mut outage = self.into_outage(step.now.monotonic);
-                c.failed_at(&mut outage, &ended.record.gateway, ended.record.remote);
+                let outage = self.into_outage(step.now.monotonic);
                 failed_with(c, outage, candidate, ended, reason, step)
             }
             None => self.ended_without_reason(c, candidate, step),
@@ -149,11 +148,7 @@ impl Serving {
                 failed_with(c, outage, candidate, ended, reason, step)
             }
             Some(Reason::PeerDeleted) => {
-                let children = ended.record.children.iter().cloned().collect();
-                let missing = c.missing(children);
-                if !missing.is_empty() {
-                    step.initiate_children(&c.name, self.ike_sa, missing);
-                }
+                c.initiate_missing(self.ike_sa, ended.record.children.clone(), step);
                 State::Serving(self)
             }
             _ => State::Serving(self),
@@ -365,10 +360,7 @@ impl Serving {
     ) -> (State, String) {
         if c.is_up(self.ike_sa) {
             let gateway = c.gateway_of(self.ike_sa).unwrap_or(first);
-            let missing = c.missing(asked);
-            if !missing.is_empty() {
-                step.initiate_children(&c.name, self.ike_sa, missing);
-            }
+            c.initiate_missing(self.ike_sa, asked, step);
             return (State::Serving(self), gateway);
         }
         // It is being deleted, and the tunnel is wanted again.

@@ -150,6 +150,16 @@ impl State {
     }
 }
 
+impl Progress {
+    /// The attempt that is under way.
+    pub fn attempt(&self) -> Option<&Attempt> {
+        match self {
+            Self::Connecting(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+}
+
 impl Recovering {
     /// The IKE_SA of the attempt.
     pub fn ike_sa(&self) -> Option<u32> {
@@ -158,10 +168,7 @@ impl Recovering {
 
     /// The attempt that is under way.
     pub fn attempting(&self) -> Option<&Attempt> {
-        match &self.progress {
-            Progress::Connecting(attempt) => Some(attempt),
-            _ => None,
-        }
+        self.progress.attempt()
     }
 
     pub fn attempting_mut(&mut self) -> Option<&mut Attempt> {

@@ -5,13 +5,10 @@
 //! charon asks no plugin then, so that the gateway has to be prepared before. It is derived after each step from
 //! the state that the step left the connection in.
 
-use std::time::Duration;
-
 use super::common::Common;
-use super::outage::Outage;
 use super::state::State;
 use crate::failover::action::Destination;
-use crate::failover::ike_sa::{IkeSaRecord, Steering};
+use crate::failover::ike_sa::Steering;
 use crate::failover::selection::{select, Selection, Standing, Trials};
 use crate::failover::step::Step;
 
@@ -21,6 +18,8 @@ pub(super) fn steer(c: &mut Common, state: &State, step: &mut Step) {
         return;
     };
     let outage = state.outage();
+    let not_tried = Trials::default();
+    let trials = outage.map_or(&not_tried, |outage| &outage.trials);
     let Some(known) = c.ike_sas.get(&ike_sa) else {
         return;
     };
@@ -28,8 +27,11 @@ pub(super) fn steer(c: &mut Common, state: &State, step: &mut Step) {
     if !is_live || !c.has_alternative(outage) {
         return;
     }
-    let selection = if_it_fails(c, outage, known, step.now.monotonic);
-    let to = destination(c, outage, known, &selection);
+    // As they would be ranked if the gateway of that IKE_SA failed now.
+    let now = step.now.monotonic;
+    let selection = select(&c.gateways, trials, &known.gateway, known.remote, now);
+    let retries = outage.map_or(0, |outage| outage.retries);
+    let to = destination(c, &selection, trials, retries, known.stage.is_up());
     let name = name_to_look_up(c, &selection);
     let Some(known) = c.ike_sas.get_mut(&ike_sa) else {
         return;
@@ -47,26 +49,14 @@ pub(super) fn steer(c: &mut Common, state: &State, step: &mut Step) {
     }
 }
 
-/// The gateways as they would be ranked if the gateway of that IKE_SA failed now.
-fn if_it_fails(
-    c: &Common,
-    outage: Option<&Outage>,
-    known: &IkeSaRecord,
-    now: Duration,
-) -> Selection {
-    let none = Trials::default();
-    let trials = outage.map_or(&none, |outage| &outage.trials);
-    select(&c.gateways, trials, &known.gateway, known.remote, now)
-}
-
 /// Where charon is to go; None if it is to stop, where it can be stopped: while connecting.
 fn destination(
     c: &Common,
-    outage: Option<&Outage>,
-    known: &IkeSaRecord,
     selection: &Selection,
+    trials: &Trials,
+    retries: u32,
+    is_up: bool,
 ) -> Option<Destination> {
-    let is_up = known.stage.is_up();
     let best = selection.best()?;
     let to = |address| Destination {
         gateway: best.gateway.clone(),
@@ -76,7 +66,6 @@ fn destination(
         Standing::OtherAddress(address) => is_up.then(|| to(Some(address))),
         Standing::Tried | Standing::Refused(_) => None,
         Standing::Eligible | Standing::SetAside(_) => {
-            let retries = outage.map_or(0, |outage| outage.retries);
             if !c.policy.allows(retries) {
                 return None;
             }
@@ -85,8 +74,6 @@ fn destination(
             }
             // charon would hold its thread to look it up. While connecting it is stopped, and we do.
             let addresses = c.gateways.addresses(&best.gateway);
-            let none = Trials::default();
-            let trials = outage.map_or(&none, |outage| &outage.trials);
             let known = trials.untried(&best.gateway, addresses)?;
             is_up.then(|| to(Some(known)))
         }

@@ -129,8 +129,7 @@ pub(super) fn lost(
         if !reason.comes_from_the_gateway() {
             c.abandon_all_at(&gateway, step);
         } else if let Some(up) = c.up_ike_sa() {
-            let missing = c.missing(children.into_iter().collect());
-            step.initiate_children(&c.name, up, missing);
+            c.initiate_missing(up, children, step);
         }
     }
     if let Some(ike_sa) = c.up_ike_sa() {
@@ -356,12 +355,13 @@ pub(super) fn went_on(
 /// The IKE_SA that carried the connection, or its attempt, ended as its gateway failed.
 pub(super) fn failed_with(
     c: &mut Common,
-    outage: Outage,
+    mut outage: Outage,
     candidate: Option<Candidate>,
     ended: &Ended,
     reason: Reason,
     step: &mut Step,
 ) -> State {
+    c.failed_at(&mut outage, &ended.record.gateway, ended.record.remote);
     if reason == Reason::PeerDeleted && ended.record.children.is_empty() {
         for child in ended.record.closed_with_the_ike_sa(step.now.monotonic) {
             c.want(child);
@@ -384,6 +384,31 @@ pub(super) fn failed_with(
             };
             lost(c, outage, candidate, lost_to, step)
         }
+    }
+}
+
+/// As nothing was under way, charon made an IKE_SA by itself, with which it could not even begin, as no address
+/// of the peer resolves: the tunnel is wanted.
+pub(super) fn unresolved(c: &mut Common, ended: &Ended, reason: Reason, step: &mut Step) -> State {
+    c.gateways.forgive();
+    let outage = Outage::begin(step.now.monotonic);
+    failed_with(c, outage, None, ended, reason, step)
+}
+
+/// What carried the connection, or was to, ended, and no failure of the gateway was seen. Another IKE_SA carries
+/// it from now on, if there is one.
+pub(super) fn ended_without_reason<'a>(
+    c: &mut Common,
+    outage: Outage,
+    attempts: impl Iterator<Item = &'a Attempt>,
+    step: &mut Step,
+) -> State {
+    if let Some(ike_sa) = c.up_ike_sa() {
+        serve(c, ike_sa, Some(outage), None, step)
+    } else if let Some(ike_sa) = c.connecting_ike_sa() {
+        follow_charon(c, outage, ike_sa, step)
+    } else {
+        end_attempts(c, attempts, step)
     }
 }
 
