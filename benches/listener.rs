@@ -31,6 +31,9 @@ macro_rules! call {
     }};
 }
 
+#[path = "../tests/in_process/initiated.rs"]
+mod ike_sas;
+
 /// The subjects take turns, so that what else the machine does meets all of them.
 const ROUNDS: usize = 20;
 const EVENTS: usize = 100;
@@ -385,22 +388,5 @@ fn initiated(backend: &Backend, remote_addrs: &str) -> *mut sys::ike_sa_t {
             .expect("a valid connection")
             .peer_cfg,
     );
-    // SAFETY: the managers are there; the IKE_SA adopts hosts and task, and takes its own reference
-    // of the configuration.
-    unsafe {
-        let manager = (*sys::charon).ike_sa_manager;
-        let ike_sa = call!(manager, create_new, sys::ike_version_t::IKEV2, true);
-        let backends = (*sys::charon).backends;
-        let peer_cfg = call!(backends, get_peer_cfg_by_name, c"net".as_ptr().cast_mut());
-        call!(ike_sa, set_peer_cfg, peer_cfg);
-        call!(peer_cfg, destroy);
-        let host = |address: &CStr| sys::host_create_from_string(address.as_ptr().cast_mut(), 500);
-        call!(ike_sa, set_my_host, host(c"10.0.0.9"));
-        call!(ike_sa, set_other_host, host(c"10.0.0.1"));
-        let initiator = sys::ike_condition_t::COND_ORIGINAL_INITIATOR;
-        call!(ike_sa, set_condition, initiator, true);
-        let task = sys::ike_dpd_create(true);
-        call!(ike_sa, queue_task, task.cast::<sys::task_t>());
-        ike_sa
-    }
+    ike_sas::initiated(c"net")
 }

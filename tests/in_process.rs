@@ -27,6 +27,8 @@ mod failover_config;
 mod gateways;
 #[path = "in_process/ike_sas.rs"]
 mod ike_sas;
+#[path = "in_process/initiated.rs"]
+mod initiated;
 #[path = "in_process/jobs.rs"]
 mod jobs;
 #[path = "in_process/layout.rs"]

@@ -2,7 +2,7 @@
 
 //! IKE_SAs of this process's charon, and events about them.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::ptr::null_mut;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use extsock_lab::wait;
 use serde_json::{json, Value};
 
 use super::harness::{init, parse, start};
+use super::initiated::initiated;
 
 /// Nobody is told of events.
 pub struct Nobody;
@@ -25,6 +26,18 @@ impl Publisher for Nobody {
     fn stats(&self) -> ClientStats {
         ClientStats::default()
     }
+}
+
+/// The adapter without clients, files and a state file.
+pub fn adapter() -> Adapter {
+    Adapter::new(
+        Connections::register(),
+        ConfigDir::new("/nonexistent".into()),
+        Box::new(Nobody),
+        FailoverPolicy::default(),
+        Options::default(),
+        None,
+    )
 }
 
 /// The adapter with its listener on the bus, in a charon that can make IKE_SAs: for a process of its
@@ -44,14 +57,7 @@ impl Plugin {
             assert!(!(*sys::charon).ike_sa_manager.is_null());
         }
         start();
-        let adapter = Adapter::new(
-            Connections::register(),
-            ConfigDir::new("/nonexistent".into()),
-            Box::new(Nobody),
-            FailoverPolicy::default(),
-            Options::default(),
-            None,
-        );
+        let adapter = adapter();
         let listener = Registration::new(Box::new(adapter.listener()));
         Self {
             adapter,
@@ -83,28 +89,7 @@ impl IkeSa {
     /// One of the connection of that name, initiated to 10.0.0.1 and established.
     pub fn established(connection: &str) -> Self {
         let name = CString::new(connection).unwrap();
-        // SAFETY: the managers are there; the IKE_SA adopts hosts and task, and takes its own reference of the
-        // configuration.
-        let ike_sa = unsafe {
-            let manager = (*sys::charon).ike_sa_manager;
-            let ike_sa = call!(manager, create_new, sys::ike_version_t::IKEV2, true);
-            let backends = (*sys::charon).backends;
-            let peer_cfg = call!(backends, get_peer_cfg_by_name, name.as_ptr().cast_mut());
-            assert!(!peer_cfg.is_null(), "{connection} is loaded");
-            call!(ike_sa, set_peer_cfg, peer_cfg);
-            call!(peer_cfg, destroy);
-            let host =
-                |address: &CStr| sys::host_create_from_string(address.as_ptr().cast_mut(), 500);
-            call!(ike_sa, set_my_host, host(c"10.0.0.9"));
-            call!(ike_sa, set_other_host, host(c"10.0.0.1"));
-            let initiator = sys::ike_condition_t::COND_ORIGINAL_INITIATOR;
-            call!(ike_sa, set_condition, initiator, true);
-            // One without a task is the product of a rekeying.
-            let task = sys::ike_dpd_create(true);
-            call!(ike_sa, queue_task, task.cast::<sys::task_t>());
-            ike_sa
-        };
-        let ike_sa = Self(ike_sa);
+        let ike_sa = Self(initiated(&name));
         for state in [
             sys::ike_sa_state_t::IKE_CONNECTING,
             sys::ike_sa_state_t::IKE_ESTABLISHED,

@@ -2,29 +2,16 @@
 
 //! What clients ask for, and what charon has of it.
 
-use extsock::adapter::{Adapter, ConfigDir, Connections};
+use extsock::adapter::Adapter;
 use extsock::charon::sys::certificate_type_t::CERT_X509_CRL;
 use extsock_core::domain::failover_name;
-use extsock_core::domain::policy::FailoverPolicy;
-use extsock_core::failover::manager::Options;
 use extsock_core::protocol::{Reply, Request};
 use extsock_lab::Pki;
 use serde_json::{json, Value};
 
 use super::credential_files::distribution_points;
 use super::harness::{backends, parse};
-use super::ike_sas::Nobody;
-
-fn adapter() -> Adapter {
-    Adapter::new(
-        Connections::register(),
-        ConfigDir::new("/nonexistent".into()),
-        Box::new(Nobody),
-        FailoverPolicy::default(),
-        Options::default(),
-        None,
-    )
-}
+use super::ike_sas::adapter;
 
 fn apply(adapter: &Adapter, config: &Value) -> Reply {
     adapter.request(Request::ApplyConfig(parse(&config.to_string()).unwrap()))

@@ -79,7 +79,28 @@ pub(crate) fn run(project: &Project, wanted: Option<&str>) -> Result<()> {
 /// A strongSwan that was built with the plugin in its tree.
 pub(crate) struct Installed {
     pub source: PathBuf,
-    pub prefix: PathBuf,
+    prefix: PathBuf,
+}
+
+impl Installed {
+    pub fn libcharon(&self) -> PathBuf {
+        self.libraries().join("libcharon.so.0")
+    }
+
+    fn libraries(&self) -> PathBuf {
+        self.prefix.join("lib/ipsec")
+    }
+
+    /// Variables by which builds and tests find it.
+    pub fn environment(&self) -> [(&'static str, PathBuf); 5] {
+        [
+            ("STRONGSWAN_SRC", self.source.clone()),
+            ("STRONGSWAN_LIBDIR", self.libraries()),
+            ("EXTSOCK_LAB_LIBEXEC", self.prefix.join("libexec/ipsec")),
+            ("EXTSOCK_LAB_SBIN", self.prefix.join("sbin")),
+            ("EXTSOCK_LAB_PLUGINS", self.libraries().join("plugins")),
+        ]
+    }
 }
 
 /// Builds one version and installs it below target/.
@@ -91,10 +112,7 @@ pub(crate) fn installed(project: &Project, version: &str) -> Result<Installed> {
     step("configure", || tree.configure())?;
     step("make", || tree.make())?;
     step("make install", || tree.install())?;
-    Ok(Installed {
-        source: tree.source,
-        prefix: tree.prefix,
-    })
+    Ok(tree.installed())
 }
 
 struct Tree<'a> {
@@ -271,8 +289,7 @@ impl<'a> Tree<'a> {
     }
 
     fn lab(&self) -> Result<()> {
-        let libcharon = self.prefix.join("lib/ipsec/libcharon.so.0");
-        let left_out = lab::left_out(&libcharon, Esp::here())?;
+        let left_out = lab::left_out(&self.installed().libcharon(), Esp::here())?;
         for (test, why) in SKIPPED {
             println!("left out: {test}, as {why}");
         }
@@ -288,20 +305,27 @@ impl<'a> Tree<'a> {
         })
     }
 
+    /// What [`Self::install`] leaves.
+    fn installed(&self) -> Installed {
+        Installed {
+            source: self.source.clone(),
+            prefix: self.prefix.clone(),
+        }
+    }
+
     /// Runs a command with those tests that are in the tree.
     fn test<'s>(&'s self, command: impl FnOnce(&'s Shell, &Path) -> Cmd<'s>) -> Result<()> {
         let shell = &self.project.shell;
         let _in_checkout = shell.push_dir(self.source.join(PLACE));
         // One for all versions; apart from the builds for Debian's, which would else be redone.
         let target = self.project.target().join("in-tree/tests");
-        let plugins = self.prefix.join("lib/ipsec/plugins");
+        let installed = self.installed();
         command(shell, &target)
-            .env("STRONGSWAN_SRC", &self.source)
-            .env("STRONGSWAN_LIBDIR", self.prefix.join("lib/ipsec"))
-            .env("EXTSOCK_LAB_LIBEXEC", self.prefix.join("libexec/ipsec"))
-            .env("EXTSOCK_LAB_SBIN", self.prefix.join("sbin"))
-            .env("EXTSOCK_PLUGIN", plugins.join(plugin::FILE))
-            .env("EXTSOCK_LAB_PLUGINS", plugins)
+            .envs(installed.environment())
+            .env(
+                "EXTSOCK_PLUGIN",
+                installed.libraries().join("plugins").join(plugin::FILE),
+            )
             .run()?;
         Ok(())
     }

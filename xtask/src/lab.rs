@@ -2,16 +2,12 @@
 
 //! Which of the lab's tests a charon and a kernel cannot run.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 /// Where Debian has it.
 pub(crate) const LIBCHARON: &str = "/usr/lib/ipsec/libcharon.so.0";
-
-/// Of libcharon, if it has IKEv1.
-const IKEV1: &[u8] = b"task_manager_v1_create";
 
 /// Who does ESP for the hosts of the lab.
 #[derive(Clone, Copy)]
@@ -45,8 +41,8 @@ impl Esp {
 /// this ESP. Tests that need IKEv1 or ESP in user space have `ikev1` and `userland_esp` in their names; those that
 /// need the kernel's are in a module `kernel`.
 pub(crate) fn left_out(libcharon: &Path, esp: Esp) -> Result<Vec<&'static str>> {
-    let image = fs::read(libcharon).with_context(|| libcharon.display().to_string())?;
-    let has_ikev1 = image.windows(IKEV1.len()).any(|window| window == IKEV1);
+    let has_ikev1 = extsock_lab::is_built_with_ikev1(libcharon)
+        .with_context(|| libcharon.display().to_string())?;
     let mut arguments = vec!["--skip", esp.left_out()];
     if !has_ikev1 {
         arguments.extend(["--skip", "ikev1"]);

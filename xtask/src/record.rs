@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, Result};
 use xshell::{cmd, Cmd};
 
-use crate::in_tree::{self, Installed};
 use crate::lab::{left_out, Esp, LIBCHARON};
 use crate::test::E2E_THREADS;
-use crate::{need_root, packages, source, Project};
+use crate::{in_tree, need_root, packages, source, Project};
 
 /// The tests that are recorded: what ends IKE_SAs, and what only seems to. What operators do at random times,
 /// and what others do with their configurations, is in no evidence.
@@ -42,21 +41,11 @@ pub(crate) fn run(project: &Project, version: &str) -> Result<()> {
         fs::remove_dir_all(&directory)?;
     }
     if version != source::installed_version(&project.shell)? {
-        let Installed { source, prefix } = in_tree::installed(project, version)?;
-        let plugin = build(project, version, &source)?;
-        let library = prefix.join("lib/ipsec");
-        tests(
-            project,
-            &library.join("libcharon.so.0"),
-            &directory,
-            &plugin,
-        )?
-        .env("STRONGSWAN_SRC", &source)
-        .env("STRONGSWAN_LIBDIR", &library)
-        .env("EXTSOCK_LAB_LIBEXEC", prefix.join("libexec/ipsec"))
-        .env("EXTSOCK_LAB_SBIN", prefix.join("sbin"))
-        .env("EXTSOCK_LAB_PLUGINS", library.join("plugins"))
-        .run()?;
+        let installed = in_tree::installed(project, version)?;
+        let plugin = build(project, version, &installed.source)?;
+        tests(project, &installed.libcharon(), &directory, &plugin)?
+            .envs(installed.environment())
+            .run()?;
         return Ok(());
     }
     packages::install(&project.shell)?;

@@ -4,12 +4,19 @@
 
 use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 const PLUGIN_FILE: &str = "libstrongswan-extsock.so";
 
 /// Of libcharon, if it has IKEv1.
 const IKEV1: &str = "task_manager_v1_create";
+
+/// Whether this libcharon can do IKEv1, which can be left out of its build.
+pub fn is_built_with_ikev1(libcharon: &Path) -> io::Result<bool> {
+    let image = fs::read(libcharon)?;
+    Ok(memchr::memmem::find(&image, IKEV1.as_bytes()).is_some())
+}
 
 /// Where the files are. All of it can be set in the environment.
 pub(crate) struct Installation {
@@ -41,8 +48,7 @@ impl Installation {
     /// Whether charon can do IKEv1, which can be left out of its build.
     pub fn has_ikev1(&self) -> bool {
         let library = self.plugins.with_file_name("libcharon.so.0");
-        let image = fs::read(&library).unwrap_or_else(|e| panic!("{}: {e}", library.display()));
-        memchr::memmem::find(&image, IKEV1.as_bytes()).is_some()
+        is_built_with_ikev1(&library).unwrap_or_else(|e| panic!("{}: {e}", library.display()))
     }
 
     /// Whether charon finds the plugin by itself.

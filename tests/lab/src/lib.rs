@@ -35,6 +35,7 @@ pub use config::{connection, net, PSK};
 pub use esp::kernel_has_esp;
 pub use extsock::{Event, Extsock};
 pub use gateway::{Gateway, GatewayOptions};
+pub use installation::is_built_with_ikev1;
 pub use ping::{Answered, Pings};
 pub use pki::Pki;
 pub use responder::Responder;

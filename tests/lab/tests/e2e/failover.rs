@@ -294,18 +294,7 @@ fn a_hundred_failovers_in_a_row_leave_nothing_behind() {
         (count("fd"), count("task"))
     };
     let before = held(&tunnel.client);
-    for done in 0..100 {
-        let (gateway, to) = if done % 2 == 0 {
-            (&tunnel.gateway_1, 12)
-        } else {
-            (&tunnel.gateway_2, 11)
-        };
-        wait::until("the gateway has the IKE_SA", || {
-            let terminate = ["--terminate", "--ike", "segw"];
-            gateway.try_swanctl(&terminate).ok()
-        });
-        expect_failover(&mut tunnel.control, 23 - to, to, "peer_deleted");
-    }
+    tunnel.fail_over_to_and_fro(100);
     tunnel.client.ping("10.2.0.1");
     wait::until("only the last IKE_SA is left", || {
         (ike_sas(&tunnel.client) == 1).then_some(())

@@ -2,8 +2,10 @@
 
 //! How most tests begin.
 
-use extsock_lab::{net, Client, ClientOptions, Extsock, Gateway, GatewayOptions, Lab};
+use extsock_lab::{net, wait, Client, ClientOptions, Extsock, Gateway, GatewayOptions, Lab};
 use serde_json::Value;
+
+use crate::expect_failover;
 
 /// Gateways 11 and 12, and a client with the connection `net`.
 pub(crate) struct Tunnel {
@@ -111,6 +113,23 @@ impl Tunnel {
         self.initiate_untested();
         self.client.ping("10.2.0.1");
         self
+    }
+
+    /// As often as that, the gateway that it is up with deletes the IKE_SA, gateway 1 first.
+    #[track_caller]
+    pub fn fail_over_to_and_fro(&mut self, failovers: u8) {
+        for done in 0..failovers {
+            let (gateway, to) = if done % 2 == 0 {
+                (&self.gateway_1, 12)
+            } else {
+                (&self.gateway_2, 11)
+            };
+            wait::until("the gateway has the IKE_SA", || {
+                let terminate = ["--terminate", "--ike", "segw"];
+                gateway.try_swanctl(&terminate).ok()
+            });
+            expect_failover(&mut self.control, 23 - to, to, "peer_deleted");
+        }
     }
 
     /// For one that no ping goes through.

@@ -5,7 +5,6 @@
 use extsock_lab::{wait, Client};
 
 use super::{loaded, trapped};
-use crate::expect_failover;
 
 /// The SAs and the policies of the kernel, without what differs from one tunnel to the next.
 fn kernel(client: &Client) -> [Vec<String>; 2] {
@@ -50,18 +49,7 @@ fn leave_those_of_one_tunnel(start_action: &str, failovers: u8) {
     tunnel.client.wait_policy();
     let before = kernel(&tunnel.client);
     assert_eq!(before.each_ref().map(Vec::len), [2, 3], "{before:?}");
-    for done in 0..failovers {
-        let (gateway, to) = if done % 2 == 0 {
-            (&tunnel.gateway_1, 12)
-        } else {
-            (&tunnel.gateway_2, 11)
-        };
-        wait::until("the gateway has the IKE_SA", || {
-            let terminate = ["--terminate", "--ike", "segw"];
-            gateway.try_swanctl(&terminate).ok()
-        });
-        expect_failover(&mut tunnel.control, 23 - to, to, "peer_deleted");
-    }
+    tunnel.fail_over_to_and_fro(failovers);
     tunnel.client.ping("10.2.0.1");
     wait::until("policies and SAs are as before", || {
         (kernel(&tunnel.client) == before).then_some(())
