@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::charon::{Charon, CharonOptions, Sanitizer};
 use crate::config::PSK;
+use crate::esp::kernel_has_esp;
 use crate::namespace::Namespace;
 use crate::{address, address_v6};
 
@@ -122,7 +123,15 @@ impl Gateway {
         &self.address_v6
     }
 
-    /// Starts charon again after [`Charon::kill`] or [`Charon::stop`].
+    /// Ends it as a power failure would: nobody is told, and what the kernel had of IPsec is gone.
+    pub fn kill(&mut self) {
+        self.charon.kill();
+        if kernel_has_esp() {
+            self.ip("xfrm state flush\nxfrm policy flush");
+        }
+    }
+
+    /// Starts charon again after [`Self::kill`] or [`Charon::stop`].
     #[track_caller]
     pub fn restart(&mut self) {
         self.charon.start();
