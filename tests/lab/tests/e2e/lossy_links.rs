@@ -30,8 +30,9 @@ fn lose_nothing(client: &Client) {
     nft(client, "delete table inet loss");
 }
 
+/// Has the client's host take these rules.
 #[track_caller]
-fn nft(client: &Client, rules: &str) {
+pub(crate) fn nft(client: &Client, rules: &str) {
     let mut nft = client
         .command("nft")
         .args(["-f", "-"])

@@ -12,6 +12,7 @@ mod failover;
 mod floods;
 mod gateways;
 mod ikev1;
+mod in_the_clear;
 mod kernel;
 mod lab;
 mod liveness;

@@ -1,70 +1,70 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! What leaves the client while its connection goes from gateway to gateway.
+//! What leaves the client while policies keep its packets within the tunnel.
 
-use std::net::IpAddr;
-use std::time::Duration;
+use serde_json::json;
 
-use extsock_lab::{wait, Packet};
-
-use super::{forget_acquires_soon, loaded, trapped};
-use crate::{expect_failover, Tunnel};
-
-/// Whether it is from or to a network behind a gateway or the client, as no packet on the wire should be.
-fn is_inner(packet: &Packet) -> bool {
-    let inner = |address: IpAddr| match address {
-        IpAddr::V4(address) => address.octets()[0] == 10,
-        IpAddr::V6(_) => false,
-    };
-    inner(packet.source) || inner(packet.destination)
-}
-
-/// The client has a way to 10.2.0.0/24 without IPsec.
-fn add_way_in_the_clear(tunnel: &Tunnel) {
-    tunnel.client.ip(
-        "neigh replace 192.168.7.99 lladdr 02:00:00:00:00:99 dev eth0 nud permanent\n\
-         route add 10.2.0.0/24 via 192.168.7.99 src 10.1.0.1",
-    );
-}
+use super::{forget_acquires_soon, loaded, net_as, trapped};
+use crate::in_the_clear::{change_gateways, end_and_begin, Traffic};
+use crate::lossy_links::nft;
 
 #[test]
 fn no_inner_packet_in_the_clear() {
     let mut tunnel = loaded(&trapped("start|trap"));
     forget_acquires_soon(&tunnel.client);
     tunnel.client.wait_policy();
-    add_way_in_the_clear(&tunnel);
-    let capture = tunnel.lab.capture();
-    let pings = tunnel
-        .client
-        .unanswered_pings(Duration::from_millis(10), "10.2.0.1");
-    let goes_on = || {
-        let answered = pings.answered();
-        wait::until("packets arrive", || {
-            (pings.answered() > answered + 10).then_some(())
-        });
-        let inner = capture.packets(is_inner);
-        assert!(inner.is_empty(), "{} of them: {:?}", inner.len(), inner[0]);
-    };
+    let traffic = Traffic::start(&tunnel);
     tunnel.control.wait_event("tunnel_up");
-    goes_on();
-    tunnel.lab.unplug(11);
-    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
-    goes_on();
-    tunnel.lab.plug(11);
-    tunnel.control.ok("FAILOVER net");
-    expect_failover(&mut tunnel.control, 12, 11, "operator");
-    goes_on();
-    tunnel.gateway_1.stop();
-    expect_failover(&mut tunnel.control, 11, 12, "peer_deleted");
-    goes_on();
+    traffic.arrives();
+    change_gateways(&mut tunnel, &traffic);
     tunnel.client.swanctl(&["--terminate", "--ike", "net"]);
     tunnel.control.wait_event("tunnel_down");
     // The trap policy gets it up again.
-    goes_on();
-    assert!(!capture.packets(Packet::is_esp).is_empty());
+    traffic.arrives();
 
-    // Not because nothing would be seen.
     tunnel.control.ok("TERMINATE net");
     tunnel.control.ok("REMOVE_CONFIG net");
-    capture.wait_packet("an inner packet without a policy", is_inner);
+    traffic.is_in_the_clear_without("a policy");
+}
+
+#[test]
+fn no_inner_packet_in_the_clear_with_a_drop_policy() {
+    let mut config = net_as(&json!({}), &json!({}));
+    config["connections"]["net"]["children"]["outside"] = json!({
+        "mode": "drop",
+        "start_action": "trap",
+        "local_ts": "10.1.0.0/24",
+        "remote_ts": "10.2.0.0/24",
+    });
+    let mut tunnel = loaded(&config);
+    tunnel.client.wait_policy();
+    let traffic = Traffic::start(&tunnel);
+    tunnel.initiate_untested();
+    traffic.arrives();
+    change_gateways(&mut tunnel, &traffic);
+    end_and_begin(&mut tunnel, &traffic);
+
+    tunnel.control.ok("TERMINATE net");
+    tunnel.control.ok("REMOVE_CONFIG net");
+    traffic.is_in_the_clear_without("a policy");
+}
+
+#[test]
+fn no_inner_packet_in_the_clear_with_a_rule_of_the_firewall() {
+    let mut tunnel = loaded(&net_as(&json!({}), &json!({})));
+    nft(
+        &tunnel.client,
+        "table inet tunnel_only {\n chain output {\n type filter hook output priority 0;\n \
+         ip daddr 10.2.0.0/24 rt ipsec missing drop\n }\n }",
+    );
+    let traffic = Traffic::start(&tunnel);
+    tunnel.initiate_untested();
+    traffic.arrives();
+    change_gateways(&mut tunnel, &traffic);
+    end_and_begin(&mut tunnel, &traffic);
+
+    tunnel.control.ok("TERMINATE net");
+    tunnel.control.wait_event("tunnel_down");
+    nft(&tunnel.client, "delete table inet tunnel_only");
+    traffic.is_in_the_clear_without("the rule");
 }
