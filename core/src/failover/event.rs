@@ -118,11 +118,22 @@ pub enum Event {
         /// Consecutive failovers without an established IKE_SA.
         retries: u32,
     },
+    /// A reauthentication was due at once after each of two set-ups in a row.
+    ReauthenticationLoop {
+        /// Name of the connection.
+        connection: String,
+        /// How long the gateway lets an IKE_SA live without another authentication (AUTH_LIFETIME), in seconds.
+        auth_lifetime: u64,
+        /// How long before that the connection has itself reauthenticated, in seconds.
+        over_time: u64,
+        /// What to change, for people.
+        advice: String,
+    },
 }
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "config_applied",
         "ike_sa_up",
         "ike_sa_down",
@@ -133,6 +144,7 @@ impl Event {
         "failover_started",
         "failover_established",
         "failover_exhausted",
+        "reauthentication_loop",
     ];
 
     /// The value of its key `event`.
@@ -148,6 +160,7 @@ impl Event {
             Self::FailoverStarted { .. } => "failover_started",
             Self::FailoverEstablished { .. } => "failover_established",
             Self::FailoverExhausted { .. } => "failover_exhausted",
+            Self::ReauthenticationLoop { .. } => "reauthentication_loop",
         }
     }
 
@@ -157,7 +170,8 @@ impl Event {
             Self::ConfigApplied { connection }
             | Self::FailoverStarted { connection, .. }
             | Self::FailoverEstablished { connection, .. }
-            | Self::FailoverExhausted { connection, .. } => Some(connection),
+            | Self::FailoverExhausted { connection, .. }
+            | Self::ReauthenticationLoop { connection, .. } => Some(connection),
             Self::IkeSaUp { connection, .. }
             | Self::IkeSaDown { connection, .. }
             | Self::TunnelUp(Tunnel { connection, .. })

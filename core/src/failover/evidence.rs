@@ -3,6 +3,7 @@
 //! What charon's listener hooks tell, as plain data. It can be recorded, and replayed in tests.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,16 @@ pub enum Evidence {
         replaces: Option<u32>,
         /// The gateway.
         gateway: String,
+    },
+    /// The gateway tells how long an IKE_SA that it is about to establish may live until it authenticates again
+    /// (AUTH_LIFETIME, RFC 4478).
+    AuthLifetime {
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
+        /// That time.
+        lifetime: Duration,
+        /// How long before its end charon begins to reauthenticate (`over_time`).
+        over_time: Duration,
     },
     /// An authenticated message of the peer's came.
     Received {
