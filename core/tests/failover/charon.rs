@@ -417,7 +417,7 @@ impl Charon {
             initiator,
             ..ike_sa(connection)
         });
-        self.reports_evidence(Evidence::Migrated { old, new });
+        situations::migrates(self, old, new);
         self.moves(new, IkeSaState::Connecting);
         self.ike_sa_mut(old).state = IkeSaState::Rekeying;
         (old, new)
@@ -425,7 +425,7 @@ impl Charon {
 
     /// As the uniqueness policy does it after reauthentication did.
     pub fn migrates_again(&mut self, old: u32, new: u32) {
-        self.reports_evidence(Evidence::Migrated { old, new });
+        situations::migrates(self, old, new);
         let ike_sa = self.ike_sa(new).clone();
         self.reports_evidence(Evidence::TookOver { ike_sa });
     }
@@ -451,7 +451,7 @@ impl Charon {
 
     /// The next try of an IKEv1 SA that has CHILD_SAs: it gets another SPI (charon 5.9.11 and later).
     pub fn retries(&mut self, id: u32) {
-        self.reports_evidence(Evidence::Migrated { old: id, new: id });
+        situations::migrates(self, id, id);
         let ike_sa = self.ike_sa(id).clone();
         self.reports_evidence(Evidence::TookOver { ike_sa });
         self.ike_sa_mut(id).state = IkeSaState::Created;
@@ -468,7 +468,7 @@ impl Charon {
             queued: Vec::new(),
         };
         situations::moves(self, old, IkeSaState::Deleting);
-        situations::updown(self, old, false);
+        situations::goes_down(self, old);
         situations::moves(self, new, IkeSaState::Destroying);
         situations::moves(self, old, IkeSaState::Destroying);
         self.take_initiations()
@@ -522,7 +522,7 @@ impl Charon {
         let old = self.established(connection);
         self.ike_sa_mut(old).tasks.active = vec![Task::IkeReauth];
         situations::moves(self, old, IkeSaState::Deleting);
-        situations::updown(self, old, false);
+        situations::goes_down(self, old);
         let new = self.begins(connection);
         self.reports_evidence(Evidence::Reestablished { old });
         assert_eq!(self.destroys(old), []);

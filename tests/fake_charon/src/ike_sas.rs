@@ -15,6 +15,8 @@ pub struct FakeIkeSa {
     pub seen: IkeSa,
     /// Whether it was made by rekeying another one.
     pub rekeyed: bool,
+    /// Its CHILD_SAs that are up.
+    pub children: Vec<String>,
     /// How often it was tried again or began to end. What was planned for an earlier round does not happen.
     pub round: u32,
     /// What the plugin prepared for the retries that charon makes by itself (`Action::Steer`).
@@ -55,6 +57,7 @@ impl IkeSas {
         let added = FakeIkeSa {
             seen: IkeSa { id, ..ike_sa },
             rekeyed: false,
+            children: Vec::new(),
             round: 0,
             steered: None,
         };

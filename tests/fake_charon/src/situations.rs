@@ -37,15 +37,23 @@ pub fn alerts(charon: &mut impl Charon, id: u32, alert: Alert) {
     charon.report(Evidence::Alert { ike_sa, alert });
 }
 
-/// An IKE_SA is reported up or down.
-pub fn updown(charon: &mut impl Charon, id: u32, up: bool) {
+/// An IKE_SA is reported down, and each of its CHILD_SAs with it.
+pub fn goes_down(charon: &mut impl Charon, id: u32) {
     let ike_sa = seen(charon, id);
-    charon.report(Evidence::IkeUpdown { ike_sa, up });
+    charon.report(Evidence::IkeUpdown { ike_sa, up: false });
+    for child in charon.ike_sas().known(id).children.clone() {
+        child_updown(charon, id, &child, false);
+    }
 }
 
 /// A CHILD_SA is reported up or down.
 pub fn child_updown(charon: &mut impl Charon, id: u32, child: &str, up: bool) {
-    let tunnel = tunnel(&charon.ike_sas().known(id).seen, child);
+    let ike_sa = charon.ike_sas().known_mut(id);
+    ike_sa.children.retain(|known| known != child);
+    if up {
+        ike_sa.children.push(child.into());
+    }
+    let tunnel = tunnel(&ike_sa.seen, child);
     charon.report(Evidence::ChildUpdown {
         ike_sa: id,
         tunnel,
@@ -64,7 +72,8 @@ pub fn connects(charon: &mut impl Charon, ike_sa: IkeSa) -> u32 {
 /// An IKE_SA is established.
 pub fn establishes(charon: &mut impl Charon, id: u32) {
     moves(charon, id, IkeSaState::Established);
-    updown(charon, id, true);
+    let ike_sa = seen(charon, id);
+    charon.report(Evidence::IkeUpdown { ike_sa, up: true });
 }
 
 /// A gateway does not answer, and charon does not try again (keyingtries 1).
@@ -84,7 +93,7 @@ pub fn refused(charon: &mut impl Charon, id: u32, alert: Option<Alert>) {
 
 /// An IKE_SA goes down and is destroyed.
 pub fn ends(charon: &mut impl Charon, id: u32) {
-    updown(charon, id, false);
+    goes_down(charon, id);
     moves(charon, id, IkeSaState::Destroying);
 }
 
@@ -119,6 +128,7 @@ pub fn begins_rekeying(charon: &mut impl Charon, old: u32) -> u32 {
 pub fn rekeys(charon: &mut impl Charon, old: u32) -> u32 {
     let new = begins_rekeying(charon, old);
     moves(charon, new, IkeSaState::Established);
+    hands_over_children(charon, old, new);
     let (old_sa, new_sa) = (seen(charon, old), seen(charon, new));
     charon.report(Evidence::IkeRekey {
         old: old_sa,
@@ -131,6 +141,17 @@ pub fn rekeys(charon: &mut impl Charon, old: u32) -> u32 {
     moves(charon, old, IkeSaState::Deleting);
     moves(charon, old, IkeSaState::Destroying);
     new
+}
+
+/// The CHILD_SAs of an IKEv1 SA move to another one, or to itself under another SPI.
+pub fn migrates(charon: &mut impl Charon, old: u32, new: u32) {
+    hands_over_children(charon, old, new);
+    charon.report(Evidence::Migrated { old, new });
+}
+
+fn hands_over_children(charon: &mut impl Charon, old: u32, new: u32) {
+    let children = std::mem::take(&mut charon.ike_sas().known_mut(old).children);
+    charon.ike_sas().known_mut(new).children.extend(children);
 }
 
 /// charon tries an IKE_SA again that was not answered (keyingtries), led to the gateway at that address.
