@@ -141,6 +141,7 @@ impl FakeIkeSa {
     }
 }
 
-fn connection_of(name: &str) -> &str {
+/// The connection that a configuration of that name is of, or is a clone of.
+pub fn connection_of(name: &str) -> &str {
     name.split("-failover-").next().unwrap_or(name)
 }

@@ -12,7 +12,7 @@ pub mod situations;
 
 use extsock_core::failover::evidence::Evidence;
 
-pub use ike_sas::{initiator, FakeIkeSa, IkeSas};
+pub use ike_sas::{connection_of, initiator, FakeIkeSa, IkeSas};
 pub use plugin::Plugin;
 
 /// A charon without packets.
