@@ -4,6 +4,7 @@
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use super::sys;
 
@@ -44,6 +45,32 @@ impl Message<'_> {
         // SAFETY: valid for the callback.
         let exchange = unsafe { call!(self.raw.as_ptr(), get_exchange_type) };
         exchange == sys::exchange_type_t::INFORMATIONAL
+    }
+
+    /// How long the IKE_SA may live until it authenticates again, where a gateway says so as it establishes the
+    /// IKE_SA (AUTH_LIFETIME of IKE_AUTH, RFC 4478).
+    pub fn auth_lifetime(&self) -> Option<Duration> {
+        // SAFETY: valid for the callback; the notify belongs to the message, and its data, whose length is
+        // checked, is copied at once.
+        unsafe {
+            if call!(self.raw.as_ptr(), get_exchange_type) != sys::exchange_type_t::IKE_AUTH {
+                return None;
+            }
+            let notify = call!(
+                self.raw.as_ptr(),
+                get_notify,
+                sys::notify_type_t::AUTH_LIFETIME
+            );
+            if notify.is_null() {
+                return None;
+            }
+            let data = call!(notify, get_notification_data);
+            if data.ptr.is_null() || data.len != size_of::<u32>() {
+                return None;
+            }
+            let bytes: [u8; 4] = data.ptr.cast::<[u8; 4]>().read_unaligned();
+            Some(Duration::from_secs(u32::from_be_bytes(bytes).into()))
+        }
     }
 
     /// The request as it is sent, if it is encoded and one packet has all of it: of an IKEv2 message that

@@ -8,6 +8,7 @@ mod ikev1;
 mod names;
 mod operator;
 mod others;
+mod reauthentication;
 mod steering;
 
 use std::time::Duration;

@@ -53,6 +53,7 @@ impl Charon {
             Evidence::Reestablished { old: id }
             | Evidence::Migrated { old: id, .. }
             | Evidence::Received { ike_sa: id }
+            | Evidence::AuthLifetime { ike_sa: id, .. }
             | Evidence::ChildUpdown { ike_sa: id, .. }
             | Evidence::ChildRekey { ike_sa: id, .. } => self.ike_sas.known(*id).connection(),
             Evidence::Shutdown => "",

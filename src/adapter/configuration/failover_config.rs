@@ -2,6 +2,8 @@
 
 //! Clones a connection's configuration for another gateway.
 
+use std::time::Duration;
+
 use extsock_core::domain::failover_name;
 use extsock_core::failover::action::Destination;
 
@@ -47,6 +49,14 @@ pub fn create_retry_config(
 pub fn create_dpd_config(peer_cfg: &PeerCfg) -> PeerCfg {
     let mut fields = peer_cfg.fields(0);
     fields.dpd = 0;
+    copy(peer_cfg, &peer_cfg.name(), None, &fields)
+}
+
+/// `peer_cfg` with another over_time, from which charon computes when it reauthenticates as a gateway wants it
+/// to. For the moment, as the former.
+pub fn create_limited_config(peer_cfg: &PeerCfg, over_time: Duration) -> PeerCfg {
+    let mut fields = peer_cfg.fields(0);
+    fields.over_time = over_time.as_secs().try_into().unwrap_or(u32::MAX);
     copy(peer_cfg, &peer_cfg.name(), None, &fields)
 }
 

@@ -267,6 +267,15 @@ fn log_event(event: &Event) {
         Event::FailoverExhausted { connection, retries } => {
             log::warn!("{connection}: given up after {retries} failovers");
         }
+        Event::ReauthenticationLoop {
+            connection,
+            auth_lifetime,
+            over_time,
+            advice,
+        } => log::warn!(
+            "{connection}: the gateway lets an IKE_SA live for {auth_lifetime} s, over_time is {over_time} s, \
+             so that each one reauthenticates at once: {advice}"
+        ),
         // charon logs these itself.
         Event::IkeSaUp { .. }
         | Event::IkeSaDown { .. }

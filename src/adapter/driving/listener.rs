@@ -4,12 +4,13 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 
 use super::driver::Driver;
-use crate::adapter::registry::{Connections, DpdRequests, RetryConfigs};
+use crate::adapter::registry::{Connections, DpdRequests, OverTimes, RetryConfigs};
 use crate::charon::{
     ChildSa, IkeSa, IkeSaId, InConnectTimeout, InReestablishPre, InStateChange, Listener, Message,
 };
@@ -20,6 +21,7 @@ pub struct EventListener {
     connections: Arc<Connections>,
     retry_configs: Arc<RetryConfigs>,
     dpd_requests: Arc<DpdRequests>,
+    over_times: Arc<OverTimes>,
 }
 
 thread_local! {
@@ -34,12 +36,14 @@ impl EventListener {
         connections: Arc<Connections>,
         retry_configs: Arc<RetryConfigs>,
         dpd_requests: Arc<DpdRequests>,
+        over_times: Arc<OverTimes>,
     ) -> Self {
         Self {
             driver,
             connections,
             retry_configs,
             dpd_requests,
+            over_times,
         }
     }
 }
@@ -52,6 +56,7 @@ impl Listener for EventListener {
         let gateways = &self.connections.gateways;
         if to == IkeSaState::Established {
             gateways.established(ike_sa, hook);
+            self.over_times.established(ike_sa, hook);
         }
         match to {
             IkeSaState::Connecting
@@ -76,6 +81,7 @@ impl Listener for EventListener {
             IkeSaState::Connecting => gateways.connecting(ike_sa, hook),
             IkeSaState::Destroying => {
                 gateways.gone(ike_sa);
+                self.over_times.gone(ike_sa);
                 self.dpd_requests.forget(ike_sa.id());
             }
             _ => {}
@@ -153,6 +159,9 @@ impl Listener for EventListener {
     }
 
     fn received(&self, ike_sa: &IkeSa<'_>, message: &Message<'_>) {
+        if let Some(lifetime) = message.auth_lifetime() {
+            self.auth_lifetime(ike_sa, lifetime);
+        }
         if self.driver.is_listening() && self.concerns(ike_sa) {
             if !message.is_request() {
                 self.dpd_requests.forget(ike_sa.id());
@@ -221,6 +230,16 @@ impl EventListener {
     /// knows. Events about other IKE_SAs cost no more than this question.
     fn concerns(&self, ike_sa: &IkeSa<'_>) -> bool {
         ike_sa.has_several_remotes() || ike_sa.with_name(|name| self.driver.knows(name))
+    }
+
+    fn auth_lifetime(&self, ike_sa: &IkeSa<'_>, lifetime: Duration) {
+        if let Some(over_time) = ike_sa.over_time().filter(|_| self.concerns(ike_sa)) {
+            self.driver.observe(Evidence::AuthLifetime {
+                ike_sa: ike_sa.id().0,
+                lifetime,
+                over_time,
+            });
+        }
     }
 
     /// charon is about to try the same gateway again, or to give up: leads it to the next one, or
