@@ -17,6 +17,7 @@ use extsock_core::failover::evidence::{Evidence, IkeSaState};
 use extsock_core::failover::manager::FailoverManager;
 use extsock_core::protocol::{parse, Request};
 use extsock_core::strongswan::Version;
+use extsock_fake_charon::Plugin;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -56,8 +57,7 @@ impl Replay {
         self.now.random = 1.0;
         let late = |(_, since): &(Begin, Duration)| at.saturating_sub(*since) > RETURNS;
         self.returns(late);
-        let actions = self.manager.expire(self.now);
-        self.carry_out(actions);
+        self.step(FailoverManager::expire);
         if let Some(request) = line.request {
             self.request(&request);
         }
@@ -78,8 +78,7 @@ impl Replay {
             }
             connects = (*to == IkeSaState::Connecting).then(|| ike_sa.name.clone());
         }
-        let actions = self.manager.handle(evidence, self.now);
-        self.carry_out(actions);
+        self.step(|manager, now| manager.handle(evidence, now));
         if let Some(name) = connects {
             self.returns(|(begin, _)| name.starts_with(&begin.connection));
         }
@@ -94,8 +93,7 @@ impl Replay {
         let returned: Vec<(Begin, Duration)> = returned;
         for (begin, _) in returned {
             let asked = begin.children.clone();
-            let actions = self.manager.initiated(begin, true, &asked, self.now);
-            self.carry_out(actions);
+            self.initiated(begin, true, &asked);
         }
     }
 
@@ -124,7 +122,7 @@ impl Replay {
             _ => Ok(Vec::new()),
         };
         // What was refused then is refused now.
-        self.carry_out(result.unwrap_or_default());
+        self.step(|_, _| result.unwrap_or_default());
     }
 
     fn load(&mut self, connection: &Connection) {
@@ -134,69 +132,60 @@ impl Replay {
             children: children().map(|child| child.name.clone()).collect(),
             policy: connection.failover.over(&FailoverPolicy::default()),
         };
-        let actions = self.manager.configure(&connection.name, settings, self.now);
-        self.carry_out(actions);
+        self.step(|manager, now| manager.configure(&connection.name, settings, now));
         for child in children().filter(|child| child.start_action.starts()) {
-            let initiated = self
-                .manager
-                .initiate(&connection.name, Some(&child.name), self.now);
-            self.carry_out(initiated.expect("it is loaded").1);
+            self.step(|manager, now| {
+                let initiated = manager.initiate(&connection.name, Some(&child.name), now);
+                initiated.expect("it is loaded").1
+            });
+        }
+    }
+}
+
+impl Plugin for Replay {
+    fn step(&mut self, call: impl FnOnce(&mut FailoverManager, Now) -> Vec<Action>) {
+        for action in call(&mut self.manager, self.now) {
+            self.carry_out(action);
         }
     }
 
-    fn carry_out(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Check { connection } => {
-                    let list = self.list_of(&connection);
-                    let more = self.manager.checked(&connection, list, self.now);
-                    self.carry_out(more);
-                }
-                Action::Initiate {
-                    connection,
-                    attempt,
-                } => {
-                    let list = self.list_of(&connection);
-                    let (begin, more) = self.manager.begin(&connection, attempt, list, self.now);
-                    self.initiating
-                        .extend(begin.map(|begin| (begin, self.now.monotonic)));
-                    self.carry_out(more);
-                }
-                Action::Terminate { connection } => {
-                    self.manager.terminating(&connection);
-                }
-                Action::Publish(event) => {
-                    let event = serde_json::to_value(event).expect("an event is JSON");
-                    let name = event["event"].as_str().unwrap_or_default();
-                    if name.starts_with("failover_") {
-                        self.decided.push(decision(event));
-                    }
-                }
-                Action::Resolve {
-                    connection,
-                    attempt,
-                    gateway,
-                } if gateway.ends_with(".invalid") => {
-                    let now = self.now;
-                    let none = Vec::new();
-                    let more = self
-                        .manager
-                        .resolved(&connection, attempt, &gateway, none, now);
-                    self.carry_out(more);
-                }
-                Action::Resolve { .. } | Action::Probe { .. } => {
-                    self.unanswered.push(format!("{action:?}"));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The addresses of a connection; those of one that was loaded by the socket do not change by themselves.
-    fn list_of(&self, connection: &str) -> Option<AddressList> {
+    /// The addresses of a connection that was loaded by the socket do not change by themselves.
+    fn configured(&self, connection: &str) -> Option<AddressList> {
         let known = self.foreign.iter().find(|(name, _)| name == connection);
         let known = known.map(|(_, list)| list.clone());
         known.or_else(|| Some(AddressList::default()))
+    }
+
+    fn initiate(&mut self, begin: Begin) {
+        self.initiating.push((begin, self.now.monotonic));
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Terminate { connection } => {
+                self.manager.terminating(&connection);
+            }
+            Action::Publish(event) => {
+                let event = serde_json::to_value(event).expect("an event is JSON");
+                let name = event["event"].as_str().unwrap_or_default();
+                if name.starts_with("failover_") {
+                    self.decided.push(decision(event));
+                }
+            }
+            Action::Resolve {
+                connection,
+                attempt,
+                gateway,
+            } if gateway.ends_with(".invalid") => {
+                self.step(|manager, now| {
+                    manager.resolved(&connection, attempt, &gateway, Vec::new(), now)
+                });
+            }
+            Action::Resolve { .. } | Action::Probe { .. } => {
+                self.unanswered.push(format!("{action:?}"));
+            }
+            _ => {}
+        }
     }
 }
 

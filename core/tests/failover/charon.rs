@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! charon's side of the failover manager: what it would report in each situation
-//! (libcharon sa/ike_sa.c, sa/ikev2/), in its order.
+//! A charon that does at once what a scenario says, and a plugin that carries all actions out at once.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,11 +10,13 @@ use extsock_core::domain::address::AddressList;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::failover::action::{Action, Begin, ConfigKind, Probed, Settings};
-use extsock_core::failover::event::{Event, Tunnel};
-use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
+use extsock_core::failover::event::Event;
+use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task, Tasks};
 use extsock_core::failover::history::Entry;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::report::ConnectionStatus;
+use extsock_fake_charon::situations::{self, DeletedBy};
+use extsock_fake_charon::{initiator, IkeSas, Plugin};
 
 /// What the manager asked charon to initiate: CHILD_SAs on an IKE_SA that is there, or a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +35,9 @@ pub const ADDRESSES: &str = "10.0.0.1,10.0.0.2,10.0.0.3";
 pub struct Charon {
     pub manager: FailoverManager,
     pub now: Now,
-    ike_sas: Vec<IkeSa>,
-    last_id: u32,
+    ike_sas: IkeSas,
+    /// Not yet looked at by the scenario.
+    initiations: Vec<Initiation>,
     /// The initiation before the last one, of which charon has not returned.
     stale: Option<Begin>,
     events: Vec<Event>,
@@ -54,6 +56,79 @@ pub struct Charon {
     begun: Option<Begin>,
     /// The IKE_SA that was there for the attempt that was begun last.
     pub begun_on: Option<u32>,
+}
+
+impl extsock_fake_charon::Charon for Charon {
+    fn ike_sas(&mut self) -> &mut IkeSas {
+        &mut self.ike_sas
+    }
+
+    fn report(&mut self, evidence: Evidence) {
+        self.step(|manager, now| manager.handle(evidence, now));
+    }
+}
+
+impl Plugin for Charon {
+    fn step(&mut self, call: impl FnOnce(&mut FailoverManager, Now) -> Vec<Action>) {
+        for action in call(&mut self.manager, self.now) {
+            Plugin::carry_out(self, action);
+        }
+    }
+
+    /// Which only counts where others loaded it.
+    fn configured(&self, _: &str) -> Option<AddressList> {
+        let list = self.edited.unwrap_or(Some(ADDRESSES));
+        list.map(AddressList::parse)
+    }
+
+    fn initiate(&mut self, begin: Begin) {
+        self.begun_on = begin.ike_sa;
+        self.initiations.push(Initiation {
+            gateway: begin.to.remote(),
+            own: begin.config == ConfigKind::Own,
+            children: begin.children.clone(),
+        });
+        self.begun = Some(begin);
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Resolve {
+                connection,
+                attempt,
+                gateway,
+            } => {
+                let found = self.names.get(gateway.as_str()).cloned();
+                if let Some(addresses) = found.unwrap_or_else(|| Some(Vec::new())) {
+                    self.step(|manager, now| {
+                        manager.resolved(&connection, attempt, &gateway, addresses, now)
+                    });
+                } else {
+                    self.resolving = Some((attempt, gateway));
+                }
+            }
+            Action::InitiateChildren {
+                connection,
+                ike_sa,
+                children,
+            } => {
+                assert!(self.manager.ike_sas(&connection).contains(&ike_sa));
+                self.initiations.push(Initiation {
+                    gateway: self.ike_sa(ike_sa).remote.expect("known").to_string(),
+                    own: true,
+                    children,
+                });
+            }
+            Action::Adopt { connection, ike_sa } => {
+                self.ike_sa_mut(ike_sa).name.clone_from(&connection);
+            }
+            Action::ReleaseClone { gateway, .. } => self.released.push(gateway),
+            Action::Publish(event) => self.events.push(*event),
+            Action::Report { error, .. } => self.reports.push(error.code.name()),
+            Action::Unsteer { .. } => {}
+            action => self.done.push(action),
+        }
+    }
 }
 
 impl Charon {
@@ -158,31 +233,24 @@ impl Charon {
 
     /// As [`Self::begins`], with the gateway at that address.
     pub fn begins_at(&mut self, name: &str, address: &str) -> u32 {
-        self.last_id += 1;
-        let mut new = ike_sa(self.last_id, name, true);
-        new.remote = address.parse().ok();
-        new.tasks.active = vec![Task::Other];
-        self.ike_sas.push(new);
-        let id = self.last_id;
-        self.moves(id, IkeSaState::Connecting);
-        id
+        self.connects(IkeSa {
+            remote: address.parse().ok(),
+            ..ike_sa(name)
+        })
     }
 
     /// As [`Self::begins`], with other remote addresses.
     pub fn begins_with(&mut self, name: &str, addresses: &str) -> u32 {
-        self.last_id += 1;
-        let mut new = ike_sa(self.last_id, name, true);
-        new.remote_addrs = addresses.into();
-        new.tasks.active = vec![Task::Other];
-        self.ike_sas.push(new);
-        let id = self.last_id;
-        self.moves(id, IkeSaState::Connecting);
-        id
+        self.connects(IkeSa {
+            remote_addrs: addresses.into(),
+            ..ike_sa(name)
+        })
     }
 
     /// As [`Self::establishes`], with what is initiated then.
     pub fn establishing(&mut self, id: u32) -> Vec<Initiation> {
-        self.moving(id, IkeSaState::Established)
+        situations::moves(self, id, IkeSaState::Established);
+        self.take_initiations()
     }
 
     /// A peer initiates.
@@ -191,9 +259,8 @@ impl Charon {
     }
 
     pub fn establishes(&mut self, id: u32, children: &[&str]) {
-        self.moves(id, IkeSaState::Established);
-        let ike_sa = self.ike_sa(id).clone();
-        self.reports_evidence(Evidence::IkeUpdown { ike_sa, up: true });
+        situations::establishes(self, id);
+        self.assert_nothing_initiated();
         for child in children {
             self.child_up(id, child);
         }
@@ -205,23 +272,13 @@ impl Charon {
 
     /// As above, with what is initiated then.
     pub fn child_comes_up(&mut self, id: u32, child: &str) -> Vec<Initiation> {
-        let tunnel = self.tunnel(id, child);
-        self.reports_evidence(Evidence::ChildUpdown {
-            ike_sa: id,
-            tunnel,
-            up: true,
-            more: false,
-        })
+        situations::child_updown(self, id, child, true);
+        self.take_initiations()
     }
 
     pub fn child_down(&mut self, id: u32, child: &str) {
-        let tunnel = self.tunnel(id, child);
-        self.reports_evidence(Evidence::ChildUpdown {
-            ike_sa: id,
-            tunnel,
-            up: false,
-            more: false,
-        });
+        situations::child_updown(self, id, child, false);
+        self.take_initiations();
     }
 
     /// Another CHILD_SA is to be made after the present one.
@@ -287,34 +344,29 @@ impl Charon {
 
     /// No answer while connecting, keyingtries 1.
     pub fn unreachable(&mut self, id: u32) -> Vec<Initiation> {
-        self.alerts(id, Alert::RetransmitSendTimeout);
-        self.alerts(id, Alert::PeerInitUnreachable);
-        self.destroys(id)
+        situations::unreachable(self, id);
+        self.take_initiations()
     }
 
     /// The peer's message ends the attempt.
     pub fn refuses(&mut self, id: u32, alert: Option<Alert>) -> Vec<Initiation> {
-        if let Some(alert) = alert {
-            self.alerts(id, alert);
-        }
-        self.goes_down(id);
-        self.destroys(id)
+        situations::refused(self, id, alert);
+        self.take_initiations()
     }
 
     /// DPD finds the connection's first established IKE_SA dead, dpd_action none.
     pub fn dies(&mut self, connection: &str) -> Vec<Initiation> {
         let id = self.established(connection);
-        self.alerts(id, Alert::RetransmitSendTimeout);
-        self.goes_down(id);
-        self.destroys(id)
+        situations::alerts(self, id, Alert::RetransmitSendTimeout);
+        situations::ends(self, id);
+        self.take_initiations()
     }
 
     pub fn peer_deletes(&mut self, connection: &str) -> Vec<Initiation> {
         let id = self.established(connection);
-        self.ike_sa_mut(id).tasks.passive = vec![Task::IkeDelete];
-        self.moves(id, IkeSaState::Deleting);
-        self.goes_down(id);
-        self.destroys(id)
+        situations::begins_deleting(self, id, DeletedBy::Peer);
+        situations::ends(self, id);
+        self.take_initiations()
     }
 
     pub fn deletes_locally(&mut self, connection: &str) -> Vec<Initiation> {
@@ -325,67 +377,47 @@ impl Charon {
     /// Terminated by others, and not yet gone.
     pub fn begins_deleting(&mut self, connection: &str) -> u32 {
         let id = self.established(connection);
-        self.ike_sa_mut(id).tasks.active = vec![Task::IkeDelete];
-        self.moves(id, IkeSaState::Deleting);
+        situations::begins_deleting(self, id, DeletedBy::Us);
+        self.assert_nothing_initiated();
         id
     }
 
     pub fn deletes(&mut self, id: u32) -> Vec<Initiation> {
-        self.ike_sa_mut(id).tasks.active = vec![Task::IkeDelete];
-        self.moves(id, IkeSaState::Deleting);
-        self.goes_down(id);
-        self.destroys(id)
+        situations::begins_deleting(self, id, DeletedBy::Us);
+        situations::ends(self, id);
+        self.take_initiations()
     }
 
     pub fn begins_rekeying(&mut self, connection: &str) -> u32 {
         let old = self.established(connection);
-        self.ike_sa_mut(old).state = IkeSaState::Rekeying;
-        let name = self.ike_sa(old).name.clone();
-        self.adds(&name, true, Vec::new())
+        let new = situations::begins_rekeying(self, old);
+        self.assert_nothing_initiated();
+        new
     }
 
     pub fn rekeys(&mut self, connection: &str) -> u32 {
         let old = self.established(connection);
-        let new = self.begins_rekeying(connection);
-        self.moves(new, IkeSaState::Established);
-        let (old_sa, new_sa) = (self.ike_sa(old).clone(), self.ike_sa(new).clone());
-        self.reports_evidence(Evidence::IkeRekey {
-            old: old_sa,
-            new: new_sa,
-            old_spis: IkeSpis::default(),
-            new_spis: IkeSpis::default(),
-        });
-        self.moves(old, IkeSaState::Rekeyed);
-        self.ike_sa_mut(old).tasks.active = vec![Task::IkeRekey];
-        self.moves(old, IkeSaState::Deleting);
-        assert_eq!(self.destroys(old), []);
+        let new = situations::rekeys(self, old);
+        self.assert_nothing_initiated();
         new
     }
 
     /// No answer while connecting, and charon, which tries for ever, is led to another gateway.
     pub fn led_on(&mut self, id: u32, gateway: &str) -> Vec<Initiation> {
-        let ike_sa = self.ike_sa(id).clone();
-        let led = self.reports_evidence(Evidence::Steered {
-            ike_sa,
-            replaces: None,
-            gateway: gateway.into(),
-        });
-        self.alerts(id, Alert::PeerInitUnreachable);
-        self.ike_sa_mut(id).remote = gateway.parse().ok();
-        self.ike_sa_mut(id).state = IkeSaState::Created;
-        self.moves(id, IkeSaState::Connecting);
-        led
+        situations::steered(self, id, None, gateway);
+        situations::tries_again(self, id, gateway.parse().ok());
+        self.take_initiations()
     }
 
     /// The CHILD_SAs of an IKEv1 SA move to the one that reauthentication makes, whichever side
     /// initiates it.
     pub fn migrates(&mut self, connection: &str, initiator: bool) -> (u32, u32) {
         let old = self.established(connection);
-        self.last_id += 1;
-        let new = self.last_id;
-        self.ike_sas.push(ike_sa(new, connection, initiator));
-        self.ike_sa_mut(new).tasks.active = vec![Task::Other];
-        self.reports_evidence(Evidence::Migrated { old, new });
+        let new = self.ike_sas.add(IkeSa {
+            initiator,
+            ..ike_sa(connection)
+        });
+        situations::migrates(self, old, new);
         self.moves(new, IkeSaState::Connecting);
         self.ike_sa_mut(old).state = IkeSaState::Rekeying;
         (old, new)
@@ -393,7 +425,7 @@ impl Charon {
 
     /// As the uniqueness policy does it after reauthentication did.
     pub fn migrates_again(&mut self, old: u32, new: u32) {
-        self.reports_evidence(Evidence::Migrated { old, new });
+        situations::migrates(self, old, new);
         let ike_sa = self.ike_sa(new).clone();
         self.reports_evidence(Evidence::TookOver { ike_sa });
     }
@@ -401,24 +433,25 @@ impl Charon {
     /// As [`Self::takes_over`], without CHILD_SAs.
     pub fn takes_over_nothing(&mut self, connection: &str) {
         let old = self.established(connection);
-        self.last_id += 1;
-        let new = self.last_id;
+        let new = self.ike_sas.next_id();
         self.reports_evidence(Evidence::Migrated { old, new });
     }
 
     /// The peer made an IKE_SA, which is up, and the CHILD_SAs move to it.
     pub fn takes_over(&mut self, connection: &str) {
         let old = self.established(connection);
-        self.last_id += 1;
-        let mut new = ike_sa(self.last_id, connection, false);
-        new.state = IkeSaState::Established;
-        self.ike_sas.push(new);
-        self.migrates_again(old, self.last_id);
+        let new = self.ike_sas.add(IkeSa {
+            initiator: false,
+            state: IkeSaState::Established,
+            tasks: Tasks::default(),
+            ..ike_sa(connection)
+        });
+        self.migrates_again(old, new);
     }
 
     /// The next try of an IKEv1 SA that has CHILD_SAs: it gets another SPI (charon 5.9.11 and later).
     pub fn retries(&mut self, id: u32) {
-        self.reports_evidence(Evidence::Migrated { old: id, new: id });
+        situations::migrates(self, id, id);
         let ike_sa = self.ike_sa(id).clone();
         self.reports_evidence(Evidence::TookOver { ike_sa });
         self.ike_sa_mut(id).state = IkeSaState::Created;
@@ -434,26 +467,21 @@ impl Charon {
             passive: vec![Task::IkeDelete],
             queued: Vec::new(),
         };
-        self.moves(old, IkeSaState::Deleting);
-        self.goes_down(old);
-        let mut initiations = self.destroys(new);
-        initiations.extend(self.destroys(old));
-        initiations
+        situations::moves(self, old, IkeSaState::Deleting);
+        situations::goes_down(self, old);
+        situations::moves(self, new, IkeSaState::Destroying);
+        situations::moves(self, old, IkeSaState::Destroying);
+        self.take_initiations()
     }
 
     /// charon makes an IKE_SA in place of that one, which goes, and is not led anywhere: redirected during
     /// IKE_AUTH, or by a dpd_action of an IKE_SA that connects (IKEv1).
     pub fn goes_on_with_another(&mut self, old: u32) -> u32 {
-        self.last_id += 1;
-        let id = self.last_id;
-        let mut new = self.ike_sa(old).clone();
-        new.id = id;
-        new.state = IkeSaState::Created;
-        new.tasks.active = vec![Task::Other];
-        self.ike_sas.push(new.clone());
-        self.reports_evidence(Evidence::Reestablishing { old, new });
-        self.moves(id, IkeSaState::Connecting);
-        id
+        let replaced = self.ike_sa(old);
+        let new = initiator(&replaced.name, &replaced.remote_addrs, replaced.remote);
+        let new = situations::reestablishing(self, old, new);
+        self.moves(new, IkeSaState::Connecting);
+        new
     }
 
     /// charon has begun with what it makes in place of an IKE_SA.
@@ -463,54 +491,38 @@ impl Charon {
 
     /// DPD finds the IKE_SA dead, dpd_action restart, and charon is led to another gateway.
     pub fn led_from(&mut self, connection: &str, gateway: &str) -> u32 {
-        let old = self.established(connection);
-        self.alerts(old, Alert::RetransmitSendTimeout);
-        self.last_id += 1;
-        let new = self.last_id;
-        let mut new_sa = ike_sa(new, connection, true);
-        new_sa.remote = gateway.parse().ok();
-        new_sa.remote_addrs = gateway.into();
-        new_sa.tasks.active = vec![Task::Other];
-        self.ike_sas.push(new_sa.clone());
-        let led = self.reports_evidence(Evidence::Steered {
-            ike_sa: new_sa,
-            replaces: Some(old),
-            gateway: gateway.into(),
-        });
-        assert_eq!(led, []);
+        let (old, new) = self.is_led_from(connection, gateway);
         self.moves(new, IkeSaState::Connecting);
-        self.reports_evidence(Evidence::Reestablished { old });
-        self.goes_down(old);
-        assert_eq!(self.destroys(old), []);
+        situations::reestablished(self, old);
+        self.assert_nothing_initiated();
         new
     }
 
     /// As above, but charon cannot begin with the new IKE_SA.
     pub fn led_from_in_vain(&mut self, connection: &str, gateway: &str) -> Vec<Initiation> {
+        let (old, new) = self.is_led_from(connection, gateway);
+        situations::moves(self, new, IkeSaState::Destroying);
+        situations::ends(self, old);
+        self.take_initiations()
+    }
+
+    /// charon makes an IKE_SA to that gateway in place of the one that DPD found dead.
+    fn is_led_from(&mut self, connection: &str, gateway: &str) -> (u32, u32) {
         let old = self.established(connection);
-        self.alerts(old, Alert::RetransmitSendTimeout);
-        self.last_id += 1;
-        let new = self.last_id;
-        let mut new_sa = ike_sa(new, connection, true);
-        new_sa.remote = gateway.parse().ok();
-        self.ike_sas.push(new_sa.clone());
-        self.reports_evidence(Evidence::Steered {
-            ike_sa: new_sa,
-            replaces: Some(old),
-            gateway: gateway.into(),
-        });
-        let mut initiations = self.destroys(new);
-        self.goes_down(old);
-        initiations.extend(self.destroys(old));
-        initiations
+        situations::alerts(self, old, Alert::RetransmitSendTimeout);
+        let new = initiator(connection, gateway, gateway.parse().ok());
+        let new = situations::reestablishing(self, old, new);
+        situations::steered(self, new, Some(old), gateway);
+        self.assert_nothing_initiated();
+        (old, new)
     }
 
     /// Break-before-make reauthentication.
     pub fn reauthenticates(&mut self, connection: &str) -> u32 {
         let old = self.established(connection);
         self.ike_sa_mut(old).tasks.active = vec![Task::IkeReauth];
-        self.moves(old, IkeSaState::Deleting);
-        self.goes_down(old);
+        situations::moves(self, old, IkeSaState::Deleting);
+        situations::goes_down(self, old);
         let new = self.begins(connection);
         self.reports_evidence(Evidence::Reestablished { old });
         assert_eq!(self.destroys(old), []);
@@ -523,19 +535,14 @@ impl Charon {
         let name = self.ike_sa(old).name.clone();
         self.alerts(old, Alert::RetransmitSendTimeout);
         let new = self.begins(&name);
-        self.reports_evidence(Evidence::Reestablished { old });
-        self.goes_down(old);
-        assert_eq!(self.destroys(old), []);
+        situations::reestablished(self, old);
+        self.assert_nothing_initiated();
         new
     }
 
     pub fn destroys(&mut self, id: u32) -> Vec<Initiation> {
-        let position = self.position(id);
-        let ike_sa = self.ike_sas.remove(position);
-        self.reports_evidence(Evidence::State {
-            ike_sa,
-            to: IkeSaState::Destroying,
-        })
+        situations::moves(self, id, IkeSaState::Destroying);
+        self.take_initiations()
     }
 
     /// The attempt's address does not resolve.
@@ -545,12 +552,7 @@ impl Charon {
 
     /// No address of the connection resolves.
     pub fn unresolvable_with(&mut self, name: &str, addresses: &str) -> Vec<Initiation> {
-        self.last_id += 1;
-        let id = self.last_id;
-        let mut ike_sa = ike_sa(id, name, true);
-        ike_sa.remote_addrs = addresses.into();
-        ike_sa.remote = None;
-        self.ike_sas.push(ike_sa);
+        let id = self.ike_sas.add(initiator(name, addresses, None));
         self.alerts(id, Alert::PeerAddrFailed);
         self.stale = self.begun.take();
         self.destroys(id)
@@ -579,14 +581,14 @@ impl Charon {
     pub fn begun_with_the_first(&mut self) -> Vec<Initiation> {
         let begin = self.begun.take().expect("an initiation");
         let first = begin.children[..1].to_vec();
-        let actions = self.manager.initiated(begin, true, &first, self.now);
-        self.carry_out(actions)
+        self.initiated(begin, true, &first);
+        self.take_initiations()
     }
 
     fn reports_outcome(&mut self, begin: Begin, begun: bool) -> Vec<Initiation> {
         let asked = begin.children.clone();
-        let actions = self.manager.initiated(begin, begun, &asked, self.now);
-        self.carry_out(actions)
+        self.initiated(begin, begun, &asked);
+        self.take_initiations()
     }
 
     pub fn shuts_down(&mut self) {
@@ -630,37 +632,28 @@ impl Charon {
     }
 
     fn adds(&mut self, name: &str, initiator: bool, active: Vec<Task>) -> u32 {
-        self.last_id += 1;
-        let mut new = ike_sa(self.last_id, name, initiator);
+        let mut new = IkeSa {
+            initiator,
+            ..ike_sa(name)
+        };
         new.tasks.active = active;
-        self.ike_sas.push(new);
-        let id = self.last_id;
-        self.moves(id, IkeSaState::Connecting);
+        self.connects(new)
+    }
+
+    fn connects(&mut self, new: IkeSa) -> u32 {
+        let id = situations::connects(self, new);
+        self.assert_nothing_initiated();
         id
     }
 
-    /// The change is reported while the IKE_SA is still in its previous state.
     fn moves(&mut self, id: u32, to: IkeSaState) {
-        assert_eq!(self.moving(id, to), []);
-    }
-
-    fn moving(&mut self, id: u32, to: IkeSaState) -> Vec<Initiation> {
-        let before = self.ike_sa(id).clone();
-        self.ike_sa_mut(id).state = to;
-        if to == IkeSaState::Established {
-            self.ike_sa_mut(id).tasks = Tasks::default();
-        }
-        self.reports_evidence(Evidence::State { ike_sa: before, to })
-    }
-
-    fn goes_down(&mut self, id: u32) {
-        let ike_sa = self.ike_sa(id).clone();
-        self.reports_evidence(Evidence::IkeUpdown { ike_sa, up: false });
+        situations::moves(self, id, to);
+        self.assert_nothing_initiated();
     }
 
     pub fn alerts(&mut self, id: u32, alert: Alert) -> Vec<Initiation> {
-        let ike_sa = self.ike_sa(id).clone();
-        self.reports_evidence(Evidence::Alert { ike_sa, alert })
+        situations::alerts(self, id, alert);
+        self.take_initiations()
     }
 
     fn reports_evidence(&mut self, evidence: Evidence) -> Vec<Initiation> {
@@ -669,142 +662,42 @@ impl Charon {
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) -> Vec<Initiation> {
-        let mut initiations = Vec::new();
-        for action in actions {
-            match action {
-                Action::Initiate {
-                    connection,
-                    attempt,
-                } => {
-                    let list = self.list_of_others();
-                    let (begin, more) = self.manager.begin(&connection, attempt, list, self.now);
-                    initiations.extend(self.carry_out(more));
-                    let Some(begin) = begin else {
-                        continue;
-                    };
-                    self.begun_on = begin.ike_sa;
-                    initiations.push(Initiation {
-                        gateway: begin.to.remote(),
-                        own: begin.config == ConfigKind::Own,
-                        children: begin.children.clone(),
-                    });
-                    self.begun = Some(begin);
-                }
-                Action::Resolve {
-                    connection,
-                    attempt,
-                    gateway,
-                } => {
-                    let found = self.names.get(gateway.as_str()).cloned();
-                    if let Some(addresses) = found.unwrap_or_else(|| Some(Vec::new())) {
-                        let now = self.now;
-                        let more =
-                            self.manager
-                                .resolved(&connection, attempt, &gateway, addresses, now);
-                        initiations.extend(self.carry_out(more));
-                    } else {
-                        self.resolving = Some((attempt, gateway));
-                    }
-                }
-                Action::Check { connection } => {
-                    let list = self.list_of_others();
-                    let more = self.manager.checked(&connection, list, self.now);
-                    initiations.extend(self.carry_out(more));
-                }
-                Action::InitiateChildren {
-                    connection,
-                    ike_sa,
-                    children,
-                } => {
-                    assert!(self.manager.ike_sas(&connection).contains(&ike_sa));
-                    initiations.push(Initiation {
-                        gateway: self.ike_sa(ike_sa).remote.expect("known").to_string(),
-                        own: true,
-                        children,
-                    });
-                }
-                Action::Adopt { connection, ike_sa } => {
-                    self.ike_sa_mut(ike_sa).name.clone_from(&connection);
-                }
-                Action::ReleaseClone { gateway, .. } => self.released.push(gateway),
-                Action::Publish(event) => self.events.push(*event),
-                Action::Report { error, .. } => self.reports.push(error.code.name()),
-                Action::Unsteer { .. } => {}
-                action => self.done.push(action),
-            }
-        }
-        initiations
+        self.step(|_, _| actions);
+        self.take_initiations()
     }
 
-    /// The remote addresses of the configuration as charon has it, which only counts where others loaded it.
-    fn list_of_others(&self) -> Option<AddressList> {
-        let list = self.edited.unwrap_or(Some(ADDRESSES));
-        list.map(AddressList::parse)
+    fn take_initiations(&mut self) -> Vec<Initiation> {
+        std::mem::take(&mut self.initiations)
+    }
+
+    fn assert_nothing_initiated(&self) {
+        assert_eq!(self.initiations, []);
     }
 
     fn established(&self, connection: &str) -> u32 {
+        let up = |state| matches!(state, IkeSaState::Established | IkeSaState::Rekeying);
         self.ike_sas
-            .iter()
-            .filter(|ike_sa| matches!(ike_sa.state, IkeSaState::Established | IkeSaState::Rekeying))
-            .find(|ike_sa| {
-                let rest = ike_sa.name.strip_prefix(connection);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("-failover-"))
-            })
+            .of(connection)
+            .find(|ike_sa| up(ike_sa.seen.state))
             .expect("an established IKE_SA")
+            .seen
             .id
     }
 
-    fn tunnel(&self, id: u32, child: &str) -> Tunnel {
-        Tunnel {
-            ike_sa_name: self.ike_sa(id).name.clone(),
-            connection: None,
-            child_sa_name: child.into(),
-            ike_sa_state: "2".into(),
-            child_sa_state: "3".into(),
-            spi: 1,
-            proto: "esp".into(),
-            mode: "tunnel".into(),
-            enc_alg: "AES_CBC-128".into(),
-            integ_alg: "HMAC_SHA2_256_128".into(),
-            src: "10.0.0.100".into(),
-            dst: "10.0.0.1".into(),
-            local_ts: "10.1.0.0/24".into(),
-            remote_ts: "10.2.0.0/24".into(),
-            direction: "out".into(),
-            policy_action: "protect".into(),
-            ..Tunnel::default()
-        }
-    }
-
-    fn position(&self, id: u32) -> usize {
-        self.ike_sas
-            .iter()
-            .position(|ike_sa| ike_sa.id == id)
-            .expect("an IKE_SA of that id")
-    }
-
     fn ike_sa(&self, id: u32) -> &IkeSa {
-        &self.ike_sas[self.position(id)]
+        &self.ike_sas.known(id).seen
     }
 
     fn ike_sa_mut(&mut self, id: u32) -> &mut IkeSa {
-        let position = self.position(id);
-        &mut self.ike_sas[position]
+        &mut self.ike_sas.known_mut(id).seen
     }
 }
 
-fn ike_sa(id: u32, name: &str, initiator: bool) -> IkeSa {
+/// An IKE_SA to the gateway that a clone's name says, else to the first.
+fn ike_sa(name: &str) -> IkeSa {
     let remote = name
         .rsplit("-failover-")
         .next()
         .and_then(|address| address.parse().ok());
-    IkeSa {
-        id,
-        name: name.into(),
-        remote_addrs: ADDRESSES.into(),
-        remote: remote.or_else(|| "10.0.0.1".parse().ok()),
-        initiator,
-        state: IkeSaState::Created,
-        tasks: Tasks::default(),
-    }
+    initiator(name, ADDRESSES, remote.or_else(|| "10.0.0.1".parse().ok()))
 }

@@ -83,7 +83,7 @@ fn a_vanished_connection_is_not_failed_over() {
     let told = charon.take_events();
     assert!(
         told.iter()
-            .all(|event| matches!(event, Event::IkeSaDown { .. })),
+            .all(|event| matches!(event, Event::IkeSaDown { .. } | Event::TunnelDown(_))),
         "{told:?}"
     );
     assert_eq!(charon.manager.tracked(), 0);

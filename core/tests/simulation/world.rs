@@ -12,12 +12,14 @@ use extsock_core::domain::failover_name;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::error::ErrorCode;
-use extsock_core::failover::action::{Action, ConfigKind, Probed, Question, Settings};
+use extsock_core::failover::action::{Action, Begin, ConfigKind, Probed, Question, Settings};
 use extsock_core::failover::event::Event;
-use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
+use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState};
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::remembered::Remembered;
 use extsock_core::failover::report::ConnectionState;
+use extsock_fake_charon::situations::{self, DeletedBy};
+use extsock_fake_charon::{initiator, Charon as _, FakeIkeSa, IkeSas, Plugin};
 use fastrand::Rng;
 
 use crate::charon::Charon;
@@ -195,12 +197,11 @@ impl World {
         self.audit();
         assert_eq!(self.manager.half_open(), 0);
         for status in self.manager.list(self.time()) {
-            let connection = self.index[&status.name];
-            settled(&status, self.charon.of(connection).count());
+            settled(&status, self.charon.ike_sas.of(&status.name).count());
         }
-        for (index, connection) in self.connections.iter().enumerate() {
+        for connection in &self.connections {
             let known = self.manager.status(&connection.name, self.time()).is_some();
-            let left = self.charon.of(index).count();
+            let left = self.charon.ike_sas.of(&connection.name).count();
             assert!(
                 known || left == 0 || !connection.loaded,
                 "{}: {left} IKE_SAs that nobody cares for",
@@ -239,14 +240,13 @@ impl World {
             Happening::Timeout(id, round) => self.times_out(id, round),
             Happening::DeadPeer(id, round) => self.finds_dead(id, round),
             Happening::Heard(id) => {
-                if self.charon.ike_sas.contains_key(&id) {
-                    self.tell(Evidence::Received { ike_sa: id });
+                if self.charon.ike_sas.get(id).is_some() {
+                    self.report(Evidence::Received { ike_sa: id });
                 }
             }
             Happening::Gone(id) => {
-                if self.charon.ike_sas.contains_key(&id) {
-                    self.charon.ends(id);
-                    self.told();
+                if self.charon.ike_sas.get(id).is_some() {
+                    situations::ends(self, id);
                 }
             }
             Happening::Gateway(gateway) => self.gateway_changes(gateway),
@@ -286,44 +286,6 @@ impl World {
     }
 
     // The manager's side.
-
-    /// As the plugin does it: all evidence, then what is due, then the step.
-    fn step(&mut self, step: impl FnOnce(&mut FailoverManager, Now) -> Vec<Action>) {
-        let now = self.time();
-        let mut touched = BTreeSet::new();
-        if self.rng.u32(0..20) == 0 {
-            self.charon.reorder(&mut self.rng);
-        }
-        while let Some(evidence) = self.charon.told.pop_front() {
-            self.trace_evidence(&evidence);
-            let twice = matches!(
-                evidence,
-                Evidence::IkeUpdown { .. } | Evidence::Alert { .. }
-            ) && self.rng.u32(0..50) == 0;
-            if twice {
-                let actions = self.manager.handle(evidence.clone(), now);
-                self.dispatch(actions, &mut touched);
-            }
-            let actions = self.manager.handle(evidence, now);
-            self.dispatch(actions, &mut touched);
-        }
-        let actions = self.manager.expire(now);
-        self.dispatch(actions, &mut touched);
-        let actions = step(&mut self.manager, now);
-        self.dispatch(actions, &mut touched);
-        self.arm_timer();
-        for index in touched {
-            let connection = &mut self.connections[index];
-            if let Some(status) = self.manager.status(&connection.name, now) {
-                if status.state == ConnectionState::Established {
-                    self.exempt.remove(&index);
-                }
-                connection.watch.status(&status, &connection.policy);
-            }
-        }
-        let exempt = self.exempt.len();
-        assert!(self.manager.half_open() <= MAX_CONCURRENT + exempt);
-    }
 
     fn dispatch(&mut self, actions: Vec<Action>, touched: &mut BTreeSet<usize>) {
         let now = self.time();
@@ -416,118 +378,7 @@ impl World {
         let Some(action) = self.connections[index].lane.pop_front() else {
             return;
         };
-        match action {
-            Action::Resolve {
-                attempt, gateway, ..
-            } => {
-                let silent = !self.quiet && self.rng.u32(0..30) == 0;
-                let (after, found) = match silent {
-                    true => (LOOKUP, Vec::new()),
-                    false => (Duration::from_millis(30), self.records(&gateway)),
-                };
-                self.later(after, Happening::Resolved(index, attempt, gateway, found));
-            }
-            Action::Check { connection } => self.check(index, &connection),
-            Action::Initiate {
-                connection,
-                attempt,
-            } => self.make_attempt(index, &connection, attempt),
-            Action::InitiateChildren { ike_sa, .. } => {
-                let up = |state| state == IkeSaState::Established;
-                if self
-                    .charon
-                    .ike_sas
-                    .get(&ike_sa)
-                    .is_some_and(|sa| up(sa.state))
-                {
-                    self.charon.child(ike_sa, true);
-                    self.told();
-                }
-            }
-            Action::Adopt { connection, ike_sa } => {
-                let addresses = self.addresses(index);
-                if let Some(sa) = self.charon.ike_sas.get_mut(&ike_sa) {
-                    sa.name = connection;
-                    sa.remote_addrs = addresses;
-                }
-            }
-            Action::Steer { ike_sa, to, .. } => {
-                let persistent = self.connections[index].persistent;
-                if let Some(sa) = self.charon.ike_sas.get_mut(&ike_sa) {
-                    sa.steered = persistent.then_some(to);
-                }
-            }
-            Action::Unsteer { ike_sa, .. } => {
-                if let Some(sa) = self.charon.ike_sas.get_mut(&ike_sa) {
-                    sa.steered = None;
-                }
-            }
-            Action::Terminate { connection } => {
-                self.step(|_, _| Vec::new());
-                for ike_sa in self.manager.terminating(&connection) {
-                    self.terminates(ike_sa, false);
-                }
-            }
-            Action::Delete { ike_sa, .. } => self.terminates(ike_sa, false),
-            Action::Abandon { ike_sa, .. } => {
-                if let Some(ike_sa) = ike_sa {
-                    self.terminates(ike_sa, true);
-                }
-            }
-            Action::Probe {
-                connection,
-                ike_sa,
-                question,
-            } => {
-                let Some(sa) = self.charon.ike_sas.get(&ike_sa) else {
-                    return;
-                };
-                if self.answering(&sa.gateway) && question != Question::Last {
-                    self.later(Duration::from_millis(20), Happening::Heard(ike_sa));
-                }
-                self.step(|manager, now| {
-                    manager.probed(&connection, ike_sa, Probed::Asked(now.monotonic), now)
-                });
-            }
-            Action::ReleaseClone { .. }
-            | Action::SendDpd { .. }
-            | Action::Remember { .. }
-            | Action::Publish(_)
-            | Action::Report { .. } => {}
-        }
-    }
-
-    fn make_attempt(&mut self, index: usize, name: &str, attempt: u64) {
-        let list = self.list_of(index);
-        let mut begin = None;
-        self.step(|manager, now| {
-            let (wanted, actions) = manager.begin(name, attempt, list, now);
-            begin = wanted;
-            actions
-        });
-        let Some(begin) = begin else { return };
-
-        let config = match begin.config {
-            ConfigKind::Own => name.to_owned(),
-            ConfigKind::Clone => failover_name(name, &begin.to.gateway),
-        };
-        let remote = begin.to.remote();
-        if self.charon.with_config(index, &config).is_none() {
-            let competing = self
-                .charon
-                .of(index)
-                .filter(|(id, _)| !self.is_abandoned(index, *id))
-                .find(|(_, sa)| sa.state == IkeSaState::Connecting)
-                .map(|(id, sa)| (id, sa.gateway.clone()));
-            assert!(competing.is_none(), "{name}: {competing:?} beside {remote}");
-            let addresses = match begin.config {
-                ConfigKind::Own => self.addresses(index),
-                ConfigKind::Clone => remote.clone(),
-            };
-            self.connects(index, &config, &addresses, &remote);
-        }
-        let asked = begin.children.clone();
-        self.step(|manager, now| manager.initiated(begin, true, &asked, now));
+        self.carry_out(action);
     }
 
     /// Whether the IKE_SA is about to be ended, after what is done now.
@@ -536,31 +387,18 @@ impl World {
         lane.any(|action| matches!(action, Action::Abandon { ike_sa, .. } if *ike_sa == Some(id)))
     }
 
-    fn check(&mut self, index: usize, name: &str) {
-        let list = self.list_of(index);
-        self.step(|manager, now| manager.checked(name, list, now));
-    }
-
-    /// The gateways of the configuration, if it is still there.
-    fn list_of(&self, index: usize) -> Option<AddressList> {
-        let loaded = self.connections[index].loaded;
-        loaded.then(|| AddressList::parse(&self.addresses(index)))
-    }
-
     // charon's side.
 
-    fn connects(&mut self, index: usize, name: &str, addresses: &str, gateway: &str) -> u32 {
-        let id = self.charon.add(index, name, addresses, gateway);
-        self.tries(id);
-        id
+    fn connects(&mut self, ike_sa: IkeSa) {
+        let id = situations::connects(self, ike_sa);
+        self.await_answer(id);
     }
 
-    fn tries(&mut self, id: u32) {
-        self.charon.moves(id, IkeSaState::Connecting);
-        self.told();
-        let sa = &self.charon.ike_sas[&id];
-        let round = sa.round;
-        let after = match self.gateways[gateway_index(&sa.gateway)].health {
+    /// The gateway of an IKE_SA that connects answers some time, or never.
+    fn await_answer(&mut self, id: u32) {
+        let known = self.charon.ike_sas.known(id);
+        let round = known.round;
+        let after = match self.health(known) {
             Health::Slow(time) => time,
             _ => Duration::from_millis(self.rng.u64(10..200)),
         };
@@ -568,19 +406,17 @@ impl World {
         self.later(RETRANSMISSION, Happening::Timeout(id, round));
     }
 
-    fn connecting(&self, id: u32, round: u32) -> bool {
-        self.charon
-            .ike_sas
-            .get(&id)
-            .is_some_and(|sa| sa.state == IkeSaState::Connecting && sa.round == round)
+    /// The IKE_SA, if it is still in that state and in that round.
+    fn in_round(&self, id: u32, state: IkeSaState, round: u32) -> Option<&FakeIkeSa> {
+        let known = self.charon.ike_sas.get(id)?;
+        (known.seen.state == state && known.round == round).then_some(known)
     }
 
     fn answers(&mut self, id: u32, round: u32) {
-        if !self.connecting(id, round) {
+        let Some(known) = self.in_round(id, IkeSaState::Connecting, round) else {
             return;
-        }
-        let sa = &self.charon.ike_sas[&id];
-        match self.gateways[gateway_index(&sa.gateway)].health {
+        };
+        match self.health(known) {
             Health::Dead => self.later(Duration::from_secs(4), Happening::Answer(id, round)),
             Health::Refusing => {
                 let alert = [
@@ -589,166 +425,127 @@ impl World {
                     Some(Alert::ProposalMismatchIke),
                     None,
                 ][self.rng.usize(0..4)];
-                if let Some(alert) = alert {
-                    self.charon.alerts(id, alert);
-                }
-                self.charon.ends(id);
+                situations::refused(self, id, alert);
             }
             Health::Up | Health::Slow(_) => {
-                self.charon.moves(id, IkeSaState::Established);
-                self.charon.updown(id, true);
+                situations::establishes(self, id);
                 if self.quiet || self.rng.u32(0..100) > 0 {
-                    self.charon.child(id, true);
+                    situations::child_updown(self, id, "data", true);
                 } else {
-                    self.charon.alerts(id, Alert::KeepOnChildSaFailure);
-                    self.disturbed(self.charon.ike_sas[&id].connection);
+                    situations::alerts(self, id, Alert::KeepOnChildSaFailure);
+                    self.disturbed(self.index_of(id));
                 }
                 let rekey = Duration::from_secs(self.rng.u64(3 * 3600..4 * 3600));
                 self.later(rekey, Happening::Rekey(id));
             }
         }
-        self.told();
     }
 
     fn times_out(&mut self, id: u32, round: u32) {
-        if !self.connecting(id, round) {
+        let Some(known) = self.in_round(id, IkeSaState::Connecting, round) else {
             return;
-        }
-        let sa = &self.charon.ike_sas[&id];
-        let persistent = self.connections[sa.connection].persistent;
-        match sa.steered.clone() {
+        };
+        let remote = known.seen.remote;
+        let persistent = self.connections[self.index_of(id)].persistent;
+        match known.steered.clone() {
             Some(Some(to)) => {
-                let ike_sa = self.charon.snapshot(id);
                 let remote = self.first_of(&to.remote());
-                self.tell(Evidence::Steered {
-                    ike_sa,
-                    replaces: None,
-                    gateway: to.gateway,
-                });
-                self.tries_again(id, remote);
+                situations::steered(self, id, None, &to.gateway);
+                situations::tries_again(self, id, Some(remote));
+                self.await_answer(id);
             }
             None if persistent => {
-                let gateway = sa.gateway.clone();
-                self.charon.alerts(id, Alert::RetransmitSendTimeout);
-                self.tries_again(id, gateway);
+                situations::alerts(self, id, Alert::RetransmitSendTimeout);
+                situations::tries_again(self, id, remote);
+                self.await_answer(id);
             }
-            _ => self.charon.unreachable(id),
+            _ => situations::unreachable(self, id),
         }
-        self.told();
-    }
-
-    fn tries_again(&mut self, id: u32, gateway: String) {
-        self.charon.alerts(id, Alert::PeerInitUnreachable);
-        if let Some(sa) = self.charon.ike_sas.get_mut(&id) {
-            sa.round += 1;
-            sa.gateway = gateway;
-            sa.state = IkeSaState::Created;
-        }
-        self.tries(id);
     }
 
     fn finds_dead(&mut self, id: u32, round: u32) {
-        let Some(sa) = self.charon.ike_sas.get(&id).cloned() else {
+        let Some(known) = self.in_round(id, IkeSaState::Established, round).cloned() else {
             return;
         };
-        let up = sa.state == IkeSaState::Established && sa.round == round;
-        if !up || self.answering(&sa.gateway) {
+        if self.answering(&known) {
             return;
         }
+        let index = self.index_of(id);
         // Its gateway may have left the list long ago.
-        self.disturbed(sa.connection);
-        self.charon.alerts(id, Alert::RetransmitSendTimeout);
-        if self.connections[sa.connection].persistent {
-            let index = sa.connection;
-            let (name, addresses) = (sa.name.clone(), self.addresses(index));
-            let new = match sa.steered {
-                Some(Some(to)) => {
-                    let remote = self.first_of(&to.remote());
-                    let new = self.charon.add(index, &name, &to.remote(), &remote);
-                    self.tell_reestablishing(id, new);
-                    let ike_sa = self.charon.snapshot(new);
-                    self.tell(Evidence::Steered {
-                        ike_sa,
-                        replaces: Some(id),
-                        gateway: to.gateway,
-                    });
-                    new
-                }
-                _ => {
-                    let first = self.first_of(&sa.remote_addrs);
-                    let new = self.charon.add(index, &name, &addresses, &first);
-                    self.tell_reestablishing(id, new);
-                    new
-                }
-            };
-            self.exempt.insert(index);
-            self.tries(new);
-            self.charon
-                .told
-                .push_back(Evidence::Reestablished { old: id });
+        self.disturbed(index);
+        situations::alerts(self, id, Alert::RetransmitSendTimeout);
+        if !self.connections[index].persistent {
+            situations::ends(self, id);
+            return;
         }
-        self.charon.ends(id);
-        self.told();
-    }
-
-    fn tell_reestablishing(&mut self, old: u32, new: u32) {
-        let new = self.charon.snapshot(new);
-        self.tell(Evidence::Reestablishing { old, new });
+        let to = known.steered.flatten();
+        let (addresses, first) = match &to {
+            Some(to) => (to.remote(), self.first_of(&to.remote())),
+            None => (
+                self.addresses(index),
+                self.first_of(&known.seen.remote_addrs),
+            ),
+        };
+        let new = initiator(&known.seen.name, &addresses, Some(first));
+        let new = situations::reestablishing(self, id, new);
+        if let Some(to) = to {
+            situations::steered(self, new, Some(id), &to.gateway);
+        }
+        self.exempt.insert(index);
+        situations::moves(self, new, IkeSaState::Connecting);
+        self.await_answer(new);
+        situations::reestablished(self, id);
     }
 
     fn terminates(&mut self, id: u32, force: bool) {
-        let Some(sa) = self.charon.ike_sas.get(&id) else {
+        let Some(known) = self.charon.ike_sas.get(id) else {
             return;
         };
-        match sa.state {
+        match known.seen.state {
             IkeSaState::Established => {
-                let alive = self.answering(&sa.gateway);
-                self.charon.begins_deleting(id, false);
+                let alive = self.answering(known);
+                situations::begins_deleting(self, id, DeletedBy::Us);
                 if force {
-                    self.charon.ends(id);
+                    situations::ends(self, id);
                 } else {
                     let after = if alive { 50 } else { 20_000 };
                     self.later(Duration::from_millis(after), Happening::Gone(id));
                 }
             }
-            IkeSaState::Deleting if force => self.charon.ends(id),
+            IkeSaState::Deleting if force => situations::ends(self, id),
             IkeSaState::Deleting => {}
-            _ => self.charon.moves(id, IkeSaState::Destroying),
+            _ => situations::moves(self, id, IkeSaState::Destroying),
         }
-        self.told();
     }
 
     fn rekeys(&mut self, id: u32) {
-        let Some(sa) = self.charon.ike_sas.get(&id) else {
+        let Some(known) = self.charon.ike_sas.get(id) else {
             return;
         };
-        if sa.state != IkeSaState::Established || !self.answering(&sa.gateway) {
+        if known.seen.state != IkeSaState::Established || !self.answering(known) {
             return;
         }
         let new = match self.rng.u32(0..10) {
             // It was refused until the lifetime's end.
             0 => {
-                self.disturbed(sa.connection);
-                self.charon.alerts(id, Alert::IkeSaExpired);
+                self.disturbed(self.index_of(id));
+                situations::alerts(self, id, Alert::IkeSaExpired);
                 self.terminates(id, false);
                 return;
             }
             1 => self.reauthenticates(id),
-            _ => self.charon.rekeys(id),
+            _ => situations::rekeys(self, id),
         };
         self.later(Duration::from_secs(4 * 3600), Happening::Rekey(new));
-        self.told();
     }
 
     /// Make-before-break.
     fn reauthenticates(&mut self, old: u32) -> u32 {
-        let sa = self.charon.ike_sas[&old].clone();
-        let charon = &mut self.charon;
-        let new = charon.add(sa.connection, &sa.name, &sa.remote_addrs, &sa.gateway);
-        self.charon.moves(new, IkeSaState::Connecting);
-        self.charon.moves(new, IkeSaState::Established);
-        self.charon.updown(new, true);
-        self.charon.child(new, true);
+        let seen = &self.charon.ike_sas.known(old).seen;
+        let new = initiator(&seen.name, &seen.remote_addrs, seen.remote);
+        let new = situations::connects(self, new);
+        situations::establishes(self, new);
+        situations::child_updown(self, new, "data", true);
         self.terminates(old, false);
         new
     }
@@ -758,14 +555,13 @@ impl World {
             .charon
             .ike_sas
             .iter()
-            .filter(|(_, sa)| sa.state == IkeSaState::Established && self.answering(&sa.gateway))
-            .map(|(id, _)| *id)
+            .filter(|known| known.seen.state == IkeSaState::Established && self.answering(known))
+            .map(|known| known.seen.id)
             .collect();
         if let Some(id) = self.rng.choice(established) {
-            self.disturbed(self.charon.ike_sas[&id].connection);
-            self.charon.begins_deleting(id, true);
-            self.charon.ends(id);
-            self.told();
+            self.disturbed(self.index_of(id));
+            situations::begins_deleting(self, id, DeletedBy::Peer);
+            situations::ends(self, id);
         }
     }
 
@@ -776,12 +572,12 @@ impl World {
             return;
         }
         let name = connection.name.clone();
-        if self.charon.with_config(index, &name).is_none() {
+        if self.charon.ike_sas.with_config(&name).is_none() {
             let addresses = self.addresses(index);
             let first = self.first_of(&addresses);
             self.exempt.insert(index);
             self.connections[index].wanted = Some(self.now);
-            self.connects(index, &name, &addresses, &first);
+            self.connects(initiator(&name, &addresses, Some(first)));
         }
     }
 
@@ -821,7 +617,8 @@ impl World {
             }
             16 => self.unload(index),
             _ => {
-                let ids: Vec<u32> = self.charon.of(index).map(|(id, _)| id).collect();
+                let known = self.charon.ike_sas.of(&name);
+                let ids: Vec<u32> = known.map(|known| known.seen.id).collect();
                 self.connections[index].wanted = None;
                 for id in ids {
                     self.terminates(id, false);
@@ -944,13 +741,13 @@ impl World {
             known.well_since = Some(self.now);
         }
         if health == Health::Dead {
-            let name = address(gateway);
             let established: Vec<(u32, u32)> = self
                 .charon
                 .ike_sas
                 .iter()
-                .filter(|(_, sa)| sa.gateway == name && sa.state == IkeSaState::Established)
-                .map(|(id, sa)| (*id, sa.round))
+                .filter(|known| known.seen.state == IkeSaState::Established)
+                .filter(|known| gateway_of(known) == gateway)
+                .map(|known| (known.seen.id, known.round))
                 .collect();
             for (id, round) in established {
                 let found = Duration::from_millis(self.rng.u64(20_000..60_000));
@@ -961,7 +758,7 @@ impl World {
 
     /// What takes too long to be looked at in every step.
     fn audit(&mut self) {
-        let live = self.charon.ike_sas.len();
+        let live = self.charon.ike_sas.count();
         let bound = 16 * self.connections.len() + 8 * live;
         assert!(
             self.manager.tracked() <= bound,
@@ -1005,12 +802,8 @@ impl World {
         }
     }
 
-    fn tell(&mut self, evidence: Evidence) {
-        self.charon.told.push_back(evidence);
-        self.told();
-    }
-
-    fn told(&mut self) {
+    /// The plugin looks at what was reported before long.
+    fn drain_soon(&mut self) {
         if std::mem::replace(&mut self.draining, true) {
             return;
         }
@@ -1036,8 +829,16 @@ impl World {
         }
     }
 
-    fn answering(&self, gateway: &str) -> bool {
-        self.gateways[gateway_index(gateway)].health != Health::Dead
+    fn health(&self, known: &FakeIkeSa) -> Health {
+        self.gateways[gateway_of(known)].health
+    }
+
+    fn answering(&self, known: &FakeIkeSa) -> bool {
+        self.health(known) != Health::Dead
+    }
+
+    fn index_of(&self, id: u32) -> usize {
+        self.index[self.charon.ike_sas.known(id).connection()]
     }
 
     fn addresses(&self, index: usize) -> String {
@@ -1057,11 +858,165 @@ impl World {
     }
 
     /// What charon makes of a list.
-    fn first_of(&self, addresses: &str) -> String {
+    fn first_of(&self, addresses: &str) -> IpAddr {
         let first = addresses.split(',').next().unwrap_or(addresses);
-        match first.parse::<IpAddr>() {
-            Ok(_) => first.to_owned(),
-            Err(_) => self.records(first)[0].to_string(),
+        first.parse().unwrap_or_else(|_| self.records(first)[0])
+    }
+}
+
+impl extsock_fake_charon::Charon for World {
+    fn ike_sas(&mut self) -> &mut IkeSas {
+        &mut self.charon.ike_sas
+    }
+
+    fn report(&mut self, evidence: Evidence) {
+        self.charon.report(evidence);
+        self.drain_soon();
+    }
+}
+
+impl Plugin for World {
+    /// As the plugin does it: all evidence, then what is due, then the call.
+    fn step(&mut self, call: impl FnOnce(&mut FailoverManager, Now) -> Vec<Action>) {
+        let now = self.time();
+        let mut touched = BTreeSet::new();
+        if self.rng.u32(0..20) == 0 {
+            self.charon.reorder(&mut self.rng);
+        }
+        while let Some(evidence) = self.charon.next_report() {
+            self.trace_evidence(&evidence);
+            let twice = matches!(
+                evidence,
+                Evidence::IkeUpdown { .. } | Evidence::Alert { .. }
+            ) && self.rng.u32(0..50) == 0;
+            if twice {
+                let actions = self.manager.handle(evidence.clone(), now);
+                self.dispatch(actions, &mut touched);
+            }
+            let actions = self.manager.handle(evidence, now);
+            self.dispatch(actions, &mut touched);
+        }
+        let actions = self.manager.expire(now);
+        self.dispatch(actions, &mut touched);
+        let actions = call(&mut self.manager, now);
+        self.dispatch(actions, &mut touched);
+        self.arm_timer();
+        for index in touched {
+            let connection = &mut self.connections[index];
+            if let Some(status) = self.manager.status(&connection.name, now) {
+                if status.state == ConnectionState::Established {
+                    self.exempt.remove(&index);
+                }
+                connection.watch.status(&status, &connection.policy);
+            }
+        }
+        let exempt = self.exempt.len();
+        assert!(self.manager.half_open() <= MAX_CONCURRENT + exempt);
+    }
+
+    fn configured(&self, connection: &str) -> Option<AddressList> {
+        let index = self.index[connection];
+        let loaded = self.connections[index].loaded;
+        loaded.then(|| AddressList::parse(&self.addresses(index)))
+    }
+
+    fn initiate(&mut self, begin: Begin) {
+        let name = begin.connection.clone();
+        let config = match begin.config {
+            ConfigKind::Own => name.clone(),
+            ConfigKind::Clone => failover_name(&name, &begin.to.gateway),
+        };
+        let remote = begin.to.remote();
+        if self.charon.ike_sas.with_config(&config).is_none() {
+            let index = self.index[&name];
+            let competing = self
+                .charon
+                .ike_sas
+                .of(&name)
+                .filter(|known| !self.is_abandoned(index, known.seen.id))
+                .find(|known| known.seen.state == IkeSaState::Connecting);
+            assert!(competing.is_none(), "{name}: {competing:?} beside {remote}");
+            let addresses = match begin.config {
+                ConfigKind::Own => self.addresses(index),
+                ConfigKind::Clone => remote.clone(),
+            };
+            self.connects(initiator(&config, &addresses, remote.parse().ok()));
+        }
+        let asked = begin.children.clone();
+        self.initiated(begin, true, &asked);
+    }
+
+    fn perform(&mut self, action: Action) {
+        let index = self.index[action.connection()];
+        match action {
+            Action::Resolve {
+                attempt, gateway, ..
+            } => {
+                let silent = !self.quiet && self.rng.u32(0..30) == 0;
+                let (after, found) = match silent {
+                    true => (LOOKUP, Vec::new()),
+                    false => (Duration::from_millis(30), self.records(&gateway)),
+                };
+                self.later(after, Happening::Resolved(index, attempt, gateway, found));
+            }
+            Action::InitiateChildren { ike_sa, .. } => {
+                let up = |known: &FakeIkeSa| known.seen.state == IkeSaState::Established;
+                if self.charon.ike_sas.get(ike_sa).is_some_and(up) {
+                    situations::child_updown(self, ike_sa, "data", true);
+                }
+            }
+            Action::Adopt { connection, ike_sa } => {
+                let addresses = self.addresses(index);
+                if let Some(known) = self.charon.ike_sas.get_mut(ike_sa) {
+                    known.seen.name = connection;
+                    known.seen.remote_addrs = addresses;
+                }
+            }
+            Action::Steer { ike_sa, to, .. } => {
+                let persistent = self.connections[index].persistent;
+                if let Some(known) = self.charon.ike_sas.get_mut(ike_sa) {
+                    known.steered = persistent.then_some(to);
+                }
+            }
+            Action::Unsteer { ike_sa, .. } => {
+                if let Some(known) = self.charon.ike_sas.get_mut(ike_sa) {
+                    known.steered = None;
+                }
+            }
+            Action::Terminate { connection } => {
+                self.step(|_, _| Vec::new());
+                for ike_sa in self.manager.terminating(&connection) {
+                    self.terminates(ike_sa, false);
+                }
+            }
+            Action::Delete { ike_sa, .. } => self.terminates(ike_sa, false),
+            Action::Abandon { ike_sa, .. } => {
+                if let Some(ike_sa) = ike_sa {
+                    self.terminates(ike_sa, true);
+                }
+            }
+            Action::Probe {
+                connection,
+                ike_sa,
+                question,
+            } => {
+                let Some(known) = self.charon.ike_sas.get(ike_sa) else {
+                    return;
+                };
+                if self.answering(known) && question != Question::Last {
+                    self.later(Duration::from_millis(20), Happening::Heard(ike_sa));
+                }
+                self.step(|manager, now| {
+                    manager.probed(&connection, ike_sa, Probed::Asked(now.monotonic), now)
+                });
+            }
+            Action::Check { .. }
+            | Action::Initiate { .. }
+            | Action::ReleaseClone { .. }
+            | Action::SendDpd { .. }
+            | Action::Remember { .. }
+            | Action::Publish(_)
+            | Action::Report { .. } => {}
         }
     }
 }
@@ -1144,7 +1099,10 @@ fn members(entry: usize) -> Vec<usize> {
     }
 }
 
-fn gateway_index(address: &str) -> usize {
-    let last = address.rsplit('.').next().expect("an address");
-    last.parse::<usize>().expect("an address") - 1
+/// The number of the gateway that an IKE_SA is with.
+fn gateway_of(known: &FakeIkeSa) -> usize {
+    match known.seen.remote {
+        Some(IpAddr::V4(remote)) => usize::from(remote.octets()[3]) - 1,
+        remote => panic!("a gateway of ours: {remote:?}"),
+    }
 }
