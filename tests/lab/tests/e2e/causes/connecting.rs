@@ -26,11 +26,16 @@ fn no_answer_to_ike_auth_with_tries_for_ever() {
     no_answer_to_ike_auth_with(0);
 }
 
+/// With UDP encapsulation IKE_SA_INIT goes to port 500, and all that follows to port 4500, which gateway 1 does not
+/// have.
+fn silent_after_ike_sa_init() -> Hosts {
+    Hosts::with_gateway_1("port_nat_t = 4711")
+}
+
 fn no_answer_to_ike_auth_with(keyingtries: u32) {
-    // IKE_SA_INIT goes to port 500, all that follows to port 4500.
-    let hosts = Hosts::with_gateway_1("port_nat_t = 4711");
+    let hosts = silent_after_ike_sa_init();
     let config = net_with(
-        &json!({ "keyingtries": keyingtries }),
+        &json!({ "keyingtries": keyingtries, "encap": true }),
         &json!({"connect_timeout": 0}),
     );
     let mut tunnel = Tunnel::loaded_at(hosts, &config);
@@ -49,9 +54,9 @@ fn no_answer_to_ike_auth_with(keyingtries: u32) {
 #[test]
 fn ike_auth_takes_too_long() {
     for keyingtries in [1, 0] {
-        let hosts = Hosts::with_gateway_1("port_nat_t = 4711");
+        let hosts = silent_after_ike_sa_init();
         let config = net_with(
-            &json!({ "keyingtries": keyingtries }),
+            &json!({ "keyingtries": keyingtries, "encap": true }),
             &json!({"connect_timeout": "0.5s"}),
         );
         let mut tunnel = Tunnel::loaded_at(hosts, &config);
@@ -158,7 +163,10 @@ fn no_common_ike_proposal_with_tries_for_ever() {
 }
 
 fn no_common_ike_proposal_with(keyingtries: u32) {
-    let config = net_with(&json!({ "keyingtries": keyingtries }), &json!({}));
+    let config = net_with(
+        &json!({ "keyingtries": keyingtries, "encap": true }),
+        &json!({}),
+    );
     let mut tunnel = Tunnel::loaded(&config);
     let (ours, theirs) = (
         "proposals = aes128-sha256-modp2048\n ",
