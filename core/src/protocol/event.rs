@@ -243,6 +243,18 @@ mod tests {
             },
             r#"{"event":"failover_exhausted","connection":"site","retries":5}"#,
         );
+        check(
+            &Event::ReauthenticationLoop {
+                connection: site(),
+                auth_lifetime: 300,
+                over_time: 1440,
+                advice: "set it".to_owned(),
+            },
+            concat!(
+                r#"{"event":"reauthentication_loop","connection":"site","auth_lifetime":300,"#,
+                r#""over_time":1440,"advice":"set it"}"#,
+            ),
+        );
     }
 
     fn is_read_back_from_one_line(name: &str) {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{expect_undisturbed, silent, wait_single};
 use crate::policy::net_with;
-use crate::{expect_failover, ike_sa, wait_state, Tunnel};
+use crate::{expect_failover, ike_sa, wait_state, Hosts, Tunnel};
 
 fn make_before_break() -> ClientOptions {
     with_settings("make_before_break = yes")
@@ -157,4 +157,53 @@ fn make_before_break_is_refused() {
     tunnel.client.wait_log("received AUTHENTICATION_FAILED");
     expect_undisturbed(&tunnel.control, &tunnel.client);
     assert_eq!(tunnel.control.connection("net")["state"], "established");
+}
+
+/// A gateway that cannot reauthenticate the client, which has a virtual IP, has it do so (AUTH_LIFETIME): within
+/// 20 s, of which the client's over_time leaves nothing.
+fn loops(client: ClientOptions) {
+    let gateways = GatewayOptions {
+        pool: Some("10.9.0.0/24"),
+        connection: "reauth_time = 20s\n over_time = 2s\n rand_time = 0".into(),
+        ..GatewayOptions::default()
+    };
+    let times = json!({"vips": "0.0.0.0", "over_time": "60s"});
+    let mut config = net_with(&times, &json!({}));
+    let child = &mut config["connections"]["net"]["children"]["net2"];
+    child["local_ts"] = "dynamic".into();
+    let mut tunnel = Tunnel::loaded_at(
+        Hosts {
+            client,
+            ..Hosts::with_gateways(gateways)
+        },
+        &config,
+    );
+    tunnel.control.ok("INITIATE net");
+    let told = tunnel.control.wait_event("reauthentication_loop");
+    assert_eq!(told["connection"], "net");
+    assert_eq!(told["auth_lifetime"], 20);
+    assert_eq!(told["over_time"], 60);
+    tunnel
+        .client
+        .wait_log("received AUTH_LIFETIME of 20s, scheduling reauthentication in 18s");
+    wait_single(&tunnel.client);
+    tunnel.client.ping("10.2.0.1");
+
+    let up = tunnel.control.events_named("ike_sa_up").len();
+    assert!(up <= 4, "{up} IKE_SAs");
+    assert!(tunnel.control.events_named("failover_started").is_empty());
+    // It has the connection's own configuration, by which operators and charon find it.
+    tunnel.client.swanctl(&["--initiate", "--child", "net2"]);
+    wait_single(&tunnel.client);
+    assert_eq!(tunnel.control.events_named("ike_sa_up").len(), up);
+}
+
+#[test]
+fn break_before_make_that_is_due_at_once() {
+    loops(break_before_make());
+}
+
+#[test]
+fn make_before_break_that_is_due_at_once() {
+    loops(make_before_break());
 }
