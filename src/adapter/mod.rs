@@ -63,7 +63,6 @@ impl Adapter {
             Arc::clone(&executor.connections),
             Arc::clone(&executor.retry_configs),
             Arc::clone(&executor.dpd_requests),
-            Arc::clone(&executor.over_times),
         )
     }
 

@@ -6,7 +6,6 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::ptr::{self, NonNull};
-use std::time::Duration;
 
 use extsock_core::failover::evidence::{self, IkeSaState, IkeSpis, Task, Tasks};
 
@@ -148,23 +147,6 @@ impl IkeSa<'_> {
         unsafe { call!(self.as_ptr(), set_peer_cfg, peer_cfg.as_ptr()) }
     }
 
-    /// Whether that is its configuration, the same object.
-    pub fn has_peer_cfg(&self, peer_cfg: &PeerCfg) -> bool {
-        // SAFETY: valid for the callback; the configuration that it lends is only compared by its address.
-        unsafe { call!(self.as_ptr(), get_peer_cfg) == peer_cfg.as_ptr() }
-    }
-
-    /// The over_time of its configuration.
-    pub fn over_time(&self) -> Option<Duration> {
-        // SAFETY: valid for the callback; the configuration, which may be missing, lives as long and is only
-        // read.
-        let seconds = unsafe {
-            let peer_cfg = call!(self.as_ptr(), get_peer_cfg);
-            (!peer_cfg.is_null()).then(|| call!(peer_cfg, get_over_time))
-        };
-        seconds.map(|seconds| Duration::from_secs(seconds.into()))
-    }
-
     /// Replaces its configuration and returns the one that it had, which charon may still read: the caller
     /// keeps it until the IKE_SA changes its state again.
     ///
@@ -220,7 +202,8 @@ impl IkeSa<'_> {
         !unsafe { call!(self.as_ptr(), get_redirected_from) }.is_null()
     }
 
-    /// The remote addresses of its configuration, told while it is created: that is when it matters.
+    /// The remote addresses of its configuration. Empty unless the IKE_SA has just been created, as nobody needs
+    /// them later.
     fn remote_addrs(&self) -> String {
         if self.state() != IkeSaState::Created {
             return String::new();

@@ -82,14 +82,6 @@ pub enum Action {
         /// Unique id of the IKE_SA.
         ike_sa: u32,
     },
-    /// Give the connection's IKE_SAs another over_time as they come up, before charon computes from it when
-    /// they reauthenticate.
-    LimitOverTime {
-        /// The connection.
-        connection: String,
-        /// The over_time; None for the connection's own.
-        over_time: Option<Duration>,
-    },
     /// Unregister the clone for the gateway: nothing uses it any more.
     ReleaseClone {
         /// The connection.
@@ -167,7 +159,6 @@ impl Action {
             | Self::Adopt { connection, .. }
             | Self::Steer { connection, .. }
             | Self::Unsteer { connection, .. }
-            | Self::LimitOverTime { connection, .. }
             | Self::ReleaseClone { connection, .. }
             | Self::Terminate { connection }
             | Self::Delete { connection, .. }

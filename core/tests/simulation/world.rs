@@ -1013,7 +1013,6 @@ impl Plugin for World {
             Action::Check { .. }
             | Action::Initiate { .. }
             | Action::ReleaseClone { .. }
-            | Action::LimitOverTime { .. }
             | Action::SendDpd { .. }
             | Action::Remember { .. }
             | Action::Publish(_)

@@ -2,8 +2,6 @@
 
 //! Clones a connection's configuration for another gateway.
 
-use std::time::Duration;
-
 use extsock_core::domain::failover_name;
 use extsock_core::failover::action::Destination;
 
@@ -44,19 +42,11 @@ pub fn create_retry_config(
     copy(peer_cfg, &peer_cfg.name(), to.map(|to| (to, own)), &fields)
 }
 
-/// `peer_cfg` without regular DPD, with which charon sends a DPD request when it is told to. For the
-/// moment, so that the jitter of other times does not matter.
+/// `peer_cfg` without regular DPD, with which charon sends a DPD request when its IKE_SA is asked for one. It is used
+/// for one call only, so that the jitter of its times does not matter.
 pub fn create_dpd_config(peer_cfg: &PeerCfg) -> PeerCfg {
     let mut fields = peer_cfg.fields(0);
     fields.dpd = 0;
-    copy(peer_cfg, &peer_cfg.name(), None, &fields)
-}
-
-/// `peer_cfg` with another over_time, from which charon computes when it reauthenticates as a gateway wants it
-/// to. For the moment, as the former.
-pub fn create_limited_config(peer_cfg: &PeerCfg, over_time: Duration) -> PeerCfg {
-    let mut fields = peer_cfg.fields(0);
-    fields.over_time = over_time.as_secs().try_into().unwrap_or(u32::MAX);
     copy(peer_cfg, &peer_cfg.name(), None, &fields)
 }
 

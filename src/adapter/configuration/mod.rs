@@ -17,8 +17,6 @@ pub use credential_files::Material;
 pub(crate) use credential_files::ReadFile;
 pub(crate) use digest::Digest;
 pub use failover_config::create_failover_config;
-pub(crate) use failover_config::{
-    create_dpd_config, create_gateway_config, create_limited_config, create_retry_config,
-};
+pub(crate) use failover_config::{create_dpd_config, create_gateway_config, create_retry_config};
 pub use gateway_cfg::{GatewayCfg, GatewayCfgs};
 pub use peer_cfg::{build, Built};

@@ -4,13 +4,12 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 
 use super::driver::Driver;
-use crate::adapter::registry::{Connections, DpdRequests, OverTimes, RetryConfigs};
+use crate::adapter::registry::{Connections, DpdRequests, RetryConfigs};
 use crate::charon::{
     ChildSa, IkeSa, IkeSaId, InConnectTimeout, InReestablishPre, InStateChange, Listener, Message,
 };
@@ -21,7 +20,6 @@ pub struct EventListener {
     connections: Arc<Connections>,
     retry_configs: Arc<RetryConfigs>,
     dpd_requests: Arc<DpdRequests>,
-    over_times: Arc<OverTimes>,
 }
 
 thread_local! {
@@ -36,14 +34,12 @@ impl EventListener {
         connections: Arc<Connections>,
         retry_configs: Arc<RetryConfigs>,
         dpd_requests: Arc<DpdRequests>,
-        over_times: Arc<OverTimes>,
     ) -> Self {
         Self {
             driver,
             connections,
             retry_configs,
             dpd_requests,
-            over_times,
         }
     }
 }
@@ -56,7 +52,6 @@ impl Listener for EventListener {
         let gateways = &self.connections.gateways;
         if to == IkeSaState::Established {
             gateways.established(ike_sa, hook);
-            self.over_times.established(ike_sa, hook);
         }
         match to {
             IkeSaState::Connecting
@@ -81,7 +76,6 @@ impl Listener for EventListener {
             IkeSaState::Connecting => gateways.connecting(ike_sa, hook),
             IkeSaState::Destroying => {
                 gateways.gone(ike_sa);
-                self.over_times.gone(ike_sa);
                 self.dpd_requests.forget(ike_sa.id());
             }
             _ => {}
@@ -135,8 +129,8 @@ impl Listener for EventListener {
                 new: new.snapshot(),
             });
         }
-        // The flag of a reauthentication stays when it has failed, or its deletion is not answered; this
-        // thread has told of that just now.
+        // The flag of a reauthentication stays set when it has failed or its DELETE is not answered. The timeout
+        // that ended the IKE_SA was then reported in this thread just before.
         let reauthenticating = old.is_reauthenticating();
         if new.is_redirected() || reauthenticating && !is_unanswered(old) {
             // A redirected or reauthenticated IKE_SA keeps the address that charon has set.
@@ -159,9 +153,6 @@ impl Listener for EventListener {
     }
 
     fn received(&self, ike_sa: &IkeSa<'_>, message: &Message<'_>) {
-        if let Some(lifetime) = message.auth_lifetime() {
-            self.auth_lifetime(ike_sa, lifetime);
-        }
         if self.driver.is_listening() && self.concerns(ike_sa) {
             if !message.is_request() {
                 self.dpd_requests.forget(ike_sa.id());
@@ -232,16 +223,6 @@ impl EventListener {
         ike_sa.has_several_remotes() || ike_sa.with_name(|name| self.driver.knows(name))
     }
 
-    fn auth_lifetime(&self, ike_sa: &IkeSa<'_>, lifetime: Duration) {
-        if let Some(over_time) = ike_sa.over_time().filter(|_| self.concerns(ike_sa)) {
-            self.driver.observe(Evidence::AuthLifetime {
-                ike_sa: ike_sa.id().0,
-                lifetime,
-                over_time,
-            });
-        }
-    }
-
     /// charon is about to try the same gateway again, or to give up: leads it to the next one, or
     /// makes it give up. Whether it was led to another gateway.
     fn lead_on(&self, ike_sa: &mut IkeSa<'_>, hook: &InConnectTimeout) -> bool {
@@ -262,7 +243,7 @@ impl EventListener {
     }
 }
 
-/// Whether this thread has just told that a request of the IKE_SA was not answered.
+/// Whether a timeout of a request of the IKE_SA was reported in this thread just before.
 fn is_unanswered(ike_sa: &IkeSa<'_>) -> bool {
     UNANSWERED.get() == Some(ike_sa.id().0)
 }

@@ -17,12 +17,10 @@ use super::lanes::Lanes;
 use super::resolver::Resolver;
 use super::state_file::StateFile;
 use crate::adapter::configuration::{
-    create_dpd_config, create_failover_config, create_limited_config, create_retry_config,
+    create_dpd_config, create_failover_config, create_retry_config,
 };
 use crate::adapter::driving::{Driver, HandOn, Publisher};
-use crate::adapter::registry::{
-    Connections, DpdRequests, Limited, OverTimes, RetryConfig, RetryConfigs,
-};
+use crate::adapter::registry::{Connections, DpdRequests, RetryConfig, RetryConfigs};
 use crate::charon::{self, charon_number, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
 
 /// When an IKE_SA that was not found is looked for again. Until then charon has computed a key.
@@ -38,7 +36,6 @@ pub(crate) struct Executor {
     pub connections: Arc<Connections>,
     pub retry_configs: Arc<RetryConfigs>,
     pub dpd_requests: Arc<DpdRequests>,
-    pub over_times: Arc<OverTimes>,
     /// Set where last good gateways are to be kept.
     state_file: Option<StateFile>,
     resolver: Resolver,
@@ -66,7 +63,6 @@ impl Executor {
             connections,
             retry_configs: Arc::default(),
             dpd_requests: Arc::default(),
-            over_times: Arc::default(),
             state_file,
             resolver: Resolver::default(),
             lanes: Arc::default(),
@@ -115,10 +111,6 @@ impl Executor {
                 to,
             } => self.steer(&connection, IkeSaId(ike_sa), to),
             Action::Unsteer { ike_sa, .. } => self.retry_configs.forget(IkeSaId(ike_sa)),
-            Action::LimitOverTime {
-                connection,
-                over_time,
-            } => self.limit_over_time(&connection, over_time),
             Action::ReleaseClone {
                 connection,
                 gateway,
@@ -145,7 +137,7 @@ impl Executor {
                 gateway,
             } => self.remember(connection, gateway),
             Action::Publish(_) | Action::Report { .. } => {
-                debug_assert!(false, "told at once, see dispatch()");
+                debug_assert!(false, "dispatch() publishes and logs these at once");
             }
         }
     }
@@ -220,7 +212,7 @@ impl Executor {
             .or_else(|| charon::peer_cfg_by_name(connection))
     }
 
-    /// The configuration, which others change without telling: the manager is told here.
+    /// Reads the configuration, which others change without notice, and gives it to the manager.
     fn check(self: &Arc<Self>, connection: &str) {
         let (_, addresses) = self.look_at(connection);
         self.driver
@@ -284,19 +276,6 @@ impl Executor {
                 None => false,
             }
         });
-    }
-
-    fn limit_over_time(&self, connection: &str, over_time: Option<Duration>) {
-        let own = self.config_of(connection);
-        // Each IKE_SA that is given another configuration would get new interface IDs.
-        let own = own.filter(|own| !own.has_unique_if_id());
-        match over_time.zip(own) {
-            Some((over_time, own)) => {
-                let limited = create_limited_config(&own, over_time);
-                self.over_times.limit(connection, Limited { own, limited });
-            }
-            None => self.over_times.forget(connection),
-        }
     }
 
     /// The connection goes and its IKE_SA stays: with the configuration of its gateway, which

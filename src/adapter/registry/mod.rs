@@ -6,11 +6,9 @@
 mod connections;
 mod dpd_requests;
 mod gateways;
-mod over_times;
 mod retry_configs;
 
 pub(crate) use connections::secret_key;
 pub use connections::{Connections, Owner};
 pub(crate) use dpd_requests::DpdRequests;
-pub(crate) use over_times::{Limited, OverTimes};
 pub(crate) use retry_configs::{RetryConfig, RetryConfigs};

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::outage::Outage;
-use super::reauthentication::Reauthentications;
 use crate::domain::address::Gateway;
 use crate::domain::policy::FailoverPolicy;
 use crate::domain::reason::Reason;
@@ -35,7 +34,6 @@ pub(in crate::failover) struct Common {
     pub clones: BTreeSet<String>,
     /// Why the gateway that was chosen last was chosen.
     pub selection: Option<Selection>,
-    pub reauthentications: Reauthentications,
 }
 
 impl Common {
@@ -51,7 +49,6 @@ impl Common {
             ike_sas: BTreeMap::new(),
             clones: BTreeSet::new(),
             selection: None,
-            reauthentications: Reauthentications::default(),
         }
     }
 
@@ -251,13 +248,6 @@ impl Common {
             .or_else(|| list.gateways().iter().find(is_name))
             .map(Gateway::to_string)
             .or_else(|| self.gateways.first())
-    }
-
-    /// IKE_SAs come up with the connection's own over_time again.
-    pub fn end_reauthentication_loop(&mut self, step: &mut Step) {
-        if std::mem::take(&mut self.reauthentications).is_loop() {
-            step.limit_over_time(&self.name, None);
-        }
     }
 
     /// An IKE_SA that was initiated with a clone is to get the connection's own configuration.

@@ -19,7 +19,6 @@ mod event;
 mod given_up;
 mod idle;
 mod outage;
-mod reauthentication;
 mod recovering;
 mod serving;
 mod state;
@@ -33,7 +32,6 @@ use self::attempt::{Attempt, AttemptStage, Origin};
 pub(super) use self::common::Common;
 pub(super) use self::event::{Ended, IkeSaEvent, LedFrom, LedOn};
 use self::outage::Outage;
-use self::reauthentication::LifetimeVerdict;
 pub(super) use self::state::{GivenUp, Idle, Progress, Recovering, State};
 use self::transitions::{
     announce, attempt, end_attempts, fail_over, follow_charon, repeat_reused, rest, resume,
@@ -177,27 +175,8 @@ impl Connection {
         self.advance(|state, c| (end_attempts(c, state.attempts(), step), ()));
     }
 
-    /// The gateway has given an IKE_SA that is about to be up this lifetime, and the connection has that over_time.
-    pub fn auth_lifetime(&mut self, lifetime: Duration, over_time: Duration, step: &mut Step) {
-        let c = &mut self.common;
-        match c.reauthentications.lifetime(lifetime, over_time) {
-            LifetimeVerdict::Fits | LifetimeVerdict::Once => {}
-            LifetimeVerdict::FitsAgain => step.limit_over_time(&c.name, None),
-            LifetimeVerdict::Loop {
-                over_time: limited,
-                first,
-            } => {
-                step.limit_over_time(&c.name, Some(limited));
-                if first {
-                    step.reauthentication_loop(&c.name, lifetime, over_time);
-                }
-            }
-        }
-    }
-
     /// Its configuration was replaced: its retries start afresh.
     pub fn reconfigure(&mut self, settings: Settings, foreign: bool, step: &mut Step) {
-        self.common.end_reauthentication_loop(step);
         self.common.reconfigure(settings, foreign);
         self.advance(|state, c| {
             let next = match state {

@@ -176,7 +176,6 @@ impl FailoverManager {
             return;
         };
         connection.end_attempts(step);
-        connection.common.end_reauthentication_loop(step);
         for (ike_sa, mut record) in std::mem::take(&mut connection.common.ike_sas) {
             self.ike_sas.remove(&ike_sa);
             record.steering = None;

@@ -67,17 +67,6 @@ impl FailoverManager {
                 self.child_rekeyed(ike_sa, *old, *new, step);
                 None
             }
-            Evidence::AuthLifetime {
-                ike_sa,
-                lifetime,
-                over_time,
-            } => {
-                let (owner, _) = self.record(ike_sa)?;
-                self.with_connection(&owner, step, |connection, step| {
-                    connection.auth_lifetime(lifetime, over_time, step);
-                });
-                Some(owner)
-            }
             Evidence::Received { ike_sa } => {
                 self.heard(ike_sa, step.now);
                 None
@@ -225,8 +214,6 @@ impl FailoverManager {
             if cloned {
                 // charon may not have had it in its table yet when it was connecting.
                 connection.common.adopt(ike_sa, step);
-            } else if connection.common.reauthentications.is_loop() {
-                step.adopt(&connection.common.name, ike_sa);
             }
             if came_up {
                 connection.handle(IkeSaEvent::Up { ike_sa }, step);

@@ -320,7 +320,6 @@ impl FailoverManager {
         connection.steer(step);
         if connection.common.foreign && connection.is_at_rest() {
             // Taken in again when charon initiates it.
-            connection.common.end_reauthentication_loop(step);
             self.unload(name);
         }
         self.set_deadlines(name);
