@@ -7,7 +7,7 @@ use std::time::Duration;
 use extsock_lab::{net, wait, Answered, ClientOptions, Lab, PSK};
 use serde_json::{json, Value};
 
-use crate::{expect_failover, ike_sa, ike_sas, wait_state, Tunnel};
+use crate::{expect_failover, ike_sa, ike_sas, wait_state, Hosts, Tunnel};
 
 /// Connection `net` over gateways 11 and 12 with options of its own, and with a policy.
 pub(crate) fn net_with(options: &Value, policy: &Value) -> Value {
@@ -20,14 +20,19 @@ pub(crate) fn net_with(options: &Value, policy: &Value) -> Value {
     config
 }
 
+/// A client whose charon repeats an unanswered request for longer than the connect_timeout of these tests, which is
+/// enough for a gateway that lives.
+pub(crate) fn patient() -> ClientOptions {
+    Hosts::with_client("retransmit_tries = 10").client
+}
+
 #[test]
 fn an_attempt_takes_too_long() {
     let lab = Lab::new();
     let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
+    let client = lab.client_with(patient());
     let mut control = client.connect();
-    // Less than charon's retransmission takes in the lab.
-    control.apply(&net_with(&json!({}), &json!({"connect_timeout": "0.5s"})));
+    control.apply(&net_with(&json!({}), &json!({"connect_timeout": "2s"})));
     control.ok("INITIATE net");
     expect_failover(&mut control, 11, 12, "connect_timeout");
     wait::until("the attempt to gateway 1 is gone", || {
