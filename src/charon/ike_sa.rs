@@ -202,7 +202,8 @@ impl IkeSa<'_> {
         !unsafe { call!(self.as_ptr(), get_redirected_from) }.is_null()
     }
 
-    /// The remote addresses of its configuration, told while it is created: that is when it matters.
+    /// The remote addresses of its configuration. Empty unless the IKE_SA has just been created, as nobody needs
+    /// them later.
     fn remote_addrs(&self) -> String {
         if self.state() != IkeSaState::Created {
             return String::new();

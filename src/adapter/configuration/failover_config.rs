@@ -42,8 +42,8 @@ pub fn create_retry_config(
     copy(peer_cfg, &peer_cfg.name(), to.map(|to| (to, own)), &fields)
 }
 
-/// `peer_cfg` without regular DPD, with which charon sends a DPD request when it is told to. For the
-/// moment, so that the jitter of other times does not matter.
+/// `peer_cfg` without regular DPD, with which charon sends a DPD request when its IKE_SA is asked for one. It is used
+/// for one call only, so that the jitter of its times does not matter.
 pub fn create_dpd_config(peer_cfg: &PeerCfg) -> PeerCfg {
     let mut fields = peer_cfg.fields(0);
     fields.dpd = 0;

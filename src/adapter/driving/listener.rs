@@ -129,8 +129,8 @@ impl Listener for EventListener {
                 new: new.snapshot(),
             });
         }
-        // The flag of a reauthentication stays when it has failed, or its deletion is not answered; this
-        // thread has told of that just now.
+        // The flag of a reauthentication stays set when it has failed or its DELETE is not answered. The timeout
+        // that ended the IKE_SA was then reported in this thread just before.
         let reauthenticating = old.is_reauthenticating();
         if new.is_redirected() || reauthenticating && !is_unanswered(old) {
             // A redirected or reauthenticated IKE_SA keeps the address that charon has set.
@@ -243,7 +243,7 @@ impl EventListener {
     }
 }
 
-/// Whether this thread has just told that a request of the IKE_SA was not answered.
+/// Whether a timeout of a request of the IKE_SA was reported in this thread just before.
 fn is_unanswered(ike_sa: &IkeSa<'_>) -> bool {
     UNANSWERED.get() == Some(ike_sa.id().0)
 }

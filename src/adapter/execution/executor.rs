@@ -137,7 +137,7 @@ impl Executor {
                 gateway,
             } => self.remember(connection, gateway),
             Action::Publish(_) | Action::Report { .. } => {
-                debug_assert!(false, "told at once, see dispatch()");
+                debug_assert!(false, "dispatch() publishes and logs these at once");
             }
         }
     }
@@ -212,7 +212,7 @@ impl Executor {
             .or_else(|| charon::peer_cfg_by_name(connection))
     }
 
-    /// The configuration, which others change without telling: the manager is told here.
+    /// Reads the configuration, which others change without notice, and gives it to the manager.
     fn check(self: &Arc<Self>, connection: &str) {
         let (_, addresses) = self.look_at(connection);
         self.driver
