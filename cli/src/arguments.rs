@@ -67,7 +67,7 @@ Example:
     #[command(after_help = "\
 Example:
   extsockctl remove net")]
-    Remove(Connection),
+    Remove(ConnectionName),
     /// List the connections.
     ///
     /// One line each: its state, the active gateway, how many gateways it has, failovers in a row without
@@ -113,7 +113,7 @@ Examples:
     #[command(after_help = "\
 Example:
   extsockctl terminate net")]
-    Terminate(Connection),
+    Terminate(ConnectionName),
     /// Switch a connection to another gateway.
     ///
     /// The established IKE_SA is deleted when the new one is up. The command does not wait for that; `status`
@@ -135,7 +135,7 @@ Examples:
     #[command(after_help = "\
 Example:
   extsockctl dpd net")]
-    Dpd(Connection),
+    Dpd(ConnectionName),
     /// Show the last failovers.
     ///
     /// Newest first; times are in UTC.
@@ -194,9 +194,9 @@ Example:
     Version,
 }
 
-/// One connection.
+/// The name of a connection.
 #[derive(Args, Debug)]
-pub struct Connection {
+pub struct ConnectionName {
     /// The connection.
     pub connection: String,
 }

@@ -12,7 +12,7 @@ use extsock_core::strongswan::Version;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::arguments::{Arguments, Command, Connection};
+use crate::arguments::{Arguments, Command, ConnectionName};
 use crate::failure::{Failure, REFUSED};
 use crate::session::{print, Result, Session};
 use crate::socket::Socket;
@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.command {
         Command::Apply { file, initiate } => session.apply(file, *initiate),
         Command::Check { .. } | Command::Schema => unreachable!("they need no socket"),
-        Command::Remove(Connection { connection }) => {
+        Command::Remove(ConnectionName { connection }) => {
             session.tell(&format!("REMOVE_CONFIG {connection}"), |_| String::new())
         }
         Command::List => session.tell("LIST", show::list),
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             child,
             no_wait,
         } => session.initiate(std::slice::from_ref(connection), child.as_deref(), !no_wait),
-        Command::Terminate(Connection { connection }) => {
+        Command::Terminate(ConnectionName { connection }) => {
             session.tell(&format!("TERMINATE {connection}"), |_| String::new())
         }
         Command::Failover {
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                 format!("switching to {gateway}\n")
             })
         }
-        Command::Dpd(Connection { connection }) => {
+        Command::Dpd(ConnectionName { connection }) => {
             session.tell(&format!("START_DPD {connection}"), |_| String::new())
         }
         Command::History { connection, count } => {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use extsock_core::config::Connection;
+use extsock_core::config::ConnectionConfig;
 use extsock_core::domain::address::AddressList;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
@@ -125,7 +125,7 @@ impl Replay {
         self.step(|_, _| result.unwrap_or_default());
     }
 
-    fn load(&mut self, connection: &Connection) {
+    fn load(&mut self, connection: &ConnectionConfig) {
         let children = || connection.children.iter();
         let settings = Settings {
             gateways: connection.remote_addrs.clone(),

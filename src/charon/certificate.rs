@@ -2,6 +2,7 @@
 
 //! certificate_t, private_key_t and pkcs12_t, read by charon's own builders.
 
+use std::ffi::{c_int, c_void};
 use std::ptr;
 
 use super::enumerate::Enumerator;
@@ -31,15 +32,21 @@ unsafe impl Send for PrivateKey {}
 unsafe impl Sync for PrivateKey {}
 
 impl Certificate {
-    /// An X.509 certificate of PEM or DER; None if it is none that charon can read.
+    /// Parses an X.509 certificate in PEM or DER; None if charon cannot.
     pub fn x509(encoded: &[u8]) -> Option<Self> {
-        Self::build(sys::certificate_type_t::CERT_X509, encoded)
+        let (certificate, x509) = (
+            sys::credential_type_t::CRED_CERTIFICATE,
+            sys::certificate_type_t::CERT_X509,
+        );
+        // SAFETY: builders of certificates make a certificate_t, which is ours, or NULL.
+        unsafe { Self::adopt(parse(certificate, x509, encoded).cast()) }
     }
 
-    /// A public key of PEM or DER as a certificate of the owner; None if it is none that charon can read.
+    /// Parses a public key in PEM or DER, and makes a certificate of it for the owner; None if charon cannot.
     pub fn raw_public_key(encoded: &[u8], owner: Option<&Identification>) -> Option<Self> {
-        // SAFETY: the builders copy what they keep of the chunk and the identity; the public key is ours,
-        // and the certificate has a reference of its own; both may be NULL.
+        // SAFETY: each list of builder parts has the types that libstrongswan's builders read, up to BUILD_END;
+        // they copy what they keep of the chunk and the identity, which live for the call. The public key is NULL
+        // or a reference of ours, given back here once; the certificate takes a further one and is NULL or ours.
         unsafe {
             let key = call!(
                 (*sys::lib).creds,
@@ -74,27 +81,10 @@ impl Certificate {
         }
     }
 
-    fn build(kind: sys::certificate_type_t::Type, encoded: &[u8]) -> Option<Self> {
-        // SAFETY: the builders copy what they keep of the chunk; the result is NULL or ours.
-        unsafe {
-            Self::adopt(
-                call!(
-                    (*sys::lib).creds,
-                    create,
-                    sys::credential_type_t::CRED_CERTIFICATE,
-                    kind,
-                    sys::builder_part_t::BUILD_BLOB_PEM,
-                    chunk(encoded),
-                    sys::builder_part_t::BUILD_END,
-                )
-                .cast(),
-            )
-        }
-    }
-
     /// Whether it may be used now.
     pub fn is_valid_now(&self) -> bool {
-        // SAFETY: self holds the object; NULL is for now, and for what is not asked for.
+        // SAFETY: self holds a reference. NULL stands for the present time, and get_validity() writes no results
+        // where it gets NULL for them.
         unsafe {
             call!(
                 self.as_ptr(),
@@ -108,7 +98,8 @@ impl Certificate {
 
     /// Whether it is one of a CA. Only to be asked of X.509 certificates.
     pub fn is_ca(&self) -> bool {
-        // SAFETY: every CERT_X509 is an x509_t.
+        // SAFETY: self holds a reference. An object of type CERT_X509 is an x509_t, whose first member is the
+        // certificate_t (credentials/certificates/x509.h).
         unsafe {
             call!(self.as_ptr(), get_type) == sys::certificate_type_t::CERT_X509
                 && call!(self.as_ptr().cast::<sys::x509_t>(), get_flags) & sys::x509_flag_t::X509_CA
@@ -119,8 +110,8 @@ impl Certificate {
     /// The identifiers of its public key, by which charon looks for CRLs and OCSP responders.
     pub fn key_ids(&self) -> Vec<Identification> {
         use sys::cred_encoding_type_t::{KEYID_PUBKEY_INFO_SHA1, KEYID_PUBKEY_SHA1};
-        // SAFETY: self holds the object; the public key is a new reference, which lends its fingerprints
-        // until it is destroyed; identities copy them.
+        // SAFETY: self holds a reference. The public key is NULL or a new reference, given back here once; it
+        // lends its fingerprints until then, and key_id() copies them.
         unsafe {
             let public = call!(self.as_ptr(), get_public_key);
             if public.is_null() {
@@ -142,7 +133,8 @@ impl Certificate {
     pub fn encoding(&self) -> Vec<u8> {
         let kind = sys::cred_encoding_type_t::CERT_ASN1_DER;
         let mut encoding = sys::chunk_t::default();
-        // SAFETY: self holds the object; a chunk that it fills is ours, on libc's heap.
+        // SAFETY: self holds a reference. get_encoding() allocates the chunk with malloc() for its caller, if it
+        // returns true; it is copied before it is freed.
         unsafe {
             if !call!(self.as_ptr(), get_encoding, kind, &mut encoding) {
                 return Vec::new();
@@ -153,41 +145,32 @@ impl Certificate {
         }
     }
 
-    /// Whose it is.
+    /// The subject.
     pub fn subject(&self) -> Identification {
-        // SAFETY: self holds the object, which lends its subject for as long.
+        // SAFETY: self holds a reference. The certificate lends its subject as long as it lives; own() takes a
+        // reference to it.
         unsafe { Identification::own(call!(self.as_ptr(), get_subject)) }
             .expect("charon: a certificate has a subject")
     }
 }
 
 impl PrivateKey {
-    /// A private key of PEM or DER, decrypted with the passphrase; None if it is none that charon can read,
-    /// or not without another passphrase.
+    /// Parses a private key in PEM or DER, decrypted with the passphrase; None if charon cannot, or the
+    /// passphrase is wrong or missing.
     pub fn new(encoded: &[u8], passphrase: Option<&[u8]>) -> Option<Self> {
         let _passphrase = Passphrase::offer(passphrase);
-        let kind = sys::key_type_t::KEY_ANY;
-        // SAFETY: the builders copy what they keep of the chunk; the result is NULL or ours.
-        unsafe {
-            Self::adopt(
-                call!(
-                    (*sys::lib).creds,
-                    create,
-                    sys::credential_type_t::CRED_PRIVATE_KEY,
-                    kind,
-                    sys::builder_part_t::BUILD_BLOB_PEM,
-                    chunk(encoded),
-                    sys::builder_part_t::BUILD_END,
-                )
-                .cast(),
-            )
-        }
+        let (private_key, any) = (
+            sys::credential_type_t::CRED_PRIVATE_KEY,
+            sys::key_type_t::KEY_ANY,
+        );
+        // SAFETY: builders of private keys make a private_key_t, which is ours, or NULL.
+        unsafe { Self::adopt(parse(private_key, any, encoded).cast()) }
     }
 
     /// Whether it belongs to the certificate's public key.
     pub fn is_key_of(&self, certificate: &Certificate) -> bool {
-        // SAFETY: both objects are held by references of ours; the public key is a new reference, which
-        // lends its fingerprint until it is destroyed.
+        // SAFETY: self and the certificate hold references. The public key is NULL or a new reference, given
+        // back here once; it lends its fingerprint until then.
         unsafe {
             let public = call!(certificate.as_ptr(), get_public_key);
             if public.is_null() {
@@ -214,28 +197,23 @@ pub struct Container {
 impl Container {
     /// Whether charon has a plugin for PKCS#12.
     pub fn are_supported() -> bool {
-        // SAFETY: the library is there. Its plugin loader has no lock, and needs none: its lists change only while
-        // it loads and unloads, before there are workers and after their end.
+        // SAFETY: libstrongswan's plugin loader exists as long as any plugin is loaded. It has no lock, and needs
+        // none: its lists change only while plugins are loaded and unloaded, when no worker threads run.
         unsafe { sys::extsock_decodes_pkcs12() }
     }
 
-    /// Reads a container of PEM or DER, decrypted with the passphrase, by default an empty one; None if it
-    /// is none that charon can read, or not with this passphrase.
+    /// Parses a container in PEM or DER, decrypted with the passphrase, by default an empty one; None if charon
+    /// cannot, or the passphrase is wrong.
     pub fn pkcs12(encoded: &[u8], passphrase: Option<&[u8]>) -> Option<Self> {
         let _passphrase = Passphrase::offer(Some(passphrase.unwrap_or_default()));
-        // SAFETY: the builders copy what they keep of the chunk; what they make of CONTAINER_PKCS12 is NULL
-        // or a pkcs12_t of ours, which lends its certificates and keys while it is enumerated.
+        let (kind, pkcs12) = (
+            sys::credential_type_t::CRED_CONTAINER,
+            sys::container_type_t::CONTAINER_PKCS12,
+        );
+        // SAFETY: builders of CONTAINER_PKCS12 make a pkcs12_t, which is ours and destroyed here once, or NULL. It
+        // lends its certificates and keys to the enumerators; own() takes references to them.
         unsafe {
-            let container = call!(
-                (*sys::lib).creds,
-                create,
-                sys::credential_type_t::CRED_CONTAINER,
-                sys::container_type_t::CONTAINER_PKCS12,
-                sys::builder_part_t::BUILD_BLOB_PEM,
-                chunk(encoded),
-                sys::builder_part_t::BUILD_END,
-            )
-            .cast::<sys::pkcs12_t>();
+            let container = parse(kind, pkcs12, encoded).cast::<sys::pkcs12_t>();
             if container.is_null() {
                 return None;
             }
@@ -250,12 +228,30 @@ impl Container {
     }
 }
 
-/// A set with nothing but a passphrase, which for this thread stands in place of all others.
+/// Has charon's builder for that type parse PEM or DER; NULL if none can.
+fn parse(credential: sys::credential_type_t::Type, kind: c_int, encoded: &[u8]) -> *mut c_void {
+    // SAFETY: BUILD_BLOB_PEM takes a chunk, and BUILD_END ends the list of parts; builders copy what they keep of
+    // the chunk, which lives for the call.
+    unsafe {
+        call!(
+            (*sys::lib).creds,
+            create,
+            credential,
+            kind,
+            sys::builder_part_t::BUILD_BLOB_PEM,
+            chunk(encoded),
+            sys::builder_part_t::BUILD_END,
+        )
+    }
+}
+
+/// A credential set with only a passphrase, or none, which this thread uses instead of all other sets.
 struct Passphrase(*mut sys::mem_cred_t);
 
 impl Passphrase {
     fn offer(passphrase: Option<&[u8]>) -> Self {
-        // SAFETY: the set is ours, and this thread's until Drop removes it; it adopts the key.
+        // SAFETY: the new set is ours; add_shared() adopts our only reference to the key, and NULL ends its list of
+        // owners. The manager uses the set in this thread only, until Drop, in the same thread, removes it.
         unsafe {
             let set = sys::mem_cred_create();
             if let Some(passphrase) = passphrase {
@@ -277,7 +273,8 @@ impl Passphrase {
 
 impl Drop for Passphrase {
     fn drop(&mut self) {
-        // SAFETY: added in offer() by this thread, removed and destroyed only here; the set wipes its keys.
+        // SAFETY: offer() added the set in this thread, as the pointer makes Self neither Send nor Sync; only Drop
+        // removes and destroys it, once. The set wipes its keys.
         unsafe {
             call!(
                 (*sys::lib).credmgr,
@@ -289,7 +286,7 @@ impl Drop for Passphrase {
     }
 }
 
-/// A chunk that is only read.
+/// A chunk for a callee that only reads it.
 pub(super) fn chunk(bytes: &[u8]) -> sys::chunk_t {
     sys::chunk_t {
         ptr: bytes.as_ptr().cast_mut(),

@@ -2,7 +2,7 @@
 
 //! Refuses a charon whose object layouts are not the ones that the bindings were made for.
 //!
-//! Nothing here touches a charon object: a wrong layout must be told before the first one is used.
+//! Nothing here touches a charon object: a wrong layout must be found before the first one is used.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -18,7 +18,7 @@ pub struct BuiltFor {
     pub mediation: bool,
 }
 
-/// What can be told of the charon that loads the plugin.
+/// What can be found out about the charon that loads the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Running {
     /// The version that the daemon's executable names, if it does.

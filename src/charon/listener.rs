@@ -21,7 +21,7 @@ pub trait Listener: Send + Sync + 'static {
     /// Something went wrong with the IKE_SA.
     fn alert(&self, ike_sa: &IkeSa<'_>, alert: Alert);
     /// The IKE_SA, which is connecting, got no answer to a request, and charon tries again or gives it up
-    /// ([`Alert::RetransmitSendTimeout`], which is told of by [`Self::alert`] in all other states).
+    /// (in all other states charon raises [`Alert::RetransmitSendTimeout`], which goes to [`Self::alert`]).
     fn connect_timeout(&self, ike_sa: &mut IkeSa<'_>, hook: &InConnectTimeout);
     /// The daemon shuts down.
     fn shutdown(&self);

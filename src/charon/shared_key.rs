@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! shared_key_t, on the secure heap: charon's own one is on libc's, where core dumps have it.
+//! shared_key_t on the secure heap: libstrongswan's own implementation uses libc's heap, which core dumps contain.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::guard::guard;
 use super::secure_heap::on_secure_heap;
 use super::sys;
 
-/// What charon has a pointer to: its table first, so that both have the same address.
+/// The object behind charon's pointer. The table is the first member, so that both have the same address.
 #[repr(C)]
 struct SharedKey {
     table: sys::shared_key_t,
@@ -34,7 +34,8 @@ pub(super) fn create(kind: sys::shared_key_type_t::Type, secret: &[u8]) -> *mut 
 }
 
 unsafe extern "C" fn get_type(this: *mut sys::shared_key_t) -> sys::shared_key_type_t::Type {
-    // SAFETY: charon has a reference to this key, which create() made.
+    // SAFETY: charon calls this on keys to which it holds a reference, and `this` is one that create() made, as
+    // only its tables name this function.
     unsafe { (*this.cast::<SharedKey>()).kind }
 }
 
@@ -49,13 +50,13 @@ unsafe extern "C" fn get_key(this: *mut sys::shared_key_t) -> sys::chunk_t {
 }
 
 unsafe extern "C" fn get_ref(this: *mut sys::shared_key_t) -> *mut sys::shared_key_t {
-    // SAFETY: as in get_type(); the key is in the Arc that create() made.
+    // SAFETY: as in get_type(); create() made the pointer with Arc::into_raw().
     unsafe { Arc::increment_strong_count(this.cast::<SharedKey>()) }
     this
 }
 
 unsafe extern "C" fn destroy(this: *mut sys::shared_key_t) {
-    // SAFETY: as in get_ref(); charon gives back one of its references.
+    // SAFETY: as in get_ref(); charon gives back one of its references and does not use it any more.
     guard((), || unsafe {
         Arc::decrement_strong_count(this.cast::<SharedKey>());
     });

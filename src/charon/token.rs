@@ -24,8 +24,9 @@ pub fn token_modules() -> Option<Vec<String>> {
     if !has_plugin("pkcs11") {
         return None;
     }
-    // SAFETY: the settings outlive the plugin; %s in the key takes the namespace, which charon owns; the
-    // enumerator yields names that live until the next step, and are copied at once.
+    // SAFETY: libstrongswan destroys its settings after it has unloaded the plugins. The %s of the key takes the
+    // namespace, a string that libstrongswan owns. The enumerator yields names that live until its next step;
+    // string() copies each before that.
     unsafe {
         let sections = Enumerator::<c_char>::new(call!(
             (*sys::lib).settings,
@@ -38,7 +39,8 @@ pub fn token_modules() -> Option<Vec<String>> {
 }
 
 fn has_plugin(name: &str) -> bool {
-    // SAFETY: the loader is there for as long as the plugin; it lends the list, which is copied at once.
+    // SAFETY: libstrongswan's plugin loader exists as long as any plugin is loaded. It lends the list, which
+    // changes only while plugins are loaded and unloaded; string() copies it.
     let loaded = unsafe { string(call!((*sys::lib).plugins, loaded_plugins)) };
     loaded.split_whitespace().any(|plugin| plugin == name)
 }
@@ -46,9 +48,9 @@ fn has_plugin(name: &str) -> bool {
 /// Why a private key cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoKey {
-    /// It was not found, and charon asked for no PIN.
+    /// No token has it, as far as that can be seen without a PIN.
     NotFound,
-    /// charon asked for the PIN, and it was wrong, or the token has no private key with the handle.
+    /// charon used the PIN: it is wrong, or the token has no private key with the handle.
     Locked,
 }
 
@@ -64,8 +66,8 @@ impl Certificate {
 }
 
 impl PrivateKey {
-    /// A private key on a token. With a PIN one attempt is made to log in, unless charon is already; without
-    /// one charon looks for what it knows.
+    /// A private key on a token. With a PIN charon makes one attempt to log in, unless it is logged in already;
+    /// without one it uses the PINs that it has.
     ///
     /// # Errors
     ///
@@ -83,7 +85,7 @@ impl PrivateKey {
     }
 }
 
-/// What the first builder makes that finds the object; NULL if none does.
+/// Has charon's builders look for the object; NULL if none of them finds it.
 fn create(
     credential: sys::credential_type_t::Type,
     kind: c_int,
@@ -95,13 +97,13 @@ fn create(
     let handle = chunk(&object.handle);
     let slot = object.slot.and_then(|slot| c_int::try_from(slot).ok());
     let name = object.module.as_deref().map(c_string);
-    // What comes after the first end is not read.
+    // Without a module, BUILD_END takes its place; builders read nothing behind the first BUILD_END.
     let (part, module) = match &name {
         Some(name) => (BUILD_PKCS11_MODULE, name.as_ptr()),
         None => (BUILD_END, ptr::null()),
     };
-    // SAFETY: the builders read the parts up to the end, and copy what they keep of the handle and the name,
-    // which live for the call.
+    // SAFETY: each part is followed by an argument of its type: a chunk, an int, a string. Builders copy what they
+    // keep of the handle and the name, which live for the call.
     unsafe {
         let (creds, id) = ((*sys::lib).creds, BUILD_PKCS11_KEYID);
         match slot {
@@ -123,25 +125,28 @@ fn create(
     }
 }
 
-/// A set with nothing but a PIN, which for this thread stands in place of all others.
+/// A credential set with only a PIN, which this thread uses instead of all other sets.
 struct Pin {
     set: *mut sys::callback_cred_t,
     offer: *mut Offer,
 }
 
-/// What the set's callback, which charon calls in this thread, works with.
+/// The data of the set's callback, [`give`], which charon calls in this thread.
 struct Offer {
     pin: *mut sys::shared_key_t,
-    /// Whether the enumeration that goes on has had it: each ends with a NULL, but the one whose PIN opens
-    /// the token (pkcs11_private_key.c, login). Should the key not be there, the next builder, tpm, gets none.
+    /// Whether the present enumeration has yielded the PIN. An enumeration ends when the callback returns NULL; the
+    /// one whose PIN opens the token is left before that (pkcs11_private_key.c, login). If that token does
+    /// not have the key, the next builder, that of the plugin tpm, is therefore given no PIN.
     is_given: Cell<bool>,
+    /// Whether any enumeration has yielded it.
     was_given: Cell<bool>,
 }
 
 impl Pin {
     fn offer(pin: &[u8]) -> Self {
-        // SAFETY: the key is ours until Drop; so is what the callback gets. The set is
-        // this thread's until Drop removes it.
+        // SAFETY: Drop frees the offer and gives the reference to the PIN back after it has destroyed the set, the
+        // only one that calls back with the offer. The manager uses the set in this thread only, until Drop, in the
+        // same thread, removes it.
         unsafe {
             let kind = sys::shared_key_type_t::SHARED_PIN;
             let offer = Box::into_raw(Box::new(Offer {
@@ -157,15 +162,17 @@ impl Pin {
     }
 
     fn was_asked_for(&self) -> bool {
-        // SAFETY: it is there until Drop, and only this thread uses it.
+        // SAFETY: offer() made the box, which Drop frees; the pointers make Self neither Send nor Sync, and charon
+        // calls back in this thread only.
         unsafe { (*self.offer).was_given.get() }
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        // SAFETY: added in offer() by this thread, removed and destroyed only here, after which nobody calls
-        // back; the key wipes the PIN when its last reference goes.
+        // SAFETY: offer() added the set in this thread; only Drop removes and destroys it, once, after which
+        // charon does not call back, so that nobody else uses the offer. The key wipes the PIN when its last
+        // reference is given back.
         unsafe {
             let of_this_thread = &raw mut (*self.set).set;
             call!((*sys::lib).credmgr, remove_local_set, of_this_thread);
@@ -176,7 +183,7 @@ impl Drop for Pin {
     }
 }
 
-/// Answers charon's search for shared keys: once for each enumeration, which is one attempt to log in.
+/// Yields the PIN once in each enumeration of shared keys: each key is one attempt to log in.
 unsafe extern "C" fn give(
     offer: *mut c_void,
     kind: sys::shared_key_type_t::Type,
@@ -186,8 +193,8 @@ unsafe extern "C" fn give(
     match_other: *mut sys::id_match_t::Type,
 ) -> *mut sys::shared_key_t {
     guard(ptr::null_mut(), || {
-        // SAFETY: charon passes what Pin::offer() gave it, in the same thread, and where it wants to know
-        // how well the owners match valid places for that, else NULL. The reference is charon's.
+        // SAFETY: charon passes the offer that Pin::offer() gave it and Drop frees later, in the same thread. The
+        // places for how well the owners match are valid or NULL. charon gives the new reference back.
         unsafe {
             let offer = &*offer.cast::<Offer>();
             if kind != sys::shared_key_type_t::SHARED_PIN || offer.is_given.replace(false) {

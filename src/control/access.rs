@@ -15,7 +15,7 @@ pub struct Limits {
     pub max_clients: usize,
     /// Bytes of a request.
     pub max_request: usize,
-    /// Bytes of events that may wait for a client; one that lets more wait is dropped.
+    /// Bytes of events that may wait for a client; the connection of one that leaves more unread is closed.
     pub max_queue: usize,
     /// How long a client may take from the first to the last byte of a request.
     pub request_timeout: Duration,
@@ -50,7 +50,7 @@ pub enum Access {
 }
 
 impl Limits {
-    /// What a client of that user and group may use. One whose user is not known is nobody's.
+    /// What a client of that user and group may use. A client whose user is not known is in no list.
     pub fn access(&self, peer: Option<&Peer>) -> Access {
         let allowed = peer.is_some_and(|peer| self.allowed_uids.contains(&peer.uid));
         let read_only = peer.is_some_and(|peer| {

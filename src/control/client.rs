@@ -26,9 +26,10 @@ pub(super) trait ClientOwner: Send + Sync {
 
 /// One connected client.
 ///
-/// Callbacks only read and write, for charon serves no other descriptor meanwhile; requests are
-/// answered in a job, and nothing more is read until they are. Nothing is answered while half of what
-/// may be queued is: a client that asks more than it reads waits for itself.
+/// Callbacks only read and write, because charon runs them in the thread that watches all descriptors
+/// when no worker is idle. Requests are answered in a job, and nothing more is read until they are.
+/// Nothing is answered while the queue is half full, so that a client that reads less than it asks for
+/// only delays itself.
 ///
 /// Of the two locks, `input` is taken first. Stream callbacks take both, so that nothing that waits
 /// for a callback to end (closing, watching) is done under either.
@@ -46,13 +47,13 @@ struct Input {
     framer: Framer,
     /// When something was read last, for the sender's pause.
     last_read: Instant,
-    /// When the request began that is not complete.
+    /// When the first byte of the incomplete request came.
     begun: Option<Instant>,
-    /// A job looks for the pause.
+    /// A job is scheduled that checks whether the sender pauses.
     timer: bool,
-    /// A job answers, or will when there is room for the replies.
+    /// A job answers requests, or will do so when there is room for the replies.
     answering: bool,
-    /// There is no more to come.
+    /// No further request is read.
     ended: bool,
 }
 
@@ -61,7 +62,7 @@ struct Output {
     stream: Option<Arc<Stream>>,
     subscription: Subscription,
     queue: VecDeque<Line>,
-    /// How much of the first one is written.
+    /// How many bytes of the first line in the queue are written.
     written: usize,
     /// Bytes in the queue.
     queued: usize,
@@ -69,13 +70,13 @@ struct Output {
     queued_events: usize,
     /// Bytes written since the client connected.
     total: u64,
-    /// Answering goes on when there is room.
+    /// Answering waits until the client has read more of the queue.
     stalled: bool,
-    /// A job looks whether the client reads.
+    /// A job is scheduled that checks whether the client reads.
     stall_timer: bool,
-    /// The stream tells, or will be asked to tell, when there is room.
+    /// charon watches for room in the socket's buffer, or a job that has it do so is queued.
     watched: bool,
-    /// Nothing more is read: close when all is written.
+    /// Nothing more is read: the connection is closed when everything is written.
     finishing: bool,
     closing: bool,
 }
@@ -131,17 +132,17 @@ impl Client {
         if !output.subscription.wants(event) {
             return;
         }
-        // A line that is longer by itself is let through. Replies do not count: how many wait is limited
-        // by answering, how long one is by what was asked for.
+        // An event that is longer than the limit is sent all the same if no other one waits. Replies do not
+        // count: stall() limits how many of them wait.
         let is_full = |output: &Output| {
             output.queued_events > 0 && output.queued_events + line.len() > self.max_queue
         };
         if is_full(&output) {
-            // A client that reads may have made room of which charon has yet to tell.
+            // The client may have read since, and charon not yet have reported that there is room.
             self.write(&mut output);
         }
         if is_full(&output) {
-            self.drop_deaf(&mut output);
+            self.drop_slow_reader(&mut output);
             return;
         }
         output.queued_events += line.len();
@@ -169,7 +170,7 @@ impl Client {
         self.flush(output);
     }
 
-    fn drop_deaf(&self, output: &mut Output) {
+    fn drop_slow_reader(&self, output: &mut Output) {
         if output.closing {
             return;
         }
@@ -192,9 +193,10 @@ impl Client {
         }
     }
 
-    /// Gives up an ownership of the stream, which may be the last one.
+    /// Drops a reference to the stream, which may be the last one.
     fn release(&self, stream: Arc<Stream>) {
-        // At charon's end the stream does not wait for a callback that still runs; its lock does.
+        // When charon shuts down, destroying a stream does not wait for a callback that still runs. Every
+        // callback holds one of these locks, so that taking them waits for it.
         drop(lock(&self.input));
         drop(lock(&self.output));
         drop(stream);
@@ -242,7 +244,7 @@ impl Client {
         true
     }
 
-    /// Has what is complete answered, if that is not under way.
+    /// Queues a job that answers the complete requests, unless there is one.
     fn answer_soon(self: &Arc<Self>, input: &mut Input) {
         if !input.answering {
             input.answering = true;
@@ -251,7 +253,7 @@ impl Client {
         }
     }
 
-    /// Answers what is complete, in order, then reads on.
+    /// Answers the complete requests in their order, then has charon read on.
     fn answer(self: &Arc<Self>) {
         let _unwinding = DropOnPanic(self);
         let mut input = lock(&self.input);
@@ -283,7 +285,8 @@ impl Client {
             input = lock(&self.input);
         }
         if input.ended {
-            // For good: what is read until it is closed is not answered, nor counted again.
+            // `answering` stays set: what is read until the connection is closed is neither answered nor
+            // counted again.
             let broken = input.framer.is_broken();
             drop(input);
             if let (true, Some(owner)) = (broken, self.owner.upgrade()) {
@@ -305,7 +308,7 @@ impl Client {
         }
     }
 
-    /// Whether answering has to wait, until [`Self::write`] has it go on.
+    /// Whether answering has to wait; [`Self::write`] resumes it.
     fn stall(self: &Arc<Self>, output: &mut Output) -> bool {
         if output.closing || output.queued <= self.max_queue / 2 {
             return false;
@@ -329,7 +332,7 @@ impl Client {
             if !output.stalled {
                 output.stall_timer = false;
             } else if output.total == total {
-                client.drop_deaf(&mut output);
+                client.drop_slow_reader(&mut output);
             } else {
                 client.watch_stall(&mut output);
             }
@@ -352,7 +355,7 @@ impl Client {
         })
     }
 
-    /// A sender that ends no request ends it by a pause.
+    /// A request without a newline at its end is complete when its sender pauses.
     fn watch_for_pause(self: &Arc<Self>, delay: Duration) {
         let client = Arc::downgrade(self);
         schedule(delay, move || {
@@ -379,7 +382,7 @@ impl Client {
         });
     }
 
-    /// Writes what there is room for, and has the stream tell when there is more.
+    /// Writes what there is room for, and has charon watch for more room if something is left.
     fn flush(self: &Arc<Self>, output: &mut Output) {
         if output.watched || output.closing {
             return;
@@ -389,11 +392,11 @@ impl Client {
             return;
         }
         let Some(stream) = output.stream.clone() else {
-            // start() has yet to come, and writes what is queued.
+            // start() has not run yet; it writes what is queued.
             return;
         };
         output.watched = true;
-        // Waits for a running callback, which may wait for the caller's locks: hence a job.
+        // In a job, because watch_write() waits for a running callback, which may wait for the caller's locks.
         let client = Arc::clone(self);
         queue(Priority::Medium, move || {
             stream.watch_write();
@@ -442,7 +445,7 @@ impl Client {
         }
     }
 
-    /// Closes soon: this may be one of the callbacks that closing waits for.
+    /// Closes the connection in a job, because closing waits for callbacks and the caller may be one.
     fn drop_later(&self, output: &mut Output) {
         if output.closing {
             return;
@@ -473,7 +476,7 @@ impl Handler for Callbacks {
     }
 }
 
-/// A client whose request or bytes led to a panic is not left deaf.
+/// Closes the connection of a client whose request or bytes caused a panic, as nothing would answer it any more.
 struct DropOnPanic<'a>(&'a Arc<Client>);
 
 impl Drop for DropOnPanic<'_> {
@@ -485,6 +488,6 @@ impl Drop for DropOnPanic<'_> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic while answering may cost that reply, the queues stay whole.
+    // After a panic a reply may be missing, but the queues are consistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

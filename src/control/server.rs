@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The listening socket and who is connected to it.
+//! The listening socket and its clients.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +35,7 @@ struct Clients {
 }
 
 impl Server {
-    /// A server that is yet to listen.
+    /// A server that does not listen yet.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -43,8 +43,8 @@ impl Server {
         }
     }
 
-    /// Listens on the URI and answers with the handler, until the result is dropped; an error tells
-    /// that charon could not, which it has logged.
+    /// Listens on the URI and answers with the handler, until the result is dropped. Fails if charon cannot
+    /// listen there, which charon has logged.
     pub fn listen(
         self: &Arc<Self>,
         uri: &str,
@@ -107,7 +107,7 @@ impl Server {
     }
 
     fn lock(&self) -> MutexGuard<'_, Clients> {
-        // A table that no panic can leave half-changed.
+        // Nothing panics in the middle of a change of the table: it is consistent after a panic, too.
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -155,7 +155,8 @@ impl Publisher for Arc<Server> {
     }
 }
 
-/// Tells a client why it goes. There is room for a line on a new connection; if not, it just goes.
+/// Tells a client why it is refused. A new socket has room for one line; should it have none, the
+/// connection is closed without the reason.
 fn refuse(stream: &Stream, message: String) {
     let reply = Reply::Failed(Rejection {
         verb: String::new(),

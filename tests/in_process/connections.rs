@@ -417,7 +417,7 @@ fn the_jitter_of_a_child_reaches_charon() {
 }
 
 /// The error of the seed's example with a change.
-fn refused(what: &str, change: impl FnOnce(&mut extsock_core::config::Connection)) -> String {
+fn refused(what: &str, change: impl FnOnce(&mut extsock_core::config::ConnectionConfig)) -> String {
     init();
     let mut connection = example("seed.json").connections.remove(0);
     change(&mut connection);
@@ -432,7 +432,7 @@ fn refused(what: &str, change: impl FnOnce(&mut extsock_core::config::Connection
 
 #[test]
 fn what_charon_cannot_read_is_named() {
-    type Change = fn(&mut extsock_core::config::Connection, String);
+    type Change = fn(&mut extsock_core::config::ConnectionConfig, String);
     let cases: &[(&str, Change, &[&str])] = &[
         (
             "connections.site.proposals[1]: expected",

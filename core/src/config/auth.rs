@@ -269,9 +269,9 @@ mod tests {
 
     use super::*;
     use crate::config::tests::parse;
-    use crate::config::Connection;
+    use crate::config::ConnectionConfig;
 
-    fn connection(options: serde_json::Value) -> Connection {
+    fn connection(options: serde_json::Value) -> ConnectionConfig {
         let document = json!({"connections": {"a": options}}).to_string();
         parse(&document).unwrap().connections.remove(0)
     }

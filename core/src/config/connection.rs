@@ -9,7 +9,7 @@ use super::child;
 use super::failover;
 use super::gateway::{GatewayEntry, GATEWAYS};
 use super::model::{
-    Childless, Connection, Failover, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert,
+    Childless, ConnectionConfig, Failover, Fragmentation, IkeVersion, Ocsp, SecretKind, SendCert,
     SharedSecret, Unique, UNIQUE, UNIQUE_DIR,
 };
 use super::reader::Fields;
@@ -30,7 +30,7 @@ pub(super) fn read(
     name: String,
     fields: Fields,
     existing: bool,
-) -> Result<(Connection, Vec<SharedSecret>)> {
+) -> Result<(ConnectionConfig, Vec<SharedSecret>)> {
     let mut draft = ConnectionDraft::new(name, existing, fields.strongswan());
     fields.refuse_shared("ike_cfg", |name| {
         IKE_CFG.iter().any(|option| option.name == name)
@@ -201,7 +201,7 @@ const IKEV2: Version = Version([6, 1, 0]);
 
 /// A connection that is being read; defaults that depend on other options are not set yet.
 pub(super) struct ConnectionDraft {
-    connection: Connection,
+    connection: ConnectionConfig,
     existing: bool,
     rekey_time: Option<Duration>,
     reauth_time: Option<Duration>,
@@ -214,7 +214,7 @@ pub(super) struct ConnectionDraft {
 
 impl ConnectionDraft {
     fn new(name: String, existing: bool, strongswan: Version) -> Self {
-        let connection = Connection {
+        let connection = ConnectionConfig {
             name,
             local_addrs: vec!["%any".to_owned()],
             remote_addrs: AddressList::parse("%any"),
@@ -272,7 +272,7 @@ impl ConnectionDraft {
         }
     }
 
-    fn finish(self) -> (Connection, Vec<SharedSecret>) {
+    fn finish(self) -> (ConnectionConfig, Vec<SharedSecret>) {
         let mut connection = self.connection;
 
         // As charon's vici_config.c derives them.

@@ -30,9 +30,9 @@ mod token;
 pub use locations::{Locations, Problem, Problems};
 pub use model::{
     Auth, AuthMethod, Authority, CertificateSource, Child, ChildAction, Childless, Configuration,
-    Connection, CopyDscp, CredentialFile, Failover, Fragmentation, GatewaySettings, HwOffload,
-    IkeVersion, LabelMode, Mark, Mode, Ocsp, PerCpuSas, PrivateKey, Revocation, SecretKind,
-    SendCert, SharedSecret, TokenKey, TokenObject, Unique, Volume, UNIQUE, UNIQUE_DIR,
+    ConnectionConfig, CopyDscp, CredentialFile, Failover, Fragmentation, GatewaySettings,
+    HwOffload, IkeVersion, LabelMode, Mark, Mode, Ocsp, PerCpuSas, PrivateKey, Revocation,
+    SecretKind, SendCert, SharedSecret, TokenKey, TokenObject, Unique, Volume, UNIQUE, UNIQUE_DIR,
 };
 pub use schema::{json_schema, reference};
 pub use secret::Secret;

@@ -16,7 +16,7 @@ use crate::domain::policy::FailoverPolicy;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Configuration {
     /// Connections, in the order of the document; their names are unique.
-    pub connections: Vec<Connection>,
+    pub connections: Vec<ConnectionConfig>,
     /// Shared secrets, from `secrets` and from the `secret` of authentication rounds.
     pub secrets: Vec<SharedSecret>,
     /// Private keys from `secrets`; their `option` is the path from the root of the document.
@@ -33,7 +33,7 @@ pub struct Configuration {
 
 /// A connection: charon's peer_cfg and ike_cfg.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Connection {
+pub struct ConnectionConfig {
     /// Name of the peer_cfg, unique, without control characters.
     pub name: String,
     /// Local addresses; default `%any`.
@@ -117,7 +117,7 @@ pub struct Connection {
     pub failover: Failover,
 }
 
-impl Connection {
+impl ConnectionConfig {
     /// The settings of the first gateway of the list, if it has its own: charon tries only that one by itself.
     pub fn first_gateway(&self) -> Option<&GatewaySettings> {
         let mut gateways = self.gateways.iter();

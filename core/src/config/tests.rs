@@ -36,7 +36,7 @@ fn psk(section: &str, id: &str) -> Vec<Auth> {
 }
 
 /// The only connection of a document in the seed's shape.
-fn connection(options: serde_json::Value) -> Connection {
+fn connection(options: serde_json::Value) -> ConnectionConfig {
     let document = json!({"connections": {"test": options}});
     let mut configuration = parse(&document.to_string()).unwrap();
     configuration.connections.pop().unwrap()
@@ -267,7 +267,7 @@ fn an_option_that_is_given_its_default_changes_nothing() {
         }
         let given = connection(json!({name: default, "children": {"net": {}}}));
         // charon's default, which differs from no option at all for versions that do not have it.
-        let expected = Connection {
+        let expected = ConnectionConfig {
             ocsp: given.ocsp,
             ..empty.clone()
         };
@@ -653,7 +653,7 @@ fn all_errors_are_told_with_line_and_column() {
 }
 
 /// The connection of options that a later strongSwan than 5.9.8 takes.
-fn later(options: &str, strongswan: Version) -> Result<Connection> {
+fn later(options: &str, strongswan: Version) -> Result<ConnectionConfig> {
     let document = format!(r#"{{"connections": {{"a": {options}}}}}"#);
     super::parse(&document, strongswan).map(|mut read| read.connections.remove(0))
 }

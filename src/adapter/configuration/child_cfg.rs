@@ -67,7 +67,7 @@ pub(super) fn child_cfg(child: &Child, path: &str, problems: &mut Problems) -> C
     ChildCfg::new(&child.name, &fields, algorithms, local_ts, remote_ts)
 }
 
-/// The security label; problems are told of.
+/// The security label; one that charon cannot parse is added to the problems.
 fn label(child: &Child, path: &str, problems: &mut Problems) -> Option<SecLabel> {
     let label = child.label.as_ref().and_then(|text| {
         let label = SecLabel::from_string(text).ok_or_else(|| {

@@ -17,18 +17,18 @@ use crate::charon::{
     Credentials, Distributed, Identification, IdentityRule, NoKey, PrivateKey,
 };
 
-/// The certificates, keys and authorities that a connection or a document brings.
+/// The certificates, keys and authorities of a connection or a document.
 #[derive(Default)]
 pub struct Material {
     certificates: Vec<(Certificate, Trust)>,
     keys: Vec<PrivateKey>,
-    /// Those of keys on tokens, and the handles of these.
+    /// The handles of keys on tokens, and their PINs.
     pins: Vec<(Vec<u8>, Secret)>,
     points: Vec<(Distributed, Identification, String)>,
     files: Vec<ReadFile>,
 }
 
-/// What was read, and what tells whether it has changed since.
+/// A file or token object that was read, and a digest by which a later change is noticed.
 pub(crate) struct ReadFile {
     origin: Origin,
     digest: Digest,
@@ -113,7 +113,7 @@ impl Material {
             }
         })?;
         self.keys.push(found);
-        // Only with it a key can be used that has to be opened for each signature.
+        // Some keys require the PIN again for each signature.
         let pin = pin.map(|pin| (key.object.handle.clone(), on_secure_heap(|| pin.clone())));
         self.pins.extend(pin);
         Ok(())
@@ -145,7 +145,7 @@ impl Material {
         std::mem::take(&mut self.files)
     }
 
-    /// Lets charon use it for as long as the result lives; None if there is none.
+    /// Lets charon use the credentials until the result is dropped; None if there are none.
     pub fn register(self) -> Option<Credentials> {
         if self.certificates.is_empty() && self.keys.is_empty() {
             return None;
@@ -166,7 +166,8 @@ impl Material {
         Some(credentials)
     }
 
-    /// Reads the files of a round, whose path is given, and adds what they mean for it.
+    /// Reads the files that an authentication round names, and adds to `auth` the certificates and the identity
+    /// that follow from them. `path` is the round's place in the configuration.
     pub(super) fn read(
         &mut self,
         round: &Auth,
@@ -208,7 +209,7 @@ impl Material {
                 .extend(certificate.map(|c| (c, Trust::No)));
         }
         if let Some(key) = &round.private_key {
-            // Further ones may be of CAs on the way.
+            // The first certificate is the end entity's; further ones may be intermediate CAs.
             let own = own.first();
             let private = self.private_key_of(own, key, path);
             self.keys.extend(problems.keep(private));
@@ -323,24 +324,24 @@ impl Material {
     }
 }
 
-/// More than any certificate or key has.
+/// Larger than any file with certificates or keys.
 const LIMIT: u64 = 1 << 20;
 
-/// On the secure heap, which wipes it.
+/// Reads a file into the secure heap, which is wiped as it is freed.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    // Before it is opened, for that would wait for the other end of a pipe.
+    // Checked first, because opening a named pipe would wait for its other end.
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
     on_secure_heap(|| {
-        // Into a vector with little room, the first bytes would pass through the stack.
+        // With less capacity, read_to_end() would read the first bytes into a buffer on the stack.
         let mut content = Vec::with_capacity(LIMIT as usize);
         File::open(path)?.take(LIMIT).read_to_end(&mut content)?;
         Ok(content)
     })
 }
 
-/// As swanctl finds its files.
+/// The path of a file that is given relative to a directory of swanctl, as swanctl resolves it.
 fn located(path: &str, directory: &str) -> PathBuf {
     Path::new(&setting_string("swanctl_dir", DEFAULT_SWANCTL_DIR))
         .join(directory)
@@ -357,7 +358,7 @@ fn unusable_certificate(source: &CertificateSource, round: &str, what: &str) -> 
     problem(round, &source.option(), what, &source.name())
 }
 
-/// charon passes over a name that it does not know, if it is that of a key without a slot.
+/// Checks that charon knows the module: it would ignore an unknown name, unless a slot is given too.
 fn check_module(object: &TokenObject, round: &str) -> Result<(), Problem> {
     let (Some(module), Some(modules)) = (&object.module, token_modules()) else {
         return Ok(());
@@ -373,7 +374,7 @@ fn check_module(object: &TokenObject, round: &str) -> Result<(), Problem> {
     Err(problem(round, &object.option("module"), &what, module))
 }
 
-/// There is no such object on a token, of which `which` tells more.
+/// The problem that no token has the object; `which` narrows down the objects that were looked for.
 fn missing(object: &TokenObject, round: &str, what: &str, which: &str) -> Problem {
     let place = match (object.slot, &object.module) {
         (None, None) => String::new(),
@@ -393,7 +394,7 @@ fn problem(round: &str, option: &str, what: &str, found: &str) -> Problem {
     let path = [round, option].into_iter().filter(|part| !part.is_empty());
     Problem {
         path: path.collect::<Vec<_>>().join("."),
-        // The whole of it, however long.
+        // Not shortened, so that the whole name can be read.
         why: format!("expected {what}, found {found:?}"),
     }
 }

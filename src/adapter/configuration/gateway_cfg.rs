@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use extsock_core::config::{Connection, Problems};
+use extsock_core::config::{ConnectionConfig, Problems};
 
 use super::authentication::auth_cfg;
 use super::credential_files::Material;
@@ -24,7 +24,7 @@ pub type GatewayCfgs = HashMap<String, GatewayCfg>;
 
 /// The gateways of the connection, whose path is given, and whose files go to `material`.
 pub(super) fn build_gateways(
-    connection: &Connection,
+    connection: &ConnectionConfig,
     path: &str,
     material: &mut Material,
     problems: &mut Problems,

@@ -5,7 +5,7 @@
 #[cfg(strongswan_5_9_14)]
 use extsock_core::config::Ocsp;
 use extsock_core::config::{
-    Childless, Connection, Fragmentation, IkeVersion, Problem, Problems, SendCert, Unique,
+    Childless, ConnectionConfig, Fragmentation, IkeVersion, Problem, Problems, SendCert, Unique,
 };
 
 use super::authentication::auth_cfg;
@@ -30,7 +30,7 @@ pub struct Built {
 }
 
 /// Builds what charon gets of a connection; an error names what charon cannot read or does not have.
-pub fn build(connection: &Connection) -> Result<Built, Problems> {
+pub fn build(connection: &ConnectionConfig) -> Result<Built, Problems> {
     let mut problems = Problems::default();
     let path = format!("connections.{}", connection.name);
     check_version(connection, &path, &mut problems);
@@ -72,7 +72,7 @@ pub fn build(connection: &Connection) -> Result<Built, Problems> {
     })
 }
 
-fn ike_cfg(connection: &Connection, path: &str, problems: &mut Problems) -> IkeCfg {
+fn ike_cfg(connection: &ConnectionConfig, path: &str, problems: &mut Problems) -> IkeCfg {
     let proposals = proposals(
         Protocol::Ike,
         &connection.proposals,
@@ -118,7 +118,7 @@ fn ike_cfg(connection: &Connection, path: &str, problems: &mut Problems) -> IkeC
     IkeCfg::new(&fields, proposals)
 }
 
-fn peer_cfg_fields(connection: &Connection) -> PeerCfgFields {
+fn peer_cfg_fields(connection: &ConnectionConfig) -> PeerCfgFields {
     PeerCfgFields {
         cert_policy: match connection.send_cert {
             SendCert::IfAsked => charon::cert_policy_t::CERT_SEND_IF_ASKED,
@@ -162,7 +162,7 @@ fn peer_cfg_fields(connection: &Connection) -> PeerCfgFields {
 }
 
 /// What this charon is built without is refused rather than ignored.
-fn check_mediation(connection: &Connection, path: &str, problems: &mut Problems) {
+fn check_mediation(connection: &ConnectionConfig, path: &str, problems: &mut Problems) {
     if cfg!(strongswan_me) {
         return;
     }
@@ -180,7 +180,7 @@ fn check_mediation(connection: &Connection, path: &str, problems: &mut Problems)
     }
 }
 
-fn check_version(connection: &Connection, path: &str, problems: &mut Problems) {
+fn check_version(connection: &ConnectionConfig, path: &str, problems: &mut Problems) {
     if connection.version == IkeVersion::V1 && !charon::has_ikev1() {
         problems.push(Problem {
             path: format!("{path}.version"),

@@ -20,7 +20,7 @@ use extsock_core::protocol::{ClientStats, Published, Stats};
 use super::timers::Timers;
 use crate::charon::{self, Priority};
 
-/// Who is told of events. Must not wait.
+/// Sends events to clients. Must not wait.
 pub trait Publisher: Send + Sync {
     /// One event happened.
     fn publish(&self, event: &Published);

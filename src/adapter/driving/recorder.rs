@@ -10,12 +10,12 @@ use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::Evidence;
 use serde_json::{json, Value};
 
-/// What charon told.
+/// Records what charon reported.
 pub(super) fn evidence(evidence: &Evidence, now: Now) {
     line(now.unix, json!({"evidence": evidence}));
 }
 
-/// What the core decided.
+/// Records what the core decided.
 pub(super) fn event(event: &Event, now: Now) {
     line(now.unix, json!({"event": event}));
 }

@@ -26,7 +26,7 @@ struct State {
 }
 
 impl StateFile {
-    /// Reads the file, which need not be there; one that cannot be read is told of and overwritten later.
+    /// Reads the file, which need not be there; one that cannot be read is logged and overwritten later.
     pub fn open(path: PathBuf) -> Self {
         let gateways = match fs::read_to_string(&path) {
             Ok(text) => remembered::parse(&text).unwrap_or_else(|| {

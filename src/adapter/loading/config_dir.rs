@@ -61,7 +61,7 @@ impl ConfigDir {
     }
 
     /// Loads what is new or has changed, removes the connections that no file has any more. A file with
-    /// an error is told of and changes nothing. Reads files: only in a job.
+    /// an error is reported and changes nothing. Reads files: only in a job.
     pub(crate) fn load(&self, loader: &Loader) -> Reply {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let mut outcome = Outcome::default();
@@ -193,7 +193,7 @@ fn json_files(directory: &Path) -> io::Result<Vec<String>> {
     };
     let mut files = Vec::new();
     for entry in entries {
-        // What is not UTF-8 could not be told of.
+        // A name that is not UTF-8 could not be reported in JSON.
         if let Ok(name) = entry?.file_name().into_string() {
             if name.ends_with(".json") && !name.starts_with('.') {
                 files.push(name);

@@ -93,7 +93,7 @@ impl Loader {
     fn load(
         &self,
         manager: &mut FailoverManager,
-        connection: &config::Connection,
+        connection: &config::ConnectionConfig,
         peer_cfg: PeerCfg,
         gateways: GatewayCfgs,
         now: Now,
@@ -175,7 +175,7 @@ impl Loader {
 
 /// What a configuration brings, of which charon has nothing yet.
 struct Read<'a> {
-    connections: Vec<(&'a config::Connection, Built)>,
+    connections: Vec<(&'a config::ConnectionConfig, Built)>,
     /// What belongs to all of its connections.
     shared: Material,
     /// The files that were read.
@@ -230,7 +230,7 @@ pub(crate) fn names(configuration: &Configuration) -> Vec<String> {
 }
 
 /// Only a connection with a gateway, and only what has an SA, can be started when it is loaded.
-fn check_start_actions(connection: &config::Connection, problems: &mut Problems) {
+fn check_start_actions(connection: &config::ConnectionConfig, problems: &mut Problems) {
     for child in &connection.children {
         if !child.start_action.starts() {
             continue;

@@ -9,7 +9,11 @@ use std::time::{Duration, Instant};
 /// the tests share few cores.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Between two looks, at least.
 const POLL: Duration = Duration::from_millis(20);
+/// Between two looks, as a multiple of what one takes: those that start a program leave the machine to the hosts,
+/// also where that is slow, as in an emulated machine.
+const PAUSE: u32 = 3;
 
 /// Waits until `condition` yields a value, or panics naming `what` was missing.
 #[track_caller]
@@ -37,12 +41,14 @@ pub fn holds_for(period: Duration, what: &str, violation: impl FnMut() -> Option
 fn poll<T>(period: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + period;
     loop {
+        let begin = Instant::now();
         if let Some(value) = condition() {
             return Some(value);
         }
-        if Instant::now() >= end {
+        let now = Instant::now();
+        if now >= end {
             return None;
         }
-        thread::sleep(POLL);
+        thread::sleep(POLL.max((now - begin) * PAUSE));
     }
 }

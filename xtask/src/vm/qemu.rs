@@ -20,7 +20,7 @@ const FIRST_LINE: &str = "Linux version ";
 const FIRST_LINE_WITHIN: Duration = Duration::from_secs(5);
 /// An emulated guest needs a tenth of it on an idle machine.
 const BOOT_WITHIN: Duration = Duration::from_secs(180);
-/// One processor, for which time passes with the instructions that it executes, 500 million a second, and as
+/// One processor, for which time passes with the instructions that it executes, a thousand million a second, and as
 /// it does here while it waits: however slow the emulation, the tests see a fast machine.
 const EMULATION: [&str; 10] = [
     "-accel",
@@ -30,7 +30,7 @@ const EMULATION: [&str; 10] = [
     "-smp",
     "1",
     "-icount",
-    "shift=1,sleep=on",
+    "shift=0,sleep=on",
     "-rtc",
     "clock=vm",
 ];

@@ -7,7 +7,7 @@ use extsock_lab::{
 };
 use serde_json::{json, Value};
 
-use crate::expect_failover;
+use crate::{expect_failover, Hosts, Tunnel};
 
 /// A gateway that has its certificate, `segw.pem`, and one CA.
 pub(crate) fn gateway(segw: &Pki, ca: &Pki) -> GatewayOptions {
@@ -42,7 +42,7 @@ pub(crate) fn config(pki: &Pki) -> Value {
 }
 
 /// A CA, a gateway's certificate and the client's.
-fn pki() -> Pki {
+pub(crate) fn pki() -> Pki {
     let pki = Pki::with_ca("ca");
     pki.add_host("segw", "ca");
     pki.add_host("client", "ca");
@@ -52,28 +52,24 @@ fn pki() -> Pki {
 #[test]
 fn gateways_with_certificates_take_over_from_each_other() {
     let pki = pki();
-    let lab = Lab::new();
-    let mut gateway_1 = lab.gateway_with(11, gateway(&pki, &pki));
-    let mut gateway_2 = lab.gateway_with(12, gateway(&pki, &pki));
-    let client = lab.client();
-    let mut control = client.connect();
-    control.apply(&config(&pki));
-    control.ok("INITIATE net");
-    control.wait_event("tunnel_up");
-    client.ping("10.2.0.1");
+    let hosts = Hosts::with_gateways(gateway(&pki, &pki));
+    let mut tunnel = Tunnel::loaded_at(hosts, &config(&pki)).initiate();
 
-    gateway_1.kill();
-    expect_failover(&mut control, 11, 12, "dpd_timeout");
-    client.ping("10.2.0.1");
-    gateway_1.restart();
-    gateway_2.kill();
-    expect_failover(&mut control, 12, 11, "dpd_timeout");
-    client.ping("10.2.0.1");
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
+    tunnel.gateway_1.restart();
+    tunnel.gateway_2.kill();
+    expect_failover(&mut tunnel.control, 12, 11, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
 
     // What it brought goes with it.
-    assert!(client.swanctl(&["--list-certs"]).contains("CN=client"));
-    control.ok("REMOVE_CONFIG net");
-    assert_eq!(client.swanctl(&["--list-certs"]), "");
+    assert!(tunnel
+        .client
+        .swanctl(&["--list-certs"])
+        .contains("CN=client"));
+    tunnel.control.ok("REMOVE_CONFIG net");
+    assert_eq!(tunnel.client.swanctl(&["--list-certs"]), "");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use extsock_lab::pairs::{json, pairs, swanctl_conf, token_pairs, Pair, Values};
 use extsock_lab::{has_ikev1, Client, Lab, Pki};
 
-use crate::tokens;
+use crate::{authentication, tokens};
 
 /// What swanctl tells of each connection, in the order of their names.
 fn listed(client: &Client) -> Vec<String> {
@@ -71,7 +71,7 @@ fn swanctl_conf_and_json_give_equal_connections() {
 
 #[test]
 fn swanctl_conf_and_json_name_certificates_on_tokens_alike() {
-    let pki = tokens::pki();
+    let pki = authentication::pki();
     let token = tokens::token(&pki, tokens::PIN);
     let lab = Lab::new();
     test(&tokens::client(&lab, &token), &token_pairs(&token));

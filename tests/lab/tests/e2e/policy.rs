@@ -7,7 +7,7 @@ use std::time::Duration;
 use extsock_lab::{net, wait, Answered, ClientOptions, Lab, PSK};
 use serde_json::{json, Value};
 
-use crate::{expect_failover, ike_sa, ike_sas, wait_state, Tunnel};
+use crate::{expect_failover, ike_sa, ike_sas, wait_state, Hosts, Tunnel};
 
 /// Connection `net` over gateways 11 and 12 with options of its own, and with a policy.
 pub(crate) fn net_with(options: &Value, policy: &Value) -> Value {
@@ -20,14 +20,19 @@ pub(crate) fn net_with(options: &Value, policy: &Value) -> Value {
     config
 }
 
+/// A client whose charon repeats an unanswered request for longer than the connect_timeout of these tests, which is
+/// enough for a gateway that lives.
+pub(crate) fn patient() -> ClientOptions {
+    Hosts::with_client("retransmit_tries = 10").client
+}
+
 #[test]
 fn an_attempt_takes_too_long() {
     let lab = Lab::new();
     let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
+    let client = lab.client_with(patient());
     let mut control = client.connect();
-    // Less than charon's retransmission takes in the lab.
-    control.apply(&net_with(&json!({}), &json!({"connect_timeout": "0.5s"})));
+    control.apply(&net_with(&json!({}), &json!({"connect_timeout": "2s"})));
     control.ok("INITIATE net");
     expect_failover(&mut control, 11, 12, "connect_timeout");
     wait::until("the attempt to gateway 1 is gone", || {
@@ -60,45 +65,32 @@ fn charon_that_tries_for_ever_is_led_to_the_next_gateway() {
 
 #[test]
 fn charon_that_re_establishes_is_led_to_the_next_gateway() {
-    let lab = Lab::new();
-    let mut gateway_1 = lab.gateway(11);
-    let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
-    let mut control = client.connect();
     let mut config = net(&[11, 12]);
     config["connections"]["net"]["children"]["net2"]["dpd_action"] = "restart".into();
-    control.apply(&config);
-    control.ok("INITIATE net");
-    control.wait_event("tunnel_up");
-    gateway_1.kill();
-    expect_failover(&mut control, 11, 12, "dpd_timeout");
-    client.ping("10.2.0.1");
+    let mut tunnel = Tunnel::loaded(&config).initiate();
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
     wait::until("one IKE_SA is left", || {
-        (ike_sas(&client) == 1).then_some(())
+        (ike_sas(&tunnel.client) == 1).then_some(())
     });
 }
 
 #[test]
 fn a_silent_gateway_is_found_without_charons_dpd() {
-    let lab = Lab::new();
-    let mut gateway_1 = lab.gateway(11);
-    let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
-    let mut control = client.connect();
-    control.apply(&net_with(
+    let config = net_with(
         &json!({"dpd_delay": 0}),
         &json!({"liveness_interval": "0.5s", "liveness_timeout": "0.5s"}),
-    ));
-    control.ok("INITIATE net");
-    control.wait_event("tunnel_up");
+    );
+    let mut tunnel = Tunnel::loaded(&config).initiate();
     // Alive for longer than both together.
     wait::holds_for(Duration::from_secs(2), "no failover", || {
-        let started = control.events_named("failover_started");
+        let started = tunnel.control.events_named("failover_started");
         (!started.is_empty()).then(|| format!("{started:?}"))
     });
-    gateway_1.kill();
-    expect_failover(&mut control, 11, 12, "liveness_timeout");
-    client.ping("10.2.0.1");
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "liveness_timeout");
+    tunnel.client.ping("10.2.0.1");
 }
 
 #[test]

@@ -5,22 +5,14 @@
 use extsock_lab::{plugins, token, Client, ClientOptions, Extsock, Lab, Pki, Token};
 use serde_json::{json, Value};
 
-use crate::authentication::gateway;
-use crate::expect_failover;
+use crate::authentication::{gateway, pki};
 use crate::secrecy::places;
+use crate::{expect_failover, Hosts, Tunnel};
 
 pub(crate) const PIN: &str = "24681357";
 /// Of the client's certificate and key.
 const CLIENT: &str = "01";
 const CA: &str = "0aff";
-
-/// A CA, a gateway's certificate and the client's.
-pub(crate) fn pki() -> Pki {
-    let pki = Pki::with_ca("ca");
-    pki.add_host("segw", "ca");
-    pki.add_host("client", "ca");
-    pki
-}
 
 /// With all that the client needs.
 pub(crate) fn token<'a>(pki: &'a Pki, pin: &str) -> Token<'a> {
@@ -32,8 +24,13 @@ pub(crate) fn token<'a>(pki: &'a Pki, pin: &str) -> Token<'a> {
 }
 
 pub(crate) fn client(lab: &Lab, token: &Token) -> Client {
+    lab.client_with(options(token))
+}
+
+/// A client that has the token.
+fn options(token: &Token) -> ClientOptions {
     let extsock = "extsock {\n config_dir = /run/lab\n }";
-    lab.client_with(ClientOptions {
+    ClientOptions {
         settings: format!(
             "load = {} vici updown pkcs11 extsock\n plugins {{\n {}\n {extsock}\n }}",
             plugins(),
@@ -41,7 +38,7 @@ pub(crate) fn client(lab: &Lab, token: &Token) -> Client {
         ),
         environment: vec![token.environment()],
         ..ClientOptions::default()
-    })
+    }
 }
 
 /// The guide's example as connection `net`, with the lab's addresses and names.
@@ -74,27 +71,23 @@ fn has_key(client: &Client) -> bool {
 fn a_key_that_asks_for_its_pin_at_each_signature_takes_part_in_a_failover() {
     let pki = pki();
     let token = token(&pki, PIN);
-    let lab = Lab::new();
-    let mut gateway_1 = lab.gateway_with(11, gateway(&pki, &pki));
-    let _gateway_2 = lab.gateway_with(12, gateway(&pki, &pki));
-    let mut client = client(&lab, &token);
-    let mut control = client.connect();
-    control.apply(&config(&token, PIN));
-    control.ok("INITIATE net");
-    control.wait_event("tunnel_up");
-    client.ping("10.2.0.1");
+    let hosts = Hosts {
+        client: options(&token),
+        ..Hosts::with_gateways(gateway(&pki, &pki))
+    };
+    let mut tunnel = Tunnel::loaded_at(hosts, &config(&token, PIN)).initiate();
 
-    gateway_1.kill();
-    expect_failover(&mut control, 11, 12, "dpd_timeout");
-    client.ping("10.2.0.1");
+    tunnel.gateway_1.kill();
+    expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
+    tunnel.client.ping("10.2.0.1");
 
     // What it brought goes with it, and what is there at the end is in charon's way no more.
-    assert!(has_key(&client));
-    control.ok("REMOVE_CONFIG net");
-    assert_eq!(client.swanctl(&["--list-certs"]), "");
-    control.apply(&config(&token, PIN));
-    assert!(has_key(&client));
-    let (status, _) = client.stop();
+    assert!(has_key(&tunnel.client));
+    tunnel.control.ok("REMOVE_CONFIG net");
+    assert_eq!(tunnel.client.swanctl(&["--list-certs"]), "");
+    tunnel.control.apply(&config(&token, PIN));
+    assert!(has_key(&tunnel.client));
+    let (status, _) = tunnel.client.stop();
     assert!(status.success(), "{status}");
 }
 

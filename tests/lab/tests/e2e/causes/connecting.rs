@@ -57,7 +57,7 @@ fn ike_auth_takes_too_long() {
         let hosts = silent_after_ike_sa_init();
         let config = net_with(
             &json!({ "keyingtries": keyingtries, "encap": true }),
-            &json!({"connect_timeout": "0.5s"}),
+            &json!({"connect_timeout": "3s"}),
         );
         let mut tunnel = Tunnel::loaded_at(hosts, &config);
         tunnel.control.ok("INITIATE net");

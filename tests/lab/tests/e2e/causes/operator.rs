@@ -8,8 +8,8 @@ use serde_json::json;
 use super::connecting::OTHER_NETWORK;
 use super::told;
 use crate::ike_sas;
-use crate::policy::net_with;
-use crate::{expect_failover, ike_sa, wait_state, Tunnel};
+use crate::policy::{net_with, patient};
+use crate::{expect_failover, ike_sa, wait_state, Hosts, Tunnel};
 
 #[test]
 fn an_operator_switches_to_the_next_gateway() {
@@ -40,9 +40,12 @@ fn an_operators_switch_that_is_refused_changes_nothing() {
 
 #[test]
 fn an_operators_switch_that_takes_too_long_changes_nothing() {
-    // Less than charon's retransmission, and time enough for the first gateway.
-    let config = net_with(&json!({}), &json!({"connect_timeout": "1s"}));
-    let mut tunnel = Tunnel::loaded(&config).initiate();
+    let config = net_with(&json!({}), &json!({"connect_timeout": "2s"}));
+    let hosts = Hosts {
+        client: patient(),
+        ..Hosts::default()
+    };
+    let mut tunnel = Tunnel::loaded_at(hosts, &config).initiate();
     tunnel.gateway_2.kill();
     switch_fails(&mut tunnel, "connect_timeout");
 }
@@ -133,12 +136,11 @@ fn an_operator_switches_after_all_was_given_up() {
     let lab = Lab::new();
     let gateway_2 = lab.gateway(12);
     gateway_2.refuse_authentication();
-    let client = lab.client();
+    let client = lab.client_with(patient());
     let mut control = client.connect();
-    // Less than charon's retransmission, and time enough for the second gateway.
     control.apply(&net_with(
         &json!({}),
-        &json!({"connect_timeout": "1s", "max_retries": 1}),
+        &json!({"connect_timeout": "2s", "max_retries": 1}),
     ));
     control.ok("INITIATE net");
     control.wait_event("failover_exhausted");

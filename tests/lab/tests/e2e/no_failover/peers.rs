@@ -3,12 +3,12 @@
 //! What gateways do to IKE_SAs for reasons of their own: uniqueness, INITIAL_CONTACT, REDIRECT, and
 //! IKE_SAs that they initiate.
 
-use extsock_lab::{net, Client, ClientOptions, Gateway, GatewayOptions, Lab};
+use extsock_lab::{net, Client, ClientOptions, Gateway, GatewayOptions};
 use serde_json::json;
 
 use super::{expect_undisturbed, wait_single, without_dpd};
 use crate::policy::net_with;
-use crate::{expect_failover, ike_sa, wait_state, Tunnel};
+use crate::{expect_failover, ike_sa, wait_state, Hosts, Tunnel};
 
 /// Initiates a second IKE_SA of the connection, from another address of the client's.
 fn initiate_another(tunnel: &mut Tunnel) {
@@ -128,40 +128,38 @@ fn the_other_gateway_makes_initial_contact() {
 
 #[test]
 fn the_gateway_initiated_and_dies() {
-    let lab = Lab::new();
-    let mut gateway_1 = lab.gateway_with(11, initiating());
-    let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
-    let mut control = client.connect();
-    control.apply(&net(&[11, 12]));
-    initiate_from(&gateway_1);
-    control.wait_event("tunnel_up");
-    client.ping("10.2.0.1");
-    assert_eq!(control.connection("net")["state"], "down");
+    let hosts = Hosts {
+        gateway_1: initiating(),
+        ..Hosts::default()
+    };
+    let mut tunnel = Tunnel::loaded_at(hosts, &net(&[11, 12]));
+    initiate_from(&tunnel.gateway_1);
+    tunnel.control.wait_event("tunnel_up");
+    tunnel.client.ping("10.2.0.1");
+    assert_eq!(tunnel.control.connection("net")["state"], "down");
 
-    gateway_1.kill();
-    control.wait_event("ike_sa_down");
-    client.wait_log("giving up after 2 retransmits");
-    super::expect_down(&mut control, &client);
+    tunnel.gateway_1.kill();
+    tunnel.control.wait_event("ike_sa_down");
+    tunnel.client.wait_log("giving up after 2 retransmits");
+    super::expect_down(&mut tunnel.control, &tunnel.client);
 
-    control.ok("INITIATE net");
-    expect_failover(&mut control, 11, 12, "peer_unreachable");
-    client.ping("10.2.0.1");
+    tunnel.control.ok("INITIATE net");
+    expect_failover(&mut tunnel.control, 11, 12, "peer_unreachable");
+    tunnel.client.ping("10.2.0.1");
 }
 
 #[test]
 fn the_gateway_initiated_and_deletes() {
-    let lab = Lab::new();
-    let gateway_1 = lab.gateway_with(11, initiating());
-    let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
-    let mut control = client.connect();
-    control.apply(&net(&[11, 12]));
-    initiate_from(&gateway_1);
-    control.wait_event("tunnel_up");
-    gateway_1.swanctl(&["--terminate", "--ike", "segw"]);
-    control.wait_event("ike_sa_down");
-    super::expect_down(&mut control, &client);
+    let hosts = Hosts {
+        gateway_1: initiating(),
+        ..Hosts::default()
+    };
+    let mut tunnel = Tunnel::loaded_at(hosts, &net(&[11, 12]));
+    initiate_from(&tunnel.gateway_1);
+    tunnel.control.wait_event("tunnel_up");
+    tunnel.gateway_1.swanctl(&["--terminate", "--ike", "segw"]);
+    tunnel.control.wait_event("ike_sa_down");
+    super::expect_down(&mut tunnel.control, &tunnel.client);
 }
 
 /// Has the gateway send the client to another.

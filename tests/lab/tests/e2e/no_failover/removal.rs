@@ -47,22 +47,19 @@ fn established_rekeyed_and_the_gateway_dies() {
 
 #[test]
 fn established_where_charon_re_establishes_by_itself() {
-    let lab = Lab::new();
-    let mut gateway_1 = lab.gateway(11);
-    let _gateway_2 = lab.gateway(12);
-    let client = lab.client();
-    let mut control = client.connect();
     let mut config = net(&[11, 12]);
     config["connections"]["net"]["children"]["net2"]["dpd_action"] = "restart".into();
-    control.apply(&config);
-    control.ok("INITIATE net");
-    control.wait_event("tunnel_up");
-    control.ok("REMOVE_CONFIG net");
-    gateway_1.kill();
+    let mut tunnel = Tunnel::loaded(&config).initiate();
+    tunnel.control.ok("REMOVE_CONFIG net");
+    tunnel.gateway_1.kill();
     // charon tries its gateway once more, and nobody leads it to another.
-    client.wait_log("initiating IKE_SA net[2] to 192.168.7.11");
-    client.wait_log("establishing IKE_SA failed, peer not responding");
-    expect_none(&control, &client);
+    tunnel
+        .client
+        .wait_log("initiating IKE_SA net[2] to 192.168.7.11");
+    tunnel
+        .client
+        .wait_log("establishing IKE_SA failed, peer not responding");
+    expect_none(&tunnel.control, &tunnel.client);
 }
 
 #[test]
