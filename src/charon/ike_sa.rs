@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::ptr::{self, NonNull};
+use std::time::Duration;
 
 use extsock_core::failover::evidence::{self, IkeSaState, IkeSpis, Task, Tasks};
 
@@ -145,6 +146,17 @@ impl IkeSa<'_> {
         // SAFETY: valid for the callback; charon takes a reference of its own. The configuration that
         // is replaced is not used by the callers up the stack (sa/ike_sa.c, retransmit, reestablish).
         unsafe { call!(self.as_ptr(), set_peer_cfg, peer_cfg.as_ptr()) }
+    }
+
+    /// The over_time of its configuration.
+    pub fn over_time(&self) -> Option<Duration> {
+        // SAFETY: valid for the callback; the configuration, which may be missing, lives as long and is only
+        // read.
+        let seconds = unsafe {
+            let peer_cfg = call!(self.as_ptr(), get_peer_cfg);
+            (!peer_cfg.is_null()).then(|| call!(peer_cfg, get_over_time))
+        };
+        seconds.map(|seconds| Duration::from_secs(seconds.into()))
     }
 
     /// Replaces its configuration and returns the one that it had, which charon may still read: the caller

@@ -14,6 +14,31 @@ pub struct Message<'a> {
     callback: PhantomData<&'a sys::message_t>,
 }
 
+/// The notify AUTH_LIFETIME of a message.
+pub struct AuthLifetime<'a> {
+    notify: NonNull<sys::notify_payload_t>,
+    /// What it says.
+    pub lifetime: Duration,
+    message: PhantomData<&'a sys::message_t>,
+}
+
+impl AuthLifetime<'_> {
+    /// Has charon, which reads the message after the callback, find that lifetime in it.
+    pub fn replace(&mut self, lifetime: Duration) {
+        let seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
+        let mut bytes = seconds.to_be_bytes();
+        let data = sys::chunk_t {
+            ptr: bytes.as_mut_ptr(),
+            len: bytes.len(),
+        };
+        // SAFETY: the notify is that of a message that is valid for the callback and used by no other thread;
+        // charon copies the data and frees what it had, of which nobody keeps a pointer
+        // (encoding/payloads/notify_payload.c).
+        unsafe { call!(self.notify.as_ptr(), set_notification_data, data) }
+        self.lifetime = lifetime;
+    }
+}
+
 /// A request as it was sent.
 pub struct SentRequest {
     /// Its message ID.
@@ -49,27 +74,28 @@ impl Message<'_> {
 
     /// How long the IKE_SA may live until it authenticates again, where a gateway says so as it establishes the
     /// IKE_SA (AUTH_LIFETIME of IKE_AUTH, RFC 4478).
-    pub fn auth_lifetime(&self) -> Option<Duration> {
+    pub fn auth_lifetime(&self) -> Option<AuthLifetime<'_>> {
         // SAFETY: valid for the callback; the notify belongs to the message, and its data, whose length is
         // checked, is copied at once.
         unsafe {
             if call!(self.raw.as_ptr(), get_exchange_type) != sys::exchange_type_t::IKE_AUTH {
                 return None;
             }
-            let notify = call!(
+            let notify = NonNull::new(call!(
                 self.raw.as_ptr(),
                 get_notify,
                 sys::notify_type_t::AUTH_LIFETIME
-            );
-            if notify.is_null() {
-                return None;
-            }
-            let data = call!(notify, get_notification_data);
+            ))?;
+            let data = call!(notify.as_ptr(), get_notification_data);
             if data.ptr.is_null() || data.len != size_of::<u32>() {
                 return None;
             }
-            let bytes: [u8; 4] = data.ptr.cast::<[u8; 4]>().read_unaligned();
-            Some(Duration::from_secs(u32::from_be_bytes(bytes).into()))
+            let seconds = u32::from_be_bytes(data.ptr.cast::<[u8; 4]>().read_unaligned());
+            Some(AuthLifetime {
+                notify,
+                lifetime: Duration::from_secs(seconds.into()),
+                message: PhantomData,
+            })
         }
     }
 

@@ -68,7 +68,7 @@ pub use jobs::{queue, schedule, Priority};
 pub use layout::{built_for, check, has_ikev1, version, BuiltFor, Refusal, Running, MARKERS};
 pub use listener::{Listener, Registration};
 pub use log::install as install_log;
-pub use message::{Message, SentRequest};
+pub use message::{AuthLifetime, Message, SentRequest};
 pub use object::Borrowed;
 pub use peer_cfg::{PeerCfg, PeerCfgBuilder, PeerCfgFields};
 pub use plugin::{create as create_plugin, Feature};

@@ -25,6 +25,7 @@ pub mod history;
 mod ike_sa;
 pub mod manager;
 mod names;
+pub mod reauthentication;
 pub mod remembered;
 pub mod report;
 pub mod selection;

@@ -127,6 +127,19 @@ impl Step {
         });
     }
 
+    /// Tells that each IKE_SA would reauthenticate as soon as it is up.
+    pub fn reauthentication_loop(&mut self, name: &str, lifetime: Duration, over_time: Duration) {
+        let auth_lifetime = lifetime.as_secs();
+        self.publish(Event::ReauthenticationLoop {
+            connection: name.to_owned(),
+            auth_lifetime,
+            over_time: over_time.as_secs(),
+            advice: format!(
+                "set the connection's over_time well below {auth_lifetime} s, or the gateway's reauth_time higher"
+            ),
+        });
+    }
+
     fn act(&mut self, action: Action) {
         self.effect(Effect::Act(action));
     }

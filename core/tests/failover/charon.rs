@@ -43,8 +43,6 @@ pub struct Charon {
     events: Vec<Event>,
     reports: Vec<&'static str>,
     released: Vec<String>,
-    /// IKE_SAs that were given the connection's own configuration.
-    pub adopted: Vec<u32>,
     /// All other actions.
     done: Vec<Action>,
     /// The remote addresses of a connection of others, where they are not [`ADDRESSES`]; None if it is
@@ -122,7 +120,6 @@ impl Plugin for Charon {
                 });
             }
             Action::Adopt { connection, ike_sa } => {
-                self.adopted.push(ike_sa);
                 self.ike_sa_mut(ike_sa).name.clone_from(&connection);
             }
             Action::ReleaseClone { gateway, .. } => self.released.push(gateway),
@@ -299,7 +296,7 @@ impl Charon {
         self.alerts(id, Alert::KeepOnChildSaFailure)
     }
 
-    /// charon reauthenticates in the place of `old`, and the gateway gives the new IKE_SA that lifetime.
+    /// charon reauthenticates, and the gateway gives the new IKE_SA that lifetime, in seconds.
     pub fn reauthenticates_for(&mut self, lifetime: u64, over_time: u64) -> u32 {
         let id = self.reauthenticates("net");
         self.reports_evidence(Evidence::AuthLifetime {

@@ -274,7 +274,7 @@ fn log_event(event: &Event) {
             advice,
         } => log::warn!(
             "{connection}: the gateway lets an IKE_SA live for {auth_lifetime} s, over_time is {over_time} s, \
-             so that each one reauthenticates at once: {advice}"
+             so that each one would reauthenticate at once: {advice}"
         ),
         // charon logs these itself.
         Event::IkeSaUp { .. }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
+use extsock_core::failover::reauthentication::fitting_lifetime;
 
 use super::driver::Driver;
 use crate::adapter::registry::{Connections, DpdRequests, RetryConfigs};
 use crate::charon::{
-    ChildSa, IkeSa, IkeSaId, InConnectTimeout, InReestablishPre, InStateChange, Listener, Message,
+    AuthLifetime, ChildSa, IkeSa, IkeSaId, InConnectTimeout, InReestablishPre, InStateChange,
+    Listener, Message,
 };
 
 /// Hands what charon tells to the driver.
@@ -153,6 +155,9 @@ impl Listener for EventListener {
     }
 
     fn received(&self, ike_sa: &IkeSa<'_>, message: &Message<'_>) {
+        if let Some(given) = message.auth_lifetime() {
+            self.fit_lifetime(ike_sa, given);
+        }
         if self.driver.is_listening() && self.concerns(ike_sa) {
             if !message.is_request() {
                 self.dpd_requests.forget(ike_sa.id());
@@ -221,6 +226,21 @@ impl EventListener {
     /// knows. Events about other IKE_SAs cost no more than this question.
     fn concerns(&self, ike_sa: &IkeSa<'_>) -> bool {
         ike_sa.has_several_remotes() || ike_sa.with_name(|name| self.driver.knows(name))
+    }
+
+    /// The gateway wants to be authenticated to again; charon is not to do so as soon as the IKE_SA is up.
+    fn fit_lifetime(&self, ike_sa: &IkeSa<'_>, mut given: AuthLifetime<'_>) {
+        let Some(over_time) = ike_sa.over_time().filter(|_| self.concerns(ike_sa)) else {
+            return;
+        };
+        self.driver.observe(Evidence::AuthLifetime {
+            ike_sa: ike_sa.id().0,
+            lifetime: given.lifetime,
+            over_time,
+        });
+        if let Some(lifetime) = fitting_lifetime(given.lifetime, over_time) {
+            given.replace(lifetime);
+        }
     }
 
     /// charon is about to try the same gateway again, or to give up: leads it to the next one, or

@@ -11,6 +11,7 @@ use crate::domain::policy::FailoverPolicy;
 use crate::domain::reason::Reason;
 use crate::failover::action::Settings;
 use crate::failover::ike_sa::IkeSaRecord;
+use crate::failover::reauthentication::Reauthentications;
 use crate::failover::selection::{select, GatewayTable, Selection};
 use crate::failover::step::{Effect, Step};
 
@@ -34,6 +35,7 @@ pub(in crate::failover) struct Common {
     pub clones: BTreeSet<String>,
     /// Why the gateway that was chosen last was chosen.
     pub selection: Option<Selection>,
+    pub reauthentications: Reauthentications,
 }
 
 impl Common {
@@ -49,6 +51,7 @@ impl Common {
             ike_sas: BTreeMap::new(),
             clones: BTreeSet::new(),
             selection: None,
+            reauthentications: Reauthentications::default(),
         }
     }
 
@@ -58,6 +61,7 @@ impl Common {
         self.children = settings.children;
         self.policy = settings.policy;
         self.foreign = foreign;
+        self.reauthentications = Reauthentications::default();
         if !self.children.is_empty() {
             let children = &self.children;
             self.wanted.retain(|child| children.contains(child));

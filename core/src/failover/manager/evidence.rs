@@ -67,6 +67,18 @@ impl FailoverManager {
                 self.child_rekeyed(ike_sa, *old, *new, step);
                 None
             }
+            Evidence::AuthLifetime {
+                ike_sa,
+                lifetime,
+                over_time,
+            } => {
+                let (owner, _) = self.record(ike_sa)?;
+                let c = &mut self.connections.get_mut(&owner)?.common;
+                if c.reauthentications.begins_loop(lifetime, over_time) {
+                    step.reauthentication_loop(&c.name, lifetime, over_time);
+                }
+                Some(owner)
+            }
             Evidence::Received { ike_sa } => {
                 self.heard(ike_sa, step.now);
                 None
