@@ -464,10 +464,17 @@ impl Charon {
     /// DPD finds the IKE_SA dead, dpd_action restart, and charon is led to another gateway.
     pub fn led_from(&mut self, connection: &str, gateway: &str) -> u32 {
         let old = self.established(connection);
+        self.replaces(old, gateway)
+    }
+
+    /// charon gives an IKE_SA up that is not answered, and is led to another gateway with the one that it makes in
+    /// its place.
+    pub fn replaces(&mut self, old: u32, gateway: &str) -> u32 {
+        let before = self.ike_sa(old).clone();
         self.alerts(old, Alert::RetransmitSendTimeout);
         self.last_id += 1;
         let new = self.last_id;
-        let mut new_sa = ike_sa(new, connection, true);
+        let mut new_sa = ike_sa(new, &before.name, true);
         new_sa.remote = gateway.parse().ok();
         new_sa.remote_addrs = gateway.into();
         new_sa.tasks.active = vec![Task::Other];
@@ -480,12 +487,14 @@ impl Charon {
         assert_eq!(led, []);
         self.moves(new, IkeSaState::Connecting);
         self.reports_evidence(Evidence::Reestablished { old });
-        self.goes_down(old);
+        if before.state != IkeSaState::Connecting {
+            self.goes_down(old);
+        }
         assert_eq!(self.destroys(old), []);
         new
     }
 
-    /// As above, but charon cannot begin with the new IKE_SA.
+    /// As [`Self::led_from`], but charon cannot begin with the new IKE_SA.
     pub fn led_from_in_vain(&mut self, connection: &str, gateway: &str) -> Vec<Initiation> {
         let old = self.established(connection);
         self.alerts(old, Alert::RetransmitSendTimeout);

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 
-use extsock_core::failover::action::Destination;
+use extsock_core::failover::action::Steering;
 use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
 use fastrand::Rng;
@@ -24,7 +24,7 @@ pub struct Sa {
     /// Made by rekeying.
     pub rekeyed: bool,
     /// What was prepared for its failure.
-    pub steered: Option<Option<Destination>>,
+    pub steered: Option<Steering>,
 }
 
 #[derive(Default)]

@@ -12,7 +12,7 @@ use extsock_core::domain::failover_name;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::error::ErrorCode;
-use extsock_core::failover::action::{Action, ConfigKind, Probed, Question, Settings};
+use extsock_core::failover::action::{Action, ConfigKind, Probed, Question, Settings, Steering};
 use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 use extsock_core::failover::manager::{FailoverManager, Options};
@@ -451,10 +451,12 @@ impl World {
                     sa.remote_addrs = addresses;
                 }
             }
-            Action::Steer { ike_sa, to, .. } => {
+            Action::Steer {
+                ike_sa, steering, ..
+            } => {
                 let persistent = self.connections[index].persistent;
                 if let Some(sa) = self.charon.ike_sas.get_mut(&ike_sa) {
-                    sa.steered = persistent.then_some(to);
+                    sa.steered = persistent.then_some(steering);
                 }
             }
             Action::Unsteer { ike_sa, .. } => {
@@ -617,7 +619,7 @@ impl World {
         let sa = &self.charon.ike_sas[&id];
         let persistent = self.connections[sa.connection].persistent;
         match sa.steered.clone() {
-            Some(Some(to)) => {
+            Some(Steering::To(to)) => {
                 let ike_sa = self.charon.snapshot(id);
                 let remote = self.first_of(&to.remote());
                 self.tell(Evidence::Steered {
@@ -661,8 +663,8 @@ impl World {
         if self.connections[sa.connection].persistent {
             let index = sa.connection;
             let (name, addresses) = (sa.name.clone(), self.addresses(index));
-            let new = match sa.steered {
-                Some(Some(to)) => {
+            let new = match sa.steered.as_ref().and_then(Steering::destination) {
+                Some(to) => {
                     let remote = self.first_of(&to.remote());
                     let new = self.charon.add(index, &name, &to.remote(), &remote);
                     self.tell_reestablishing(id, new);
@@ -670,7 +672,7 @@ impl World {
                     self.tell(Evidence::Steered {
                         ike_sa,
                         replaces: Some(id),
-                        gateway: to.gateway,
+                        gateway: to.gateway.clone(),
                     });
                     new
                 }
