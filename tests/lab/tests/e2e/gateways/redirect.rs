@@ -2,6 +2,7 @@
 
 //! REDIRECT (RFC 5685) where gateways differ.
 
+use extsock_core::strongswan::Version;
 use extsock_lab::{net, GatewayOptions};
 
 use super::{expect_identity, other, up, up_on_the_other};
@@ -63,6 +64,10 @@ fn during_ike_auth() {
         ..Hosts::default()
     };
     let mut tunnel = Tunnel::loaded_at(hosts, &net(&[11, 12, 13]));
+    if tunnel.control.strongswan_version() < Version([5, 9, 12]) {
+        // Such a charon frees its ike-auth task twice and ends, with the plugin and without it.
+        return;
+    }
     let _gateway_3 = tunnel.lab.gateway(13);
     tunnel.control.ok("INITIATE net");
     tunnel.client.wait_log("redirected to 192.168.7.12");
