@@ -142,7 +142,7 @@ fn an_ike_sa_with_the_child_sas_of_another_one_is_not_tried_again_at_another_gat
     charon.take_done();
     let (_, new) = charon.migrates("net", true);
     let steers = charon.take_done().into_iter();
-    let steered = steers.filter_map(|action| match action {
+    let mut steered = steers.filter_map(|action| match action {
         Action::Steer {
             ike_sa, steering, ..
         } => Some((ike_sa, steering)),
@@ -152,7 +152,10 @@ fn an_ike_sa_with_the_child_sas_of_another_one_is_not_tried_again_at_another_gat
         gateway: "10.0.0.2".into(),
         address: None,
     };
-    assert_eq!(steered.last(), Some((new, Steering::Replace(gateway_2))));
+    assert_eq!(
+        steered.next_back(),
+        Some((new, Steering::Replace(gateway_2)))
+    );
     assert_eq!(charon.unreachable(new), [to("10.0.0.2", &["data"])]);
     assert_eq!(charon.history()[0].reason, Reason::DpdTimeout);
 }
