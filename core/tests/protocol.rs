@@ -286,6 +286,14 @@ fn events() -> Vec<Event> {
             connection: net(),
             retries: 5,
         },
+        Event::ReauthenticationLoop {
+            connection: net(),
+            auth_lifetime: 300,
+            over_time: 1440,
+            advice:
+                "set the connection's over_time well below 300 s, or the gateway's reauth_time higher"
+                    .into(),
+        },
     ]
 }
 

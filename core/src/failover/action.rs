@@ -72,8 +72,8 @@ pub enum Action {
         connection: String,
         /// Unique id of the IKE_SA.
         ike_sa: u32,
-        /// Where to; None to end charon's own retries.
-        to: Option<Destination>,
+        /// What charon is led to.
+        steering: Steering,
     },
     /// Forget what was prepared for the IKE_SA.
     Unsteer {
@@ -212,6 +212,27 @@ pub struct Destination {
     pub gateway: String,
     /// Its address; None leaves it to charon to look up a name.
     pub address: Option<IpAddr>,
+}
+
+/// What charon is to do if it goes on with an IKE_SA by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// End its retries.
+    Stop,
+    /// Try the IKE_SA again, or put another one in its place, at this gateway.
+    To(Destination),
+    /// End its retries, and put another one in its place at this gateway, if it does.
+    Replace(Destination),
+}
+
+impl Steering {
+    /// The gateway that it leads to.
+    pub fn destination(&self) -> Option<&Destination> {
+        match self {
+            Self::Stop => None,
+            Self::To(to) | Self::Replace(to) => Some(to),
+        }
+    }
 }
 
 impl Destination {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::action::{Action, Destination, Question};
+use super::action::{Action, Question, Steering};
 use super::event::Event;
 use super::history::{Entry, Outcome};
 use crate::domain::reason::Reason;
@@ -191,11 +191,11 @@ impl Step {
         });
     }
 
-    pub fn steer(&mut self, name: &str, ike_sa: u32, to: Option<Destination>) {
+    pub fn steer(&mut self, name: &str, ike_sa: u32, steering: Steering) {
         self.act(Action::Steer {
             connection: name.to_owned(),
             ike_sa,
-            to,
+            steering,
         });
     }
 

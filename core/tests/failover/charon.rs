@@ -502,30 +502,44 @@ impl Charon {
 
     /// DPD finds the IKE_SA dead, dpd_action restart, and charon is led to another gateway.
     pub fn led_from(&mut self, connection: &str, gateway: &str) -> u32 {
-        let (old, new) = self.is_led_from(connection, gateway);
+        let old = self.established(connection);
+        self.replaces(old, gateway)
+    }
+
+    /// charon gives an IKE_SA up that is not answered, and is led to another gateway with the one that it makes in
+    /// its place.
+    pub fn replaces(&mut self, old: u32, gateway: &str) -> u32 {
+        let was_connecting = self.ike_sa_mut(old).state == IkeSaState::Connecting;
+        let new = self.is_led_from(old, gateway);
         self.moves(new, IkeSaState::Connecting);
-        situations::reestablished(self, old);
+        if was_connecting {
+            self.reestablished(old);
+            situations::moves(self, old, IkeSaState::Destroying);
+        } else {
+            situations::reestablished(self, old);
+        }
         self.assert_nothing_initiated();
         new
     }
 
-    /// As above, but charon cannot begin with the new IKE_SA.
+    /// As [`Self::led_from`], but charon cannot begin with the new IKE_SA.
     pub fn led_from_in_vain(&mut self, connection: &str, gateway: &str) -> Vec<Initiation> {
-        let (old, new) = self.is_led_from(connection, gateway);
+        let old = self.established(connection);
+        let new = self.is_led_from(old, gateway);
         situations::moves(self, new, IkeSaState::Destroying);
         situations::ends(self, old);
         self.take_initiations()
     }
 
-    /// charon makes an IKE_SA to that gateway in place of the one that DPD found dead.
-    fn is_led_from(&mut self, connection: &str, gateway: &str) -> (u32, u32) {
-        let old = self.established(connection);
+    /// charon makes an IKE_SA to that gateway in place of one that is not answered.
+    fn is_led_from(&mut self, old: u32, gateway: &str) -> u32 {
+        let name = self.ike_sa_mut(old).name.clone();
         situations::alerts(self, old, Alert::RetransmitSendTimeout);
-        let new = initiator(connection, gateway, gateway.parse().ok());
+        let new = initiator(&name, gateway, gateway.parse().ok());
         let new = situations::reestablishing(self, old, new);
         situations::steered(self, new, Some(old), gateway);
         self.assert_nothing_initiated();
-        (old, new)
+        new
     }
 
     /// Break-before-make reauthentication.

@@ -117,7 +117,11 @@ fn another_try_of_an_ike_sa_with_child_sas_is_no_migration() {
     charon.retries(new);
     charon.take_done();
     assert_eq!(charon.establishing(new), []);
-    assert_eq!(charon.take_done(), [], "it is not deleted");
+    let mut done = charon.take_done().into_iter();
+    assert!(
+        done.all(|action| matches!(action, Action::Steer { .. })),
+        "it is not deleted"
+    );
     assert_eq!(charon.deletes(old), []);
     assert_eq!(charon.status("net").state, ConnectionState::Established);
     assert_eq!(charon.dies("net"), [to("10.0.0.2", &["data"])]);
@@ -129,6 +133,41 @@ fn a_failure_after_another_try_counts() {
     let (_, new) = charon.migrates("net", true);
     charon.retries(new);
     assert_eq!(charon.unreachable(new), [to("10.0.0.2", &["data"])]);
+}
+
+/// The CHILD_SAs are of no use at another gateway.
+#[test]
+fn an_ike_sa_with_the_child_sas_of_another_one_is_not_tried_again_at_another_gateway() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.take_done();
+    let (_, new) = charon.migrates("net", true);
+    let steers = charon.take_done().into_iter();
+    let mut steered = steers.filter_map(|action| match action {
+        Action::Steer {
+            ike_sa, steering, ..
+        } => Some((ike_sa, steering)),
+        _ => None,
+    });
+    let gateway_2 = Destination {
+        gateway: "10.0.0.2".into(),
+        address: None,
+    };
+    assert_eq!(
+        steered.next_back(),
+        Some((new, Steering::Replace(gateway_2)))
+    );
+    assert_eq!(charon.unreachable(new), [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::DpdTimeout);
+}
+
+#[test]
+fn an_ike_sa_with_the_child_sas_of_another_one_is_replaced_at_another_gateway() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let (_, connecting) = charon.migrates("net", true);
+    let new = charon.replaces(connecting, "10.0.0.2");
+    charon.establishes(new, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    assert_eq!(charon.history()[0].reason, Reason::DpdTimeout);
 }
 
 #[test]

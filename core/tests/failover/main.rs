@@ -17,7 +17,7 @@ use charon::{Charon, Initiation};
 use extsock_core::domain::address::AddressList;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::reason::Reason;
-use extsock_core::failover::action::{Action, Settings};
+use extsock_core::failover::action::{Action, Destination, Settings, Steering};
 use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::Alert;
 use extsock_core::failover::history::Outcome;

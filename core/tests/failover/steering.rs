@@ -9,7 +9,9 @@ fn steers(charon: &mut Charon) -> Vec<(u32, Option<String>)> {
         .take_done()
         .into_iter()
         .filter_map(|action| match action {
-            Action::Steer { ike_sa, to, .. } => Some((ike_sa, to.map(|to| to.remote()))),
+            Action::Steer {
+                ike_sa, steering, ..
+            } => Some((ike_sa, steering.destination().map(Destination::remote))),
             _ => None,
         })
         .collect()

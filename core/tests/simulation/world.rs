@@ -12,7 +12,9 @@ use extsock_core::domain::failover_name;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::error::ErrorCode;
-use extsock_core::failover::action::{Action, Begin, ConfigKind, Probed, Question, Settings};
+use extsock_core::failover::action::{
+    Action, Begin, ConfigKind, Probed, Question, Settings, Steering,
+};
 use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState};
 use extsock_core::failover::manager::{FailoverManager, Options};
@@ -448,7 +450,7 @@ impl World {
         let remote = known.seen.remote;
         let persistent = self.connections[self.index_of(id)].persistent;
         match known.steered.clone() {
-            Some(Some(to)) => {
+            Some(Steering::To(to)) => {
                 let remote = self.first_of(&to.remote());
                 situations::steered(self, id, None, &to.gateway);
                 situations::tries_again(self, id, Some(remote));
@@ -478,7 +480,11 @@ impl World {
             situations::ends(self, id);
             return;
         }
-        let to = known.steered.flatten();
+        let to = known
+            .steered
+            .as_ref()
+            .and_then(Steering::destination)
+            .cloned();
         let (addresses, first) = match &to {
             Some(to) => (to.remote(), self.first_of(&to.remote())),
             None => (
@@ -972,10 +978,12 @@ impl Plugin for World {
                     known.seen.remote_addrs = addresses;
                 }
             }
-            Action::Steer { ike_sa, to, .. } => {
+            Action::Steer {
+                ike_sa, steering, ..
+            } => {
                 let persistent = self.connections[index].persistent;
                 if let Some(known) = self.charon.ike_sas.get_mut(ike_sa) {
-                    known.steered = persistent.then_some(to);
+                    known.steered = persistent.then_some(steering);
                 }
             }
             Action::Unsteer { ike_sa, .. } => {

@@ -3,7 +3,7 @@
 //! Clones a connection's configuration for another gateway.
 
 use extsock_core::domain::failover_name;
-use extsock_core::failover::action::Destination;
+use extsock_core::failover::action::{Destination, Steering};
 
 use super::gateway_cfg::GatewayCfg;
 use crate::charon::{IkeCfg, PeerCfg, PeerCfgFields};
@@ -29,17 +29,20 @@ pub fn create_gateway_config(peer_cfg: &PeerCfg, to: &Destination, own: &Gateway
     copy(peer_cfg, &peer_cfg.name(), Some((to, Some(own))), &fields)
 }
 
-/// What charon is given when it retries by itself: leads to the gateway for as many tries as it
-/// likes, or, without one, ends its tries. Everything else, the name too, is that of `peer_cfg`, or the
-/// gateway's own.
+/// What charon is given when it goes on by itself: leads to the gateway for as many tries as it likes, or
+/// ends its tries. Everything else, the name too, is that of `peer_cfg`, or the gateway's own.
 pub fn create_retry_config(
     peer_cfg: &PeerCfg,
-    to: Option<&Destination>,
+    steering: &Steering,
     own: Option<&GatewayCfg>,
 ) -> PeerCfg {
     let mut fields = peer_cfg.fields(jitter_time(peer_cfg));
-    fields.keyingtries = if to.is_some() { 0 } else { 1 };
-    copy(peer_cfg, &peer_cfg.name(), to.map(|to| (to, own)), &fields)
+    fields.keyingtries = match steering {
+        Steering::To(_) => 0,
+        Steering::Stop | Steering::Replace(_) => 1,
+    };
+    let to = steering.destination().map(|to| (to, own));
+    copy(peer_cfg, &peer_cfg.name(), to, &fields)
 }
 
 /// `peer_cfg` without regular DPD, with which charon sends a DPD request when its IKE_SA is asked for one. It is used

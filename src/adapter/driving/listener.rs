@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use extsock_core::failover::action::Steering;
 use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 use extsock_core::failover::reauthentication::fitting_lifetime;
@@ -141,7 +142,9 @@ impl Listener for EventListener {
         let Some(prepared) = self.retry_configs.get(old.id()) else {
             return;
         };
-        let Some(to) = &prepared.to else { return };
+        let Some(to) = prepared.steering.destination() else {
+            return;
+        };
         new.set_peer_cfg(&prepared.peer_cfg, hook);
         if reauthenticating {
             // charon would keep the old address.
@@ -251,7 +254,7 @@ impl EventListener {
             return false;
         };
         ike_sa.set_peer_cfg(&prepared.peer_cfg, hook);
-        let Some(to) = &prepared.to else {
+        let Steering::To(to) = &prepared.steering else {
             return false;
         };
         self.driver.observe(Evidence::Steered {

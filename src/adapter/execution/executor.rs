@@ -10,7 +10,7 @@ use std::time::Duration;
 use extsock_core::domain::address::AddressList;
 use extsock_core::domain::failover_name;
 use extsock_core::error::{Error, ErrorCode, Result};
-use extsock_core::failover::action::{Action, ConfigKind, Destination, Probed, Question};
+use extsock_core::failover::action::{Action, ConfigKind, Probed, Question, Steering};
 use extsock_core::failover::manager::Options;
 
 use super::lanes::Lanes;
@@ -108,8 +108,8 @@ impl Executor {
             Action::Steer {
                 connection,
                 ike_sa,
-                to,
-            } => self.steer(&connection, IkeSaId(ike_sa), to),
+                steering,
+            } => self.steer(&connection, IkeSaId(ike_sa), steering),
             Action::Unsteer { ike_sa, .. } => self.retry_configs.forget(IkeSaId(ike_sa)),
             Action::ReleaseClone {
                 connection,
@@ -341,22 +341,21 @@ impl Executor {
         });
     }
 
-    fn steer(&self, connection: &str, ike_sa: IkeSaId, to: Option<Destination>) {
+    fn steer(&self, connection: &str, ike_sa: IkeSaId, steering: Steering) {
         let Some(peer_cfg) = self.config_of(connection) else {
             self.retry_configs.forget(ike_sa);
             return;
         };
         let gateways = self.connections.gateways.get(connection);
-        let own = to
-            .as_ref()
-            .and_then(|to| gateways.as_ref()?.get(&to.gateway));
-        if let Some(to) = &to {
+        let to = steering.destination();
+        let own = to.and_then(|to| gateways.as_ref()?.get(&to.gateway));
+        if let Some(to) = to {
             self.connections.gateways.found(connection, to);
         }
         let prepared = RetryConfig {
-            peer_cfg: create_retry_config(&peer_cfg, to.as_ref(), own),
+            peer_cfg: create_retry_config(&peer_cfg, &steering, own),
             keeps_trying: peer_cfg.fields(0).keyingtries != 1,
-            to,
+            steering,
         };
         self.retry_configs.prepare(ike_sa, prepared);
     }

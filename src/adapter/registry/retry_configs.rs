@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use extsock_core::failover::action::Destination;
+use extsock_core::failover::action::Steering;
 
 use crate::charon::{IkeSaId, PeerCfg};
 
@@ -24,8 +24,8 @@ pub(crate) struct RetryConfigs {
 
 /// A configuration to exchange.
 pub(crate) struct RetryConfig {
-    /// Where it leads; None if it ends charon's retries.
-    pub to: Option<Destination>,
+    /// What it has charon do.
+    pub steering: Steering,
     pub peer_cfg: PeerCfg,
     /// Whether charon tries again when an initiation is not answered (keyingtries).
     pub keeps_trying: bool,

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use extsock_core::failover::action::Destination;
+use extsock_core::failover::action::Steering;
 use extsock_core::failover::evidence::{IkeSa, IkeSaState, Task, Tasks};
 
 /// An IKE_SA.
@@ -20,7 +20,7 @@ pub struct FakeIkeSa {
     /// How often it was tried again or began to end. What was planned for an earlier round does not happen.
     pub round: u32,
     /// What the plugin prepared for the retries that charon makes by itself (`Action::Steer`).
-    pub steered: Option<Option<Destination>>,
+    pub steered: Option<Steering>,
 }
 
 /// An IKE_SA that charon is about to initiate; [`IkeSas::add`] gives it an id.

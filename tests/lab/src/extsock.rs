@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use extsock_core::strongswan::Version;
 use serde_json::Value;
 
 use crate::recording;
@@ -119,6 +120,16 @@ impl Extsock {
             .into_iter()
             .find(|connection| connection["name"] == name)
             .unwrap_or(Value::Null)
+    }
+
+    /// The version of charon's strongSwan.
+    #[track_caller]
+    pub fn strongswan_version(&mut self) -> Version {
+        let reply = self.ok("VERSION");
+        let version = reply["strongswan"].as_str();
+        version
+            .and_then(|version| version.parse().ok())
+            .expect("the plugin tells the version of strongSwan")
     }
 
     /// Sends bytes as they are.

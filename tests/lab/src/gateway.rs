@@ -5,6 +5,7 @@
 use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
+use std::process::Command;
 
 use crate::charon::{Charon, CharonOptions, Sanitizer};
 use crate::config::PSK;
@@ -28,6 +29,8 @@ pub struct GatewayOptions {
     pub edits: Vec<(String, String)>,
     /// Files beside its swanctl.conf, such as `x509/segw.pem`, and what is in them.
     pub files: Vec<(&'static str, String)>,
+    /// Sends all its clients to this address as soon as they are authenticated, in its answer to IKE_AUTH.
+    pub redirect_to: Option<String>,
 }
 
 impl Default for GatewayOptions {
@@ -39,6 +42,7 @@ impl Default for GatewayOptions {
             settings: String::new(),
             edits: Vec::new(),
             files: Vec::new(),
+            redirect_to: None,
         }
     }
 }
@@ -84,12 +88,14 @@ pub struct Gateway {
 
 impl Gateway {
     pub(crate) fn start(host: Namespace, number: u8, options: GatewayOptions) -> Self {
+        let redirect_to = options.redirect_to.as_deref();
+        let preload = redirect_to.map(|gateway| redirecting(&host, gateway));
         let charon = Charon::new(
             host,
             CharonOptions {
                 plugins: "vici updown".to_owned(),
                 settings: options.settings.clone(),
-                preload: None,
+                preload,
                 sanitizer: Sanitizer::None,
                 ipsec_conf: None,
                 socket: None,
@@ -189,6 +195,22 @@ impl Gateway {
             .iter()
             .fold(conf, |conf, (from, to)| edited(conf, from, to))
     }
+}
+
+/// Compiles what makes a charon redirect to a gateway, into the host's /run, and returns its path there.
+fn redirecting(host: &Namespace, gateway: &str) -> String {
+    const LIBRARY: &str = "/run/lab/redirect.so";
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/redirect.c");
+    let status = Command::new("cc")
+        .args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"])
+        .arg(format!("-DGATEWAY=\"{gateway}\""))
+        .arg("-o")
+        .arg(host.path(LIBRARY))
+        .arg(source)
+        .status()
+        .expect("there is a C compiler");
+    assert!(status.success(), "cc ended with {status}");
+    LIBRARY.to_owned()
 }
 
 #[track_caller]

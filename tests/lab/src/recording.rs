@@ -46,7 +46,11 @@ pub(crate) fn save(log: &str) {
     if thread::panicking() {
         return;
     }
-    let recorded = log.lines().filter_map(|line| line.split_once(RECORDED));
+    // charon may have been killed while it wrote its last line.
+    let complete = log.rfind('\n').map_or("", |end| &log[..end]);
+    let recorded = complete
+        .lines()
+        .filter_map(|line| line.split_once(RECORDED));
     let mut lines: Vec<Value> = recorded
         .map(|(_, line)| {
             serde_json::from_str(line)

@@ -7,8 +7,7 @@
 
 use super::common::Common;
 use super::state::State;
-use crate::failover::action::Destination;
-use crate::failover::ike_sa::Steering;
+use crate::failover::action::{Destination, Steering};
 use crate::failover::selection::{select, Selection, Standing, Trials};
 use crate::failover::step::Step;
 
@@ -31,7 +30,14 @@ pub(super) fn steer(c: &mut Common, state: &State, step: &mut Step) {
     let now = step.now.monotonic;
     let selection = select(&c.gateways, trials, &known.gateway, known.remote, now);
     let retries = outage.map_or(0, |outage| outage.retries);
-    let to = destination(c, &selection, trials, retries, known.stage.is_up());
+    let adopted = known.has_adopted_children();
+    let is_tried_again = known.stage.is_connecting() && !adopted;
+    let to = destination(c, &selection, trials, retries, is_tried_again);
+    let steering = match to {
+        None => Steering::Stop,
+        Some(to) if adopted => Steering::Replace(to),
+        Some(to) => Steering::To(to),
+    };
     let name = name_to_look_up(c, &selection);
     let Some(known) = c.ike_sas.get_mut(&ike_sa) else {
         return;
@@ -42,20 +48,19 @@ pub(super) fn steer(c: &mut Common, state: &State, step: &mut Step) {
             up.looked_up = Some(name);
         }
     }
-    let steering = to.clone().map_or(Steering::Stop, Steering::To);
     if known.steering.as_ref() != Some(&steering) {
-        known.steering = Some(steering);
-        step.steer(&c.name, ike_sa, to);
+        known.steering = Some(steering.clone());
+        step.steer(&c.name, ike_sa, steering);
     }
 }
 
-/// Where charon is to go; None if it is to stop, where it can be stopped: while connecting.
+/// Where charon is to go; None if it is to stop, where it can be stopped: before it tries an IKE_SA again.
 fn destination(
     c: &Common,
     selection: &Selection,
     trials: &Trials,
     retries: u32,
-    is_up: bool,
+    is_tried_again: bool,
 ) -> Option<Destination> {
     let best = selection.best()?;
     let to = |address| Destination {
@@ -63,7 +68,7 @@ fn destination(
         address,
     };
     match best.standing {
-        Standing::OtherAddress(address) => is_up.then(|| to(Some(address))),
+        Standing::OtherAddress(address) => (!is_tried_again).then(|| to(Some(address))),
         Standing::Tried | Standing::Refused(_) => None,
         Standing::Eligible | Standing::SetAside(_) => {
             if !c.policy.allows(retries) {
@@ -75,7 +80,7 @@ fn destination(
             // charon would hold its thread to look it up. While connecting it is stopped, and we do.
             let addresses = c.gateways.addresses(&best.gateway);
             let known = trials.untried(&best.gateway, addresses)?;
-            is_up.then(|| to(Some(known)))
+            (!is_tried_again).then(|| to(Some(known)))
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use self::liveness::Liveness;
 use self::observed::Observed;
-use super::action::Destination;
+use super::action::Steering;
 
 /// One IKE_SA of a connection, from the first that charon tells of it until it is destroyed.
 #[derive(Clone, Debug)]
@@ -67,15 +67,6 @@ pub(super) struct Replaced {
     /// Whether the new one leads to the gateway that was prepared. charon makes only those CHILD_SAs on it
     /// that the old one had.
     pub led: bool,
-}
-
-/// What charon is to do if it goes on with an IKE_SA by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Steering {
-    /// End its retries.
-    Stop,
-    /// Go to this gateway.
-    To(Destination),
 }
 
 impl Up {
@@ -156,6 +147,13 @@ impl IkeSaRecord {
     /// It is being deleted, or given up; returns whether it already was.
     pub fn close(&mut self) -> bool {
         std::mem::replace(&mut self.stage, IkeSaStage::Closing).is_closing()
+    }
+
+    /// Whether it is coming up with CHILD_SAs that it has from the IKE_SA that it takes the place of (IKEv1). Only
+    /// the gateway of that one knows their keys: at another gateway the IKE_SA would come up, and nothing would
+    /// go through them.
+    pub fn has_adopted_children(&self) -> bool {
+        self.stage.is_connecting() && !self.children.is_empty()
     }
 
     /// A CHILD_SA came up.

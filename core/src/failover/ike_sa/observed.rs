@@ -91,7 +91,7 @@ impl Observed {
     pub fn reason_to_go_on(&self, was_up: bool) -> Reason {
         match self.deleted_by {
             Some(Party::Peer) => Reason::PeerDeleted,
-            _ if was_up => Reason::DpdTimeout,
+            _ if was_up || self.took_over => Reason::DpdTimeout,
             _ => Reason::PeerUnreachable,
         }
     }

@@ -425,6 +425,16 @@ fn a_reauthentication_is_not_answered() {
     not_answered(&json!({}), &["--rekey", "--ike", "net", "--reauth"]);
 }
 
+/// At another gateway the CHILD_SAs, which the IKE_SA has already, would be of no use.
+#[test]
+fn a_reauthentication_is_not_answered_with_three_tries() {
+    for dpd_action in ["none", "restart"] {
+        let mut options = with_child(&json!({ "dpd_action": dpd_action }));
+        options["keyingtries"] = json!(3);
+        not_answered(&options, &["--rekey", "--ike", "net", "--reauth"]);
+    }
+}
+
 #[test]
 fn a_reauthentication_is_answered_at_its_second_try() {
     let mut tunnel = up(&json!({

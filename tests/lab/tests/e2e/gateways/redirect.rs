@@ -2,9 +2,13 @@
 
 //! REDIRECT (RFC 5685) where gateways differ.
 
+use extsock_core::strongswan::Version;
+use extsock_lab::{net, GatewayOptions};
+
 use super::{expect_identity, other, up, up_on_the_other};
 use crate::no_failover::peers::redirect;
-use crate::{expect_failover, ike_sa, Tunnel};
+use crate::no_failover::{failover_after, wait_single};
+use crate::{expect_failover, ike_sa, wait_state, Hosts, Tunnel};
 
 /// Waits until the IKE_SA to the gateway that it was redirected to is the only one.
 #[track_caller]
@@ -47,4 +51,34 @@ fn to_a_gateway_outside_of_the_list_of_another_identity_is_refused() {
     tunnel.client.wait_log("received AUTHENTICATION_FAILED");
     expect_identity(&tunnel, "segw", 11);
     assert!(tunnel.control.events_named("failover_started").is_empty());
+}
+
+/// Gateway 1 sends the client on in its answer to IKE_AUTH.
+#[test]
+fn during_ike_auth() {
+    let hosts = Hosts {
+        gateway_1: GatewayOptions {
+            redirect_to: Some("192.168.7.12".to_owned()),
+            ..GatewayOptions::default()
+        },
+        ..Hosts::default()
+    };
+    let mut tunnel = Tunnel::loaded_at(hosts, &net(&[11, 12, 13]));
+    if tunnel.control.strongswan_version() < Version([5, 9, 12]) {
+        // Such a charon frees its ike-auth task twice and ends, with the plugin and without it.
+        return;
+    }
+    let _gateway_3 = tunnel.lab.gateway(13);
+    tunnel.control.ok("INITIATE net");
+    tunnel.client.wait_log("redirected to 192.168.7.12");
+    let listed = wait_state(&mut tunnel.control, "established");
+    assert_eq!(listed["active_gateway"], "192.168.7.12");
+    wait_single(&tunnel.client);
+    tunnel.client.ping("10.2.0.1");
+    assert_eq!(failover_after(&tunnel.control, 0), None);
+    assert_eq!(tunnel.gateway_2.ike_sas().len(), 1);
+
+    tunnel.gateway_2.kill();
+    expect_failover(&mut tunnel.control, 12, 13, "dpd_timeout");
+    wait_single(&tunnel.client);
 }
