@@ -29,3 +29,4 @@ pub mod remembered;
 pub mod report;
 pub mod selection;
 mod step;
+pub mod traffic;

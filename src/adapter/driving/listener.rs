@@ -9,7 +9,7 @@ use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 
 use super::driver::Driver;
-use crate::adapter::registry::{Connections, DpdRequests, RetryConfigs};
+use crate::adapter::registry::{Connections, DpdRequests, IkeSaKeys, RetryConfigs};
 use crate::charon::{
     ChildSa, IkeSa, IkeSaId, InConnectTimeout, InReestablishPre, InStateChange, Listener, Message,
 };
@@ -20,6 +20,7 @@ pub struct EventListener {
     connections: Arc<Connections>,
     retry_configs: Arc<RetryConfigs>,
     dpd_requests: Arc<DpdRequests>,
+    keys: Arc<IkeSaKeys>,
 }
 
 thread_local! {
@@ -34,12 +35,14 @@ impl EventListener {
         connections: Arc<Connections>,
         retry_configs: Arc<RetryConfigs>,
         dpd_requests: Arc<DpdRequests>,
+        keys: Arc<IkeSaKeys>,
     ) -> Self {
         Self {
             driver,
             connections,
             retry_configs,
             dpd_requests,
+            keys,
         }
     }
 }
@@ -77,6 +80,7 @@ impl Listener for EventListener {
             IkeSaState::Destroying => {
                 gateways.gone(ike_sa);
                 self.dpd_requests.forget(ike_sa.id());
+                self.keys.forget(ike_sa.id());
             }
             _ => {}
         }
