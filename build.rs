@@ -230,7 +230,7 @@ const TYPES: [&str; 34] = [
     "x509_t",
 ];
 
-const FUNCTIONS: [&str; 38] = [
+const FUNCTIONS: [&str; 39] = [
     "auth_cfg_create",
     "callback_cred_create_shared",
     "callback_job_create_with_prio",
@@ -247,6 +247,7 @@ const FUNCTIONS: [&str; 38] = [
     "identification_create_from_string",
     "ike_cfg_create",
     "ike_dpd_create",
+    "ike_sa_id_create",
     "libcharon_deinit",
     "libcharon_init",
     "library_deinit",

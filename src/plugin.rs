@@ -138,6 +138,12 @@ impl OptionSource for StrongswanConf {
 
 /// `charon.plugins.extsock.failover.*`: the defaults of a connection's `failover`.
 fn failover_policy() -> FailoverPolicy {
+    if let Some((off, on)) = FailoverPolicy::liveness_contradiction(&StrongswanConf) {
+        log::error!(
+            "failover.{off}: expected a time above 0, as failover.{on} is, found 0; \
+             the liveness check is off"
+        );
+    }
     FailoverPolicy::read(&StrongswanConf)
 }
 

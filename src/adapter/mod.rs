@@ -63,6 +63,7 @@ impl Adapter {
             Arc::clone(&executor.connections),
             Arc::clone(&executor.retry_configs),
             Arc::clone(&executor.dpd_requests),
+            Arc::clone(&executor.keys),
         )
     }
 

@@ -176,6 +176,80 @@ impl ChildSa<'_> {
     }
 }
 
+/// The SPI of an SA of the CHILD_SA, and how many packets it has carried; None if it is not installed, or the kernel
+/// does not tell.
+///
+/// Not by get_usestats(), which keeps what it finds and tells nothing new of the time of the last packet where the
+/// numbers have not grown since: charon's own checks of inactivity and swanctl's lists would miss the packets that
+/// were seen here (sa/child_sa.c, update_usebytes).
+///
+/// # Safety
+/// `child` must be valid, and so must be the hosts, ours and the other one, of its IKE_SA. No other thread may use
+/// them.
+pub(super) unsafe fn packets(
+    child: *mut sys::child_sa_t,
+    (mine, other): (*mut sys::host_t, *mut sys::host_t),
+    inbound: bool,
+) -> Option<(u32, u64)> {
+    // SAFETY: by this function's contract. The kernel interface lives as long as charon, and only reads the id.
+    unsafe {
+        if !is_installed(child, inbound) {
+            return None;
+        }
+        let (src, dst) = if inbound {
+            (other, mine)
+        } else {
+            (mine, other)
+        };
+        let mut id = sys::kernel_ipsec_sa_id_t {
+            src,
+            dst,
+            spi: call!(child, get_spi, inbound),
+            proto: match call!(child, get_protocol) {
+                sys::protocol_id_t::PROTO_AH => libc::IPPROTO_AH as u8,
+                _ => libc::IPPROTO_ESP as u8,
+            },
+            if_id: call!(child, get_if_id, inbound),
+            ..Default::default()
+        };
+        let cfg = call!(child, get_config);
+        if !inbound || call!(cfg, has_option, sys::child_cfg_option_t::OPT_MARK_IN_SA) {
+            id.mark = call!(child, get_mark, inbound);
+        }
+        let mut query = sys::kernel_ipsec_query_sa_t::default();
+        let (mut bytes, mut packets, mut time) = (0, 0, 0);
+        let kernel = (*sys::charon).kernel;
+        let status = call!(
+            kernel,
+            query_sa,
+            &mut id,
+            &mut query,
+            &mut bytes,
+            &mut packets,
+            &mut time
+        );
+        let spi = u32::from_be(id.spi);
+        (status == sys::status_t::SUCCESS).then_some((spi, packets))
+    }
+}
+
+/// Whether the kernel has the SA, as far as charon tells: it logs queries for those that it has not.
+///
+/// # Safety
+/// `child` must be valid, and no other thread may use it.
+unsafe fn is_installed(child: *mut sys::child_sa_t, inbound: bool) -> bool {
+    use sys::child_sa_state_t as state;
+    // SAFETY: by this function's contract.
+    unsafe {
+        let is_up = matches!(
+            call!(child, get_state),
+            state::CHILD_INSTALLED | state::CHILD_REKEYING | state::CHILD_REKEYED
+        );
+        let outbound = sys::child_sa_outbound_state_t::CHILD_OUTBOUND_SA;
+        is_up && (inbound || call!(child, get_outbound_state) & outbound != 0)
+    }
+}
+
 /// # Safety
 /// `ts` must be valid for the duration of the call.
 unsafe fn selector(ts: *mut sys::traffic_selector_t) -> Selector {

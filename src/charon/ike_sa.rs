@@ -9,8 +9,10 @@ use std::ptr::{self, NonNull};
 use std::time::Duration;
 
 use extsock_core::failover::evidence::{self, IkeSaState, IkeSpis, Task, Tasks};
+use extsock_core::failover::traffic::Packets;
 
 use super::child_cfg::ChildCfg;
+use super::child_sa;
 use super::enumerate::{string, Enumerator};
 use super::hooks::{BeforeResolving, InReestablishPre, InStateChange};
 use super::host::{ip, Host};
@@ -23,6 +25,16 @@ use super::sys;
 /// runs, and none when that is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IkeSaId(pub u32);
+
+/// By what charon finds an IKE_SA at once, which by [`IkeSaId`] alone it looks for among all: its SPIs, which stay
+/// for as long as it is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IkeSaKey {
+    ike_version: u8,
+    initiator_spi: u64,
+    responder_spi: u64,
+    is_initiator: bool,
+}
 
 /// An IKE_SA lent by charon for the duration of one callback.
 ///
@@ -280,6 +292,43 @@ impl CheckedOutIkeSa {
         NonNull::new(raw).map(|raw| Self { raw })
     }
 
+    /// As [`Self::by_id`], without looking at all others.
+    pub fn by_key(id: IkeSaId, key: IkeSaKey) -> Option<Self> {
+        let IkeSaKey {
+            ike_version,
+            initiator_spi,
+            responder_spi,
+            is_initiator,
+        } = key;
+        // SAFETY: as in by_id(). The manager only reads the id, which is new and destroyed at once.
+        let raw = unsafe {
+            let manager = (*sys::charon).ike_sa_manager;
+            let spis =
+                sys::ike_sa_id_create(ike_version, initiator_spi, responder_spi, is_initiator);
+            let raw = call!(manager, checkout, spis);
+            call!(spis, destroy);
+            raw
+        };
+        let found = NonNull::new(raw).map(|raw| Self { raw })?;
+        // SAFETY: checked out, so valid.
+        let is_its = unsafe { call!(found.raw.as_ptr(), get_unique_id) } == id.0;
+        is_its.then_some(found)
+    }
+
+    /// By what it is found at once.
+    pub fn key(&self) -> IkeSaKey {
+        // SAFETY: checked out, so valid; the id belongs to it.
+        unsafe {
+            let id = call!(self.raw.as_ptr(), get_id);
+            IkeSaKey {
+                ike_version: call!(id, get_ike_version),
+                initiator_spi: call!(id, get_initiator_spi),
+                responder_spi: call!(id, get_responder_spi),
+                is_initiator: call!(id, is_initiator),
+            }
+        }
+    }
+
     /// The name of its configuration.
     pub fn name(&self) -> String {
         // SAFETY: checked out, so valid; the name that it lends is copied at once.
@@ -292,27 +341,19 @@ impl CheckedOutIkeSa {
         unsafe { call!(self.raw.as_ptr(), set_peer_cfg, peer_cfg.as_ptr()) }
     }
 
-    /// How long ago each of its CHILD_SAs last received a packet, in whole seconds; those that never did are
-    /// left out. Below zero where the wall clock, of which the kernel's times are, was set back since
-    /// (kernel_netlink_ipsec.c and kernel_pfkey_ipsec.c, query_policy; kernel-libipsec's are monotonic).
-    pub fn traffic_ages(&self) -> Vec<i64> {
-        // SAFETY: checked out, so valid; the CHILD_SAs belong to it; unwanted statistics may be NULL.
-        // time_monotonic is the clock of the use times as charon tells them.
+    /// How many packets the SAs of its CHILD_SAs in one direction have carried; those of which the kernel does not
+    /// tell are left out.
+    pub fn packets(&self, inbound: bool) -> Packets {
+        // SAFETY: checked out, so valid; the CHILD_SAs and the hosts belong to it, and nothing changes them
+        // while it is.
         unsafe {
-            Enumerator::<sys::child_sa_t>::new(call!(self.raw.as_ptr(), create_child_sa_enumerator))
-                .filter_map(|child| {
-                    let mut time = 0;
-                    call!(
-                        child,
-                        get_usestats,
-                        true,
-                        &mut time,
-                        ptr::null_mut(),
-                        ptr::null_mut()
-                    );
-                    let now = sys::time_monotonic(ptr::null_mut());
-                    (time != 0).then(|| seconds(now) - seconds(time))
-                })
+            let hosts = (
+                call!(self.raw.as_ptr(), get_my_host),
+                call!(self.raw.as_ptr(), get_other_host),
+            );
+            let children = call!(self.raw.as_ptr(), create_child_sa_enumerator);
+            Enumerator::<sys::child_sa_t>::new(children)
+                .filter_map(|child| child_sa::packets(child, hosts, inbound))
                 .collect()
         }
     }

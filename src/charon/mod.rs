@@ -63,7 +63,7 @@ pub use hooks::{BeforeResolving, InConnectTimeout, InReestablishPre, InStateChan
 pub use host::Host;
 pub use identification::Identification;
 pub use ike_cfg::{own_port, IkeCfg, IkeCfgFields};
-pub use ike_sa::{CheckedOutIkeSa, IkeSa, IkeSaId};
+pub use ike_sa::{CheckedOutIkeSa, IkeSa, IkeSaId, IkeSaKey};
 pub use jobs::{queue, schedule, Priority};
 pub use layout::{built_for, check, has_ikev1, version, BuiltFor, Refusal, Running, MARKERS};
 pub use listener::{Listener, Registration};

@@ -8,25 +8,30 @@ use super::setting::{Setting, BOOLEAN, GROWTH, NUMBER, PART, PRECISE_TIME};
 use crate::domain::failover_options::failover_options;
 use crate::error::Result;
 
+/// The times of the liveness check.
+const LIVENESS: [&str; 2] = ["liveness_interval", "liveness_timeout"];
+
 pub(super) fn read(node: Node) -> Result<Failover> {
     let fields = node.into_fields()?;
-    let missing = [
-        ("liveness_interval", "liveness_timeout"),
-        ("liveness_timeout", "liveness_interval"),
-    ]
-    .map(|(given, missing)| {
-        let field = fields.field_path(missing);
-        (fields.has(given) && !fields.has(missing)).then_some((field, given))
-    });
+    let fields_of_both = LIVENESS.map(|option| fields.field_path(option));
     let mut failover = Failover::default();
     fields.read(&mut failover, &[FAILOVER]);
-    // The liveness check needs both times.
-    match missing.into_iter().flatten().next() {
-        Some((field, given)) => Err(field.refused(&format!(
-            "expected a time, as {given} is given, found nothing"
-        ))),
-        None => Ok(failover),
+    // Which of the two is meant: either being 0 turns the liveness check off.
+    let given = [failover.liveness_interval, failover.liveness_timeout];
+    let [Some(interval), Some(timeout)] = given.map(|time| time.map(|time| time.is_zero())) else {
+        return Ok(failover);
+    };
+    if interval == timeout {
+        return Ok(failover);
     }
+    let [interval_field, timeout_field] = fields_of_both;
+    let (field, other) = match interval {
+        true => (interval_field, LIVENESS[1]),
+        false => (timeout_field, LIVENESS[0]),
+    };
+    Err(field.refused(&format!(
+        "expected a time above 0, as {other} is, or {other} 0 as well, found 0"
+    )))
 }
 
 macro_rules! make {

@@ -146,6 +146,23 @@ fn the_existing_plugins_single_connection_is_read() {
 }
 
 #[test]
+fn either_time_of_the_liveness_check_turns_it_off() {
+    for failover in [
+        json!({"liveness_interval": 0}),
+        json!({"liveness_timeout": 0}),
+        json!({"liveness_interval": 0, "liveness_timeout": 0}),
+    ] {
+        let read = connection(json!({ "failover": failover })).failover;
+        let policy = read.over(&FailoverPolicy::default());
+        assert_eq!(policy.liveness(), None, "{failover}");
+    }
+    let read = connection(json!({"failover": {"liveness_interval": 1}})).failover;
+    let times = read.over(&FailoverPolicy::default()).liveness();
+    let times = times.map(|times| (times.interval, times.timeout));
+    assert_eq!(times, Some((seconds(1), seconds(5))));
+}
+
+#[test]
 fn the_failover_policy_overrides_the_default() {
     let read = connection(json!({"failover": {
         "connect_timeout": 0.5,
@@ -158,6 +175,8 @@ fn the_failover_policy_overrides_the_default() {
         "multiplier": 1.5,
         "jitter": "0.25",
         "on_child_failure": true,
+        "traffic_timeout": "0.3s",
+        "data_timeout": 20,
     }}))
     .failover
     .over(&FailoverPolicy::default());
@@ -172,6 +191,8 @@ fn the_failover_policy_overrides_the_default() {
     expected.multiplier = 1.5;
     expected.jitter = 0.25;
     expected.max_retries = 0;
+    expected.traffic_timeout = Duration::from_millis(300);
+    expected.data_timeout = seconds(20);
     assert_eq!(read, expected);
 
     let unset = connection(json!({"failover": {}})).failover;
@@ -218,13 +239,15 @@ fn wrong_failover_policies_are_refused() {
             ".max_retries: expected a number from 0 to 4294967295, found -1".to_owned(),
         ),
         (
-            json!({"liveness_interval": 1}),
-            ".liveness_timeout: expected a time, as liveness_interval is given, found nothing"
+            json!({"liveness_interval": 0, "liveness_timeout": 1}),
+            ".liveness_interval: expected a time above 0, as liveness_timeout is, or \
+             liveness_timeout 0 as well, found 0"
                 .to_owned(),
         ),
         (
-            json!({"liveness_timeout": 1}),
-            ".liveness_interval: expected a time, as liveness_timeout is given, found nothing"
+            json!({"liveness_timeout": 0, "liveness_interval": "10s"}),
+            ".liveness_timeout: expected a time above 0, as liveness_interval is, or \
+             liveness_interval 0 as well, found 0"
                 .to_owned(),
         ),
         (
@@ -281,7 +304,7 @@ fn an_option_that_is_given_its_default_changes_nothing() {
     }
     let policy = FailoverPolicy::default();
     for (name, default) in written_defaults(failover::FAILOVER) {
-        let failover = json!({name: default, "liveness_interval": 0, "liveness_timeout": 0});
+        let failover = json!({ name: default });
         let given = connection(json!({ "failover": failover })).failover;
         assert_eq!(given.over(&policy), policy, "{name}");
         count += 1;

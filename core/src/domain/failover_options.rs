@@ -22,10 +22,10 @@ macro_rules! failover_options {
         $make! {
             connect_timeout: Duration, PRECISE_TIME, "10s",
                 "Time that an attempt may take until it is established; with 0 only charon's retransmission limits it.";
-            liveness_interval: Duration, PRECISE_TIME, "0",
+            liveness_interval: Duration, PRECISE_TIME, "10s",
                 "Silence of the gateway after which the plugin's liveness check sends it a request; 0 for no liveness check.";
-            liveness_timeout: Duration, PRECISE_TIME, "0",
-                "Time without an answer to that request after which the gateway has failed.";
+            liveness_timeout: Duration, PRECISE_TIME, "5s",
+                "Time without an answer to that request after which the gateway has failed; 0 for no liveness check.";
             cool_down: Duration, PRECISE_TIME, "10m",
                 "How long a gateway that refused is passed over.";
             on_child_failure: bool, BOOLEAN, "no",
@@ -40,6 +40,10 @@ macro_rules! failover_options {
                 "Factor by which that delay grows with each round.";
             jitter: f64, PART, "0.1",
                 "Largest part of that delay that is randomly subtracted from it.";
+            traffic_timeout: Duration, PRECISE_TIME, "2s",
+                "Time in which packets went out and none came back after which the liveness check asks at once; 0 for never.";
+            data_timeout: Duration, PRECISE_TIME, "0",
+                "Time in which a gateway that answers IKE sends no ESP, though packets went out to it, after which it has failed; 0 for never.";
         }
     };
 }

@@ -45,11 +45,49 @@ macro_rules! make {
 
 failover_options!(make);
 
+/// The times of the plugin's liveness check, where it is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LivenessTimes {
+    /// Silence after which the gateway is asked.
+    pub interval: Duration,
+    /// What it has to answer.
+    pub timeout: Duration,
+    /// Without an answer to packets, after which it is asked at once.
+    pub traffic: Option<Duration>,
+    /// Without ESP although it answers IKE, after which it has failed.
+    pub data: Option<Duration>,
+}
+
 impl FailoverPolicy {
-    /// The interval and the timeout of the plugin's liveness check, if it is on.
-    pub fn liveness(&self) -> Option<(Duration, Duration)> {
-        let on = !self.liveness_interval.is_zero() && !self.liveness_timeout.is_zero();
-        on.then_some((self.liveness_interval, self.liveness_timeout))
+    /// The times of the plugin's liveness check, if it is on. Either of its own two being 0 turns it off.
+    pub fn liveness(&self) -> Option<LivenessTimes> {
+        let unless_zero = |time: Duration| (!time.is_zero()).then_some(time);
+        Some(LivenessTimes {
+            interval: unless_zero(self.liveness_interval)?,
+            timeout: unless_zero(self.liveness_timeout)?,
+            traffic: unless_zero(self.traffic_timeout),
+            data: unless_zero(self.data_timeout),
+        })
+    }
+
+    /// Of the two times of the liveness check the one that turns it off by 0 and the one that is set above 0
+    /// in the same place, if that is so in strongswan.conf.
+    pub fn liveness_contradiction(
+        source: &impl OptionSource,
+    ) -> Option<(&'static str, &'static str)> {
+        let is_off = |option: &str| {
+            let time = source.time(&format!("failover.{option}"), Duration::MAX);
+            time.is_zero()
+        };
+        let is_on = |option: &str| {
+            let time = source.time(&format!("failover.{option}"), Duration::ZERO);
+            !time.is_zero()
+        };
+        let pairs = [
+            ("liveness_interval", "liveness_timeout"),
+            ("liveness_timeout", "liveness_interval"),
+        ];
+        pairs.into_iter().find(|(off, on)| is_off(off) && is_on(on))
     }
 
     /// The delay before a round of attempts to all usable gateways; within a round there is none.
@@ -112,13 +150,58 @@ mod tests {
     }
 
     #[test]
-    fn liveness_is_on_with_both_times_only() {
-        let mut policy = FailoverPolicy::default();
-        assert_eq!(policy.liveness(), None);
-        policy.liveness_interval = Duration::from_secs(2);
-        assert_eq!(policy.liveness(), None);
-        policy.liveness_timeout = Duration::from_secs(1);
-        assert!(policy.liveness().is_some());
+    fn liveness_is_on_unless_one_of_its_times_is_zero() {
+        let default = FailoverPolicy::default();
+        let times = LivenessTimes {
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+            traffic: Some(Duration::from_secs(2)),
+            data: None,
+        };
+        assert_eq!(default.liveness(), Some(times));
+        let without_interval = FailoverPolicy {
+            liveness_interval: Duration::ZERO,
+            ..default
+        };
+        assert_eq!(without_interval.liveness(), None);
+        let without_timeout = FailoverPolicy {
+            liveness_timeout: Duration::ZERO,
+            ..default
+        };
+        assert_eq!(without_timeout.liveness(), None);
+    }
+
+    struct Conf(&'static [(&'static str, u64)]);
+
+    impl OptionSource for Conf {
+        fn time(&self, option: &str, default: Duration) -> Duration {
+            let all = &mut self.0.iter();
+            let set = all.find(|(name, _)| option == format!("failover.{name}"));
+            set.map_or(default, |(_, seconds)| Duration::from_secs(*seconds))
+        }
+
+        fn switch(&self, _: &str, default: bool) -> bool {
+            default
+        }
+
+        fn number(&self, _: &str, default: f64) -> f64 {
+            default
+        }
+    }
+
+    #[test]
+    fn one_time_of_the_liveness_check_off_and_the_other_set_is_a_contradiction() {
+        let (interval, timeout) = ("liveness_interval", "liveness_timeout");
+        let found = |conf| FailoverPolicy::liveness_contradiction(&Conf(conf));
+        assert_eq!(found(&[]), None);
+        assert_eq!(found(&[("liveness_interval", 0)]), None);
+        assert_eq!(found(&[("liveness_timeout", 3)]), None);
+        let both = &[("liveness_interval", 0), ("liveness_timeout", 0)];
+        assert_eq!(found(both), None);
+        let one = &[("liveness_interval", 0), ("liveness_timeout", 3)];
+        assert_eq!(found(one), Some((interval, timeout)));
+        let other = &[("liveness_interval", 1), ("liveness_timeout", 0)];
+        assert_eq!(found(other), Some((timeout, interval)));
     }
 
     proptest! {

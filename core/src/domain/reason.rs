@@ -31,11 +31,13 @@ pub enum Reason {
     LivenessTimeout,
     /// An operator asked for another gateway.
     Operator,
+    /// The gateway answers IKE and sends no ESP.
+    DataPath,
 }
 
 impl Reason {
     /// Every reason, also those for which nothing was counted yet.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::PeerUnreachable,
         Self::AddressUnresolvable,
         Self::AuthFailed,
@@ -49,6 +51,7 @@ impl Reason {
         Self::ConnectTimeout,
         Self::LivenessTimeout,
         Self::Operator,
+        Self::DataPath,
     ];
 
     /// Whether the gateway answers and refuses: trying it again soon is pointless.
@@ -63,8 +66,14 @@ impl Reason {
     pub fn comes_from_the_gateway(self) -> bool {
         matches!(
             self,
-            Self::PeerDeleted | Self::ChildFailed | Self::IkeSaExpired
+            Self::PeerDeleted | Self::ChildFailed | Self::IkeSaExpired | Self::DataPath
         )
+    }
+
+    /// Whether the IKE_SA that ended by this has carried nothing as far as is known: however long it was up, the
+    /// outage before it goes on, with its delays and rounds.
+    pub fn never_ends_an_outage(self) -> bool {
+        matches!(self, Self::ChildFailed | Self::DataPath)
     }
 
     /// As in events.
@@ -83,6 +92,7 @@ impl Reason {
             Self::ConnectTimeout => "connect_timeout",
             Self::LivenessTimeout => "liveness_timeout",
             Self::Operator => "operator",
+            Self::DataPath => "data_path",
         }
     }
 }
@@ -95,7 +105,7 @@ mod tests {
     fn all_reasons_are_there_in_their_order() {
         let numbers = Reason::ALL.map(|reason| reason as usize);
         assert_eq!(numbers, std::array::from_fn(|place| place));
-        assert_eq!(Reason::Operator as usize, Reason::ALL.len() - 1);
+        assert_eq!(Reason::DataPath as usize, Reason::ALL.len() - 1);
     }
 
     #[test]

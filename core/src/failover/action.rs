@@ -9,6 +9,7 @@ use crate::domain::address::AddressList;
 use crate::domain::policy::FailoverPolicy;
 use crate::error::Error;
 use crate::failover::event::Event;
+use crate::failover::traffic::Packets;
 
 /// What the manager has to know of a connection's configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,8 +114,18 @@ pub enum Action {
         /// does not resolve yet.
         ike_sa: Option<u32>,
     },
-    /// Ask the gateway for a sign of life, unless its traffic gives one; what came of it is to be
-    /// reported by [`FailoverManager::probed`](super::manager::FailoverManager::probed).
+    /// Look at the packet counters of the CHILD_SAs; what they are is to be reported by
+    /// [`FailoverManager::looked`](super::manager::FailoverManager::looked).
+    Look {
+        /// The connection.
+        connection: String,
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
+        /// The inbound SAs, as they were at the look before.
+        inbound: Packets,
+    },
+    /// Ask the gateway for a sign of life; what came of it is to be reported by
+    /// [`FailoverManager::probed`](super::manager::FailoverManager::probed).
     Probe {
         /// The connection.
         connection: String,
@@ -163,6 +174,7 @@ impl Action {
             | Self::Terminate { connection }
             | Self::Delete { connection, .. }
             | Self::Abandon { connection, .. }
+            | Self::Look { connection, .. }
             | Self::Probe { connection, .. }
             | Self::SendDpd { connection, .. }
             | Self::Remember { connection, .. }
@@ -179,30 +191,15 @@ pub enum Question {
     First,
     /// By the repetition of the request that was not answered.
     Again,
-    /// Not at all: only its traffic is looked at.
-    Last,
 }
 
 /// What came of an [`Action::Probe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probed {
-    /// Nothing is to be asked: traffic came at that time (monotonic).
-    Heard(Duration),
     /// It was asked at that time (monotonic).
     Asked(Duration),
     /// It cannot be asked: an IKEv1 peer without DPD.
     Impossible,
-}
-
-impl Probed {
-    /// What packets tell that came so many whole seconds ago, if one came within the interval.
-    ///
-    /// A packet of the future came before the clock was set back, at an unknown time; -1 is a rounded 0.
-    pub fn by_traffic(ages: &[i64], interval: Duration, now: Duration) -> Option<Self> {
-        let ages = ages.iter().filter(|age| **age >= -1);
-        let age = Duration::from_secs((*ages.min()?).max(0).unsigned_abs());
-        (age < interval).then(|| Self::Heard(now.saturating_sub(age)))
-    }
 }
 
 /// Where an attempt leads.
@@ -269,26 +266,4 @@ pub enum ConfigKind {
     Own,
     /// A clone for the gateway.
     Clone,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_packet_of_the_future_is_no_sign_of_life() {
-        let at = |ages: &[i64]| {
-            let (interval, now) = (Duration::from_secs(5), Duration::from_secs(100));
-            match Probed::by_traffic(ages, interval, now)? {
-                Probed::Heard(at) => Some(at.as_secs()),
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(at(&[]), None);
-        assert_eq!(at(&[7, 3]), Some(97));
-        assert_eq!(at(&[5]), None);
-        assert_eq!(at(&[-1]), Some(100));
-        assert_eq!(at(&[-60]), None);
-        assert_eq!(at(&[-60, 2]), Some(98));
-    }
 }

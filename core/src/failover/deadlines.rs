@@ -18,10 +18,8 @@ pub(super) enum Timer {
     Switch,
     /// No CHILD_SA came up on the IKE_SA.
     Child,
-    /// The gateway was silent for long enough to be asked for a sign of life, or to be asked again.
-    Probe,
-    /// The gateway did not give one.
-    Dead,
+    /// The traffic of the IKE_SA is to be looked at, for a sign of life of its gateway.
+    Look,
 }
 
 /// Deadlines (monotonic) of all connections.
@@ -94,10 +92,10 @@ mod tests {
     fn come_in_their_order_and_once() {
         let mut deadlines = Deadlines::default();
         deadlines.set("b", vec![(Timer::Retry, at(2))]);
-        deadlines.set("a", vec![(Timer::Connect, at(3)), (Timer::Dead, at(1))]);
+        deadlines.set("a", vec![(Timer::Connect, at(3)), (Timer::Look, at(1))]);
         assert_eq!(deadlines.next(), Some(at(1)));
         assert_eq!(deadlines.take_due(at(0)), None);
-        assert_eq!(deadlines.take_due(at(3)), Some(("a".into(), Timer::Dead)));
+        assert_eq!(deadlines.take_due(at(3)), Some(("a".into(), Timer::Look)));
         assert_eq!(deadlines.take_due(at(3)), Some(("b".into(), Timer::Retry)));
         assert_eq!(
             deadlines.take_due(at(3)),

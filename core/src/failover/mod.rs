@@ -30,3 +30,4 @@ pub mod remembered;
 pub mod report;
 pub mod selection;
 mod step;
+pub mod traffic;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::action::{Action, Question, Steering};
 use super::event::Event;
 use super::history::{Entry, Outcome};
+use super::traffic::Packets;
 use crate::domain::reason::Reason;
 use crate::domain::{millis, Now};
 use crate::error::{Error, ErrorCode};
@@ -231,6 +232,14 @@ impl Step {
             connection: name.to_owned(),
             gateway: gateway.to_owned(),
             ike_sa,
+        });
+    }
+
+    pub fn look(&mut self, name: &str, ike_sa: u32, inbound: Packets) {
+        self.act(Action::Look {
+            connection: name.to_owned(),
+            ike_sa,
+            inbound,
         });
     }
 

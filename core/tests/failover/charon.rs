@@ -15,6 +15,7 @@ use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task,
 use extsock_core::failover::history::Entry;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::report::ConnectionStatus;
+use extsock_core::failover::traffic::{Packets, Sample};
 use extsock_fake_charon::situations::{self, DeletedBy};
 use extsock_fake_charon::{initiator, IkeSas, Plugin};
 
@@ -56,6 +57,9 @@ pub struct Charon {
     begun: Option<Begin>,
     /// The IKE_SA that was there for the attempt that was begun last.
     pub begun_on: Option<u32>,
+    /// How many packets have come in through the CHILD_SAs, and gone out.
+    pub inbound: u64,
+    pub outbound: u64,
 }
 
 impl extsock_fake_charon::Charon for Charon {
@@ -122,6 +126,18 @@ impl Plugin for Charon {
             Action::Adopt { connection, ike_sa } => {
                 self.ike_sa_mut(ike_sa).name.clone_from(&connection);
             }
+            Action::Look {
+                connection,
+                ike_sa,
+                inbound: before,
+            } => {
+                let packets = |spi, count| Packets::from_iter([(spi, count)]);
+                let outbound = packets(2, self.outbound);
+                let sample = Sample::new(&before, packets(1, self.inbound), || outbound);
+                self.step(|manager, now| {
+                    manager.looked(&connection, ike_sa, sample, now.monotonic, now)
+                });
+            }
             Action::ReleaseClone { gateway, .. } => self.released.push(gateway),
             Action::Publish(event) => self.events.push(*event),
             Action::Report { error, .. } => self.reports.push(error.code.name()),
@@ -187,6 +203,19 @@ impl Charon {
         self.now.unix += time;
         let actions = self.manager.expire(self.now);
         self.carry_out(actions)
+    }
+
+    /// As [`Self::advance`], with each deadline met that comes meanwhile, up to the first that leads to an
+    /// initiation.
+    pub fn waits(&mut self, time: Duration) -> Vec<Initiation> {
+        let end = self.now.monotonic + time;
+        while let Some(next) = self.manager.next_deadline().filter(|next| *next < end) {
+            let initiated = self.advance(next.saturating_sub(self.now.monotonic));
+            if !initiated.is_empty() {
+                return initiated;
+            }
+        }
+        self.advance(end - self.now.monotonic)
     }
 
     /// An initiation begins: the IKE_SA is connecting.
@@ -321,12 +350,6 @@ impl Charon {
     pub fn asks(&mut self, id: u32) {
         let asked = Probed::Asked(self.now.monotonic);
         assert_eq!(self.probed(id, asked), []);
-    }
-
-    /// Its time to answer is over, and no packet came in it.
-    pub fn hears_nothing(&mut self, id: u32) -> Vec<Initiation> {
-        let asked = Probed::Asked(self.now.monotonic);
-        self.probed(id, asked)
     }
 
     pub fn switches(&mut self, name: &str, gateway: Option<&str>) -> Vec<Initiation> {

@@ -31,6 +31,16 @@ fn listening() -> (Charon, u32) {
     (charon, sa)
 }
 
+/// When the gateway is asked next.
+fn next_question(charon: &mut Charon) -> Duration {
+    charon.take_done();
+    while !charon.take_done().iter().any(is_probe) {
+        let next = charon.manager.next_deadline().expect("a look");
+        charon.advance(next.saturating_sub(charon.now.monotonic));
+    }
+    charon.now.monotonic
+}
+
 fn is_probe(action: &Action) -> bool {
     matches!(action, Action::Probe { .. })
 }
@@ -96,8 +106,9 @@ fn a_silent_gateway_is_asked_and_dies() {
     charon.advance(Duration::from_millis(1));
     assert!(charon.take_done().iter().any(is_probe));
     charon.asks(sa);
-    assert_eq!(charon.advance(seconds(1)), []);
-    assert_eq!(charon.hears_nothing(sa), [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.waits(Duration::from_millis(999)), []);
+    let next = charon.waits(Duration::from_millis(1));
+    assert_eq!(next, [to("10.0.0.2", &["data"])]);
     assert!(charon
         .take_done()
         .contains(&abandoned("10.0.0.1", Some(sa))));
@@ -117,21 +128,76 @@ fn a_sign_of_life_puts_the_question_off() {
     charon.asks(sa);
     charon.receives(sa);
     assert_eq!(charon.advance(seconds(1)), [], "the answer came");
-    assert_eq!(
-        charon.manager.next_deadline(),
-        Some(charon.now.monotonic + seconds(1))
-    );
+    let heard = charon.now.monotonic - seconds(1);
+    assert_eq!(next_question(&mut charon), heard + seconds(2));
 }
 
 #[test]
 fn packets_while_it_was_asked_are_a_sign_of_life() {
     let (mut charon, sa) = listening();
-    charon.advance(seconds(2));
+    charon.waits(seconds(2));
     charon.asks(sa);
-    charon.advance(seconds(1));
-    let heard = charon.now.monotonic - Duration::from_millis(300);
-    assert_eq!(charon.probed(sa, Probed::Heard(heard)), []);
-    assert_eq!(charon.manager.next_deadline(), Some(heard + seconds(2)));
+    charon.inbound += 1;
+    assert_eq!(charon.waits(seconds(1)), []);
+    charon.take_done();
+    assert_eq!(charon.waits(Duration::from_millis(1_300)), []);
+    assert!(charon.take_done().iter().any(is_probe));
+}
+
+#[test]
+fn packets_that_nobody_answers_are_a_reason_to_ask_at_once() {
+    let policy = FailoverPolicy {
+        liveness_interval: seconds(60),
+        ..FailoverPolicy::default()
+    };
+    let mut charon = with_policy("10.0.0.1,10.0.0.2", policy);
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    charon.outbound = 7;
+    charon.waits(seconds(10));
+    assert!(!charon.take_done().iter().any(is_probe), "nothing went out");
+    charon.outbound = 8;
+    charon.waits(seconds(3));
+    assert!(charon.take_done().iter().any(is_probe));
+    charon.asks(sa);
+    let next = charon.waits(seconds(5));
+    assert_eq!(next, [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::LivenessTimeout);
+}
+
+#[test]
+fn a_gateway_that_answers_and_carries_nothing_is_left() {
+    let policy = FailoverPolicy {
+        data_timeout: seconds(6),
+        ..FailoverPolicy::default()
+    };
+    let mut charon = with_policy("10.0.0.1,10.0.0.2", policy);
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    let mut next = Vec::new();
+    for _ in 0..100 {
+        charon.outbound += 1;
+        next = charon.waits(Duration::from_millis(100));
+        if charon.take_done().iter().any(is_probe) {
+            charon.asks(sa);
+            charon.receives(sa);
+        }
+        if !next.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(next, [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::DataPath);
+    assert!(charon.now.monotonic < seconds(8), "{:?}", charon.now);
+}
+
+#[test]
+fn the_only_gateway_is_watched_unless_others_loaded_it() {
+    let mut charon = with_policy("10.0.0.1", FailoverPolicy::default());
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    charon.waits(seconds(11));
+    assert!(charon.take_done().iter().any(is_probe));
 }
 
 #[test]
@@ -144,8 +210,8 @@ fn loaded_again_while_it_is_asked() {
     charon.receives(sa);
     charon.advance(seconds(60));
     charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], policy);
-    let asked_next = charon.now.monotonic + seconds(2);
-    assert_eq!(charon.manager.next_deadline(), Some(asked_next));
+    let loaded = charon.now.monotonic;
+    assert_eq!(next_question(&mut charon), loaded + seconds(2));
 }
 
 #[test]
@@ -157,7 +223,7 @@ fn an_answer_before_the_report_of_the_question_counts() {
     charon.receives(sa);
     let heard = charon.now.monotonic;
     charon.probed(sa, asked);
-    assert_eq!(charon.manager.next_deadline(), Some(heard + seconds(2)));
+    assert_eq!(next_question(&mut charon), heard + seconds(2));
 }
 
 #[test]
@@ -166,8 +232,9 @@ fn the_time_to_answer_begins_with_the_question_however_late_it_is() {
     charon.advance(seconds(2));
     assert_eq!(charon.advance(seconds(60)), [], "no thread was free to ask");
     charon.asks(sa);
-    assert_eq!(charon.advance(seconds(1)), []);
-    assert_eq!(charon.hears_nothing(sa), [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.waits(Duration::from_millis(999)), []);
+    let next = charon.waits(Duration::from_millis(1));
+    assert_eq!(next, [to("10.0.0.2", &["data"])]);
 }
 
 #[test]
@@ -236,11 +303,12 @@ fn who_cannot_be_asked_is_not_dead() {
 
 #[test]
 fn traffic_is_a_sign_of_life() {
-    let (mut charon, sa) = listening();
-    charon.advance(seconds(2));
-    let heard = charon.now.monotonic - seconds(1);
-    charon.probed(sa, Probed::Heard(heard));
-    assert_eq!(charon.manager.next_deadline(), Some(heard + seconds(2)));
+    let (mut charon, _) = listening();
+    for _ in 0..100 {
+        charon.inbound += 1;
+        charon.waits(seconds(1));
+    }
+    assert!(!charon.take_done().iter().any(is_probe));
 }
 
 #[test]

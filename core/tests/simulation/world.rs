@@ -12,14 +12,13 @@ use extsock_core::domain::failover_name;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::error::ErrorCode;
-use extsock_core::failover::action::{
-    Action, Begin, ConfigKind, Probed, Question, Settings, Steering,
-};
+use extsock_core::failover::action::{Action, Begin, ConfigKind, Probed, Settings, Steering};
 use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState};
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::remembered::Remembered;
 use extsock_core::failover::report::ConnectionState;
+use extsock_core::failover::traffic::{Packets, Sample};
 use extsock_fake_charon::situations::{self, DeletedBy};
 use extsock_fake_charon::{initiator, Charon as _, FakeIkeSa, IkeSas, Plugin};
 use fastrand::Rng;
@@ -128,7 +127,7 @@ impl World {
             manager: FailoverManager::new(Options {
                 max_concurrent: MAX_CONCURRENT,
                 history_size: HISTORY,
-                foreign: Some(FailoverPolicy::default()),
+                foreign: Some(unwatched()),
                 remembered: remembered.clone(),
                 ..Options::default()
             }),
@@ -839,6 +838,11 @@ impl World {
         self.gateways[gateway_of(known)].health
     }
 
+    /// Nothing goes through the tunnels.
+    fn idle(before: &Packets) -> Sample {
+        Sample::new(before, before.clone(), Packets::default)
+    }
+
     fn answering(&self, known: &FakeIkeSa) -> bool {
         self.health(known) != Health::Dead
     }
@@ -1003,15 +1007,23 @@ impl Plugin for World {
                     self.terminates(ike_sa, true);
                 }
             }
-            Action::Probe {
+            Action::Look {
                 connection,
                 ike_sa,
-                question,
+                inbound: before,
+            } => {
+                let sample = Self::idle(&before);
+                self.step(|manager, now| {
+                    manager.looked(&connection, ike_sa, sample, now.monotonic, now)
+                });
+            }
+            Action::Probe {
+                connection, ike_sa, ..
             } => {
                 let Some(known) = self.charon.ike_sas.get(ike_sa) else {
                     return;
                 };
-                if self.answering(known) && question != Question::Last {
+                if self.answering(known) {
                     self.later(Duration::from_millis(20), Happening::Heard(ike_sa));
                 }
                 self.step(|manager, now| {
@@ -1029,9 +1041,17 @@ impl Plugin for World {
     }
 }
 
+/// Without liveness check, most steps of which lead to nothing.
+fn unwatched() -> FailoverPolicy {
+    FailoverPolicy {
+        liveness_interval: Duration::ZERO,
+        ..FailoverPolicy::default()
+    }
+}
+
 fn some_connection(rng: &mut Rng, index: usize) -> Connection {
     let seconds = Duration::from_secs;
-    let mut policy = FailoverPolicy::default();
+    let mut policy = unwatched();
     let foreign = rng.u32(0..10) == 0;
     if !foreign {
         policy.connect_timeout = seconds(rng.u64(0..4) * 5);
@@ -1045,6 +1065,7 @@ fn some_connection(rng: &mut Rng, index: usize) -> Connection {
         if rng.u32(0..50) == 0 {
             policy.liveness_interval = seconds(60);
             policy.liveness_timeout = seconds(2);
+            policy.traffic_timeout = Duration::ZERO;
         }
     }
     Connection {

@@ -11,7 +11,7 @@ use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
 use extsock_core::failover::reauthentication::fitting_lifetime;
 
 use super::driver::Driver;
-use crate::adapter::registry::{Connections, DpdRequests, RetryConfigs};
+use crate::adapter::registry::{Connections, DpdRequests, IkeSaKeys, RetryConfigs};
 use crate::charon::{
     AuthLifetime, ChildSa, IkeSa, IkeSaId, InConnectTimeout, InReestablishPre, InStateChange,
     Listener, Message,
@@ -23,6 +23,7 @@ pub struct EventListener {
     connections: Arc<Connections>,
     retry_configs: Arc<RetryConfigs>,
     dpd_requests: Arc<DpdRequests>,
+    keys: Arc<IkeSaKeys>,
 }
 
 thread_local! {
@@ -37,12 +38,14 @@ impl EventListener {
         connections: Arc<Connections>,
         retry_configs: Arc<RetryConfigs>,
         dpd_requests: Arc<DpdRequests>,
+        keys: Arc<IkeSaKeys>,
     ) -> Self {
         Self {
             driver,
             connections,
             retry_configs,
             dpd_requests,
+            keys,
         }
     }
 }
@@ -80,6 +83,7 @@ impl Listener for EventListener {
             IkeSaState::Destroying => {
                 gateways.gone(ike_sa);
                 self.dpd_requests.forget(ike_sa.id());
+                self.keys.forget(ike_sa.id());
             }
             _ => {}
         }

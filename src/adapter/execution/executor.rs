@@ -12,6 +12,7 @@ use extsock_core::domain::failover_name;
 use extsock_core::error::{Error, ErrorCode, Result};
 use extsock_core::failover::action::{Action, ConfigKind, Probed, Question, Steering};
 use extsock_core::failover::manager::Options;
+use extsock_core::failover::traffic::{Packets, Sample};
 
 use super::lanes::Lanes;
 use super::resolver::Resolver;
@@ -20,7 +21,7 @@ use crate::adapter::configuration::{
     create_dpd_config, create_failover_config, create_retry_config,
 };
 use crate::adapter::driving::{Driver, HandOn, Publisher};
-use crate::adapter::registry::{Connections, DpdRequests, RetryConfig, RetryConfigs};
+use crate::adapter::registry::{Connections, DpdRequests, IkeSaKeys, RetryConfig, RetryConfigs};
 use crate::charon::{self, charon_number, CheckedOutIkeSa, IkeSaId, PeerCfg, Priority};
 
 /// When an IKE_SA that was not found is looked for again. Until then charon has computed a key.
@@ -36,6 +37,7 @@ pub(crate) struct Executor {
     pub connections: Arc<Connections>,
     pub retry_configs: Arc<RetryConfigs>,
     pub dpd_requests: Arc<DpdRequests>,
+    pub keys: Arc<IkeSaKeys>,
     /// Set where last good gateways are to be kept.
     state_file: Option<StateFile>,
     resolver: Resolver,
@@ -63,6 +65,7 @@ impl Executor {
             connections,
             retry_configs: Arc::default(),
             dpd_requests: Arc::default(),
+            keys: Arc::default(),
             state_file,
             resolver: Resolver::default(),
             lanes: Arc::default(),
@@ -126,6 +129,11 @@ impl Executor {
                 gateway,
                 ike_sa,
             } => self.abandon(&connection, &gateway, ike_sa),
+            Action::Look {
+                connection,
+                ike_sa,
+                inbound,
+            } => self.look(&connection, IkeSaId(ike_sa), &inbound),
             Action::Probe {
                 connection,
                 ike_sa,
@@ -360,52 +368,39 @@ impl Executor {
         self.retry_configs.prepare(ike_sa, prepared);
     }
 
-    fn probe(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, question: Question) {
-        let liveness = self
-            .driver
-            .ask(|core, _| core.policy(connection)?.liveness());
-        let Some((interval, timeout)) = liveness else {
+    /// Reads the packet counters of the CHILD_SAs.
+    fn look(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, before: &Packets) {
+        let Some(checked_out) = self.keys.check_out(ike_sa).filter(CheckedOutIkeSa::is_up) else {
             return;
         };
-        let Some(checked_out) = CheckedOutIkeSa::by_id(ike_sa).filter(CheckedOutIkeSa::is_up)
-        else {
-            return;
-        };
-        // Whatever came since the gateway was asked is an answer, however long it has been silent again.
-        let silence = match question {
-            Question::First | Question::Again => interval,
-            Question::Last => interval.max(timeout),
-        };
-        let now = self.driver.now().monotonic;
-        let probed = match Probed::by_traffic(&checked_out.traffic_ages(), silence, now) {
-            Some(heard) => heard,
-            None => self.ask_gateway(checked_out, ike_sa, question, now),
-        };
+        let at = self.driver.now().monotonic;
+        let inbound = checked_out.packets(true);
+        let sample = Sample::new(before, inbound, || checked_out.packets(false));
+        drop(checked_out);
         self.driver
-            .with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
+            .with_core(|manager, now| manager.looked(connection, ike_sa.0, sample, at, now));
     }
 
-    fn ask_gateway(
-        &self,
-        checked_out: CheckedOutIkeSa,
-        ike_sa: IkeSaId,
-        question: Question,
-        now: Duration,
-    ) -> Probed {
+    /// Asks the gateway for a sign of life.
+    fn probe(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId, question: Question) {
+        let Some(checked_out) = self.keys.check_out(ike_sa).filter(CheckedOutIkeSa::is_up) else {
+            return;
+        };
+        let now = self.driver.now().monotonic;
         let is_repeated = || {
             let request = self.dpd_requests.get(ike_sa);
             request.is_some_and(|request| checked_out.repeat_dpd(&request))
         };
         let is_asked = match question {
-            Question::Last => true,
             Question::Again if is_repeated() => true,
             Question::First | Question::Again => send_dpd(checked_out),
         };
-        if is_asked {
-            Probed::Asked(now)
-        } else {
-            Probed::Impossible
-        }
+        let probed = match is_asked {
+            true => Probed::Asked(now),
+            false => Probed::Impossible,
+        };
+        self.driver
+            .with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
     }
 
     pub fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {

@@ -30,6 +30,8 @@ pub(in crate::failover) enum IkeSaEvent {
     Expired { ike_sa: u32 },
     /// Its gateway gave no sign of life in time.
     Silent { ike_sa: u32 },
+    /// Its gateway answers, but sends no ESP.
+    CarriesNothing { ike_sa: u32 },
     /// It is gone.
     Ended(Box<Ended>),
 }

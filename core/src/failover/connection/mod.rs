@@ -40,6 +40,7 @@ use self::transitions::{
 use super::action::{Begin, ConfigKind, Settings};
 use super::deadlines::Timer;
 use super::history::Outcome;
+use super::ike_sa::liveness::Pace;
 use super::step::Step;
 use crate::domain::address::AddressList;
 use crate::domain::reason::Reason;
@@ -111,16 +112,20 @@ impl Connection {
         });
     }
 
-    /// When it has to be looked at again. A connection without another gateway gains nothing from giving up
-    /// the one that it has.
-    pub fn deadlines(&self) -> Vec<(Timer, Duration)> {
-        if !self.common.has_alternative(self.state.outage()) {
-            return Vec::new();
-        }
+    /// When it has to be looked at again. An attempt at a gateway without alternative is not given up. A tunnel
+    /// that is up is watched all the same, unless it is others' concern.
+    pub fn deadlines(&self, pace: Pace) -> Vec<(Timer, Duration)> {
+        let c = &self.common;
+        let has_alternative = c.has_alternative(self.state.outage());
         match &self.state {
-            State::Recovering(state) => state.deadlines(&self.common),
-            State::Serving(state) => state.deadlines(&self.common),
-            State::Idle(_) | State::GivenUp(_) => Vec::new(),
+            State::Recovering(state) if has_alternative => state.deadlines(c),
+            State::Serving(state) if has_alternative => {
+                let mut deadlines = state.deadlines(c);
+                deadlines.extend(state.next_look(c, pace));
+                deadlines
+            }
+            State::Serving(state) if !c.foreign => state.next_look(c, pace).into_iter().collect(),
+            _ => Vec::new(),
         }
     }
 

@@ -50,7 +50,8 @@ impl Recovering {
             | IkeSaEvent::ChildUp { .. }
             | IkeSaEvent::ChildFailed { .. }
             | IkeSaEvent::Expired { .. }
-            | IkeSaEvent::Silent { .. } => State::Recovering(self),
+            | IkeSaEvent::Silent { .. }
+            | IkeSaEvent::CarriesNothing { .. } => State::Recovering(self),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::domain::reason::Reason;
 use crate::error::ErrorCode;
 use crate::failover::deadlines::Timer;
 use crate::failover::history::Outcome;
-use crate::failover::ike_sa::liveness::Next;
+use crate::failover::ike_sa::liveness::Pace;
 use crate::failover::selection::Trials;
 use crate::failover::step::{Failover, Step};
 
@@ -61,6 +61,10 @@ impl Serving {
                 self.discard(c, Reason::IkeSaExpired, step)
             }
             IkeSaEvent::Silent { ike_sa } if ike_sa == self.ike_sa => self.silent(c, step),
+            IkeSaEvent::CarriesNothing { ike_sa } if ike_sa == self.ike_sa => {
+                step.delete(&c.name, ike_sa);
+                self.discard(c, Reason::DataPath, step)
+            }
             IkeSaEvent::LedFrom(led) if led.old == self.ike_sa => self.led_from(c, led, step),
             IkeSaEvent::LedFrom(led) => {
                 self.connecting(c, led.new);
@@ -314,14 +318,10 @@ impl Serving {
                 self.attempt_failed(c, reason, step)
             }
             Timer::Child => self.child_failed(c, step),
-            Timer::Probe | Timer::Dead => {
+            Timer::Look => {
                 let known = c.ike_sas.get_mut(&self.ike_sa);
                 if let Some(up) = known.and_then(|known| known.up_mut()) {
-                    let question = match timer {
-                        Timer::Dead => up.liveness.ask_last(),
-                        _ => up.liveness.ask(),
-                    };
-                    step.probe(&c.name, self.ike_sa, question);
+                    step.look(&c.name, self.ike_sa, up.liveness.look());
                 }
                 State::Serving(self)
             }
@@ -329,7 +329,14 @@ impl Serving {
         }
     }
 
-    /// When it has to be looked at again.
+    /// When its traffic is to be looked at, where the liveness check is on.
+    pub fn next_look(&self, c: &Common, pace: Pace) -> Option<(Timer, Duration)> {
+        let up = c.ike_sas.get(&self.ike_sa)?.up()?;
+        let at = up.liveness.next_look(&c.policy.liveness()?, pace)?;
+        Some((Timer::Look, at))
+    }
+
+    /// When it has to be looked at again for other reasons, while there is another gateway.
     pub fn deadlines(&self, c: &Common) -> Vec<(Timer, Duration)> {
         let timeout = c.policy.connect_timeout;
         let mut deadlines = Vec::new();
@@ -337,11 +344,6 @@ impl Serving {
             if self.outage.is_some() && !timeout.is_zero() {
                 deadlines.push((Timer::Child, up.since.saturating_add(timeout)));
             }
-            let next = up.liveness.next(&c.policy).into_iter();
-            deadlines.extend(next.map(|next| match next {
-                Next::Ask(at) => (Timer::Probe, at),
-                Next::GiveUp(at) => (Timer::Dead, at),
-            }));
         }
         if let Some(candidate) = self.candidate.as_ref().filter(|_| !timeout.is_zero()) {
             let since = candidate.attempt.since;

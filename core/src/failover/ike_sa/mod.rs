@@ -54,7 +54,7 @@ pub(super) enum IkeSaStage {
 pub(super) struct Up {
     /// Since when (monotonic).
     pub since: Duration,
-    pub liveness: Liveness,
+    pub liveness: Box<Liveness>,
     /// The name of the next gateway, once it was looked up to have its addresses at hand.
     pub looked_up: Option<String>,
 }
@@ -73,7 +73,7 @@ impl Up {
     pub fn new(now: Duration) -> Self {
         Self {
             since: now,
-            liveness: Liveness::new(now),
+            liveness: Box::new(Liveness::new(now)),
             looked_up: None,
         }
     }

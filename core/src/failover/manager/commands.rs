@@ -3,6 +3,7 @@
 //! What operators and programs ask for, and what came of the actions.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{unknown_connection, FailoverManager};
 use crate::domain::address::AddressList;
@@ -10,6 +11,8 @@ use crate::domain::Now;
 use crate::error::{Error, ErrorCode, Result};
 use crate::failover::action::{Action, Begin, Probed};
 use crate::failover::connection::{Common, Idle, IkeSaEvent, State};
+use crate::failover::ike_sa::liveness::Finding;
+use crate::failover::traffic::Sample;
 
 impl FailoverManager {
     /// Brings up one or all CHILD_SAs of a connection; returns the gateway that is tried.
@@ -192,8 +195,31 @@ impl FailoverManager {
             let Some(up) = known.and_then(|known| known.up_mut()) else {
                 return;
             };
-            if up.liveness.probed(probed, step.now.monotonic) {
-                connection.handle(IkeSaEvent::Silent { ike_sa }, step);
+            up.liveness.probed(probed, step.now.monotonic);
+        })
+    }
+
+    /// What an [`Action::Look`] found, and when that was (monotonic).
+    pub fn looked(
+        &mut self,
+        name: &str,
+        ike_sa: u32,
+        sample: Sample,
+        at: Duration,
+        now: Now,
+    ) -> Vec<Action> {
+        self.step(name, now, |connection, step| {
+            let liveness = connection.common.policy.liveness();
+            let known = connection.common.ike_sas.get_mut(&ike_sa);
+            let up = known.and_then(|known| known.up_mut());
+            let (Some(up), Some(times)) = (up, liveness) else {
+                return;
+            };
+            match up.liveness.looked(sample, at, &times) {
+                Finding::Nothing => {}
+                Finding::Ask(question) => step.probe(name, ike_sa, question),
+                Finding::Silent => connection.handle(IkeSaEvent::Silent { ike_sa }, step),
+                Finding::NoData => connection.handle(IkeSaEvent::CarriesNothing { ike_sa }, step),
             }
         })
     }

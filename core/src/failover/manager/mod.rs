@@ -18,6 +18,7 @@ use super::action::Action;
 use super::connection::{Connection, Idle, State};
 use super::deadlines::Deadlines;
 use super::history::History;
+use super::ike_sa::liveness::Pace;
 use super::names::Names;
 use super::remembered::Remembered;
 use super::report::{details, status, ConnectionDetails, ConnectionStatus, Counters, HistoryEntry};
@@ -327,7 +328,8 @@ impl FailoverManager {
 
     fn set_deadlines(&mut self, name: &str) {
         let connection = self.connections.get(name).filter(|_| !self.shutting_down);
-        let deadlines = connection.map_or_else(Vec::new, Connection::deadlines);
+        let pace = Pace::of(self.ike_sas.len());
+        let deadlines = connection.map_or_else(Vec::new, |known| known.deadlines(pace));
         self.deadlines.set(name, deadlines);
     }
 

@@ -25,6 +25,16 @@ fn lose_ike(client: &Client, which: &str) {
     nft(client, &format!("table inet loss {{\n {input} {output} }}"));
 }
 
+/// Has the client's host drop what comes in of ESP.
+#[track_caller]
+pub(crate) fn lose_inbound_esp(client: &Client) {
+    nft(
+        client,
+        "table inet loss {\n chain input {\n type filter hook input priority 0;\n \
+         udp sport 4500 @th,64,32 != 0 drop\n meta l4proto esp drop\n }\n }",
+    );
+}
+
 #[track_caller]
 fn lose_nothing(client: &Client) {
     nft(client, "delete table inet loss");

@@ -5,6 +5,7 @@
 mod interfaces;
 mod leftovers;
 mod lifetimes;
+mod liveness;
 mod marks;
 mod mobike;
 mod modes;
@@ -36,8 +37,9 @@ const PATIENCE: &str = "retransmit_tries = 3\n retransmit_timeout = 2";
 fn net_as(options: &Value, child: &Value) -> Value {
     let mut config = net(&[11, 12]);
     let connection = &mut config["connections"]["net"];
-    // With patience for gateways that are slow, too.
-    extend(connection, &json!({"failover": {"connect_timeout": "40s"}}));
+    // With patience for gateways that are slow, too. charon's DPD is to find those that are dead.
+    let policy = json!({"connect_timeout": "40s", "liveness_interval": 0});
+    extend(connection, &json!({ "failover": policy }));
     extend(connection, options);
     extend(&mut connection["children"]["net2"], child);
     config
