@@ -60,6 +60,9 @@ fn status() -> ConnectionStatus {
             failures_in_a_row: 1,
             set_aside_ms: None,
         }],
+        wanted: vec!["data".to_owned()],
+        missing: Vec::new(),
+        degraded: false,
     }
 }
 
@@ -286,6 +289,11 @@ fn events() -> Vec<Event> {
             connection: net(),
             retries: 5,
         },
+        Event::DegradedStarted {
+            connection: net(),
+            missing: vec!["data".to_owned()],
+        },
+        Event::DegradedEnded { connection: net() },
     ]
 }
 

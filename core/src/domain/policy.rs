@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::child_failure::ChildFailure;
 use super::failover_options::{failover_options, OptionSource, OptionValue, Value};
 
 macro_rules! make {

@@ -118,11 +118,23 @@ pub enum Event {
         /// Consecutive failovers without an established IKE_SA.
         retries: u32,
     },
+    /// The IKE_SA is up, and CHILD_SAs that are wanted were lost or cannot be had.
+    DegradedStarted {
+        /// Name of the connection.
+        connection: String,
+        /// Names of those CHILD_SAs.
+        missing: Vec<String>,
+    },
+    /// They are back or not wanted any more, or the IKE_SA is gone.
+    DegradedEnded {
+        /// Name of the connection.
+        connection: String,
+    },
 }
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 12] = [
         "config_applied",
         "ike_sa_up",
         "ike_sa_down",
@@ -133,6 +145,8 @@ impl Event {
         "failover_started",
         "failover_established",
         "failover_exhausted",
+        "degraded_started",
+        "degraded_ended",
     ];
 
     /// The value of its key `event`.
@@ -148,6 +162,8 @@ impl Event {
             Self::FailoverStarted { .. } => "failover_started",
             Self::FailoverEstablished { .. } => "failover_established",
             Self::FailoverExhausted { .. } => "failover_exhausted",
+            Self::DegradedStarted { .. } => "degraded_started",
+            Self::DegradedEnded { .. } => "degraded_ended",
         }
     }
 
@@ -157,7 +173,9 @@ impl Event {
             Self::ConfigApplied { connection }
             | Self::FailoverStarted { connection, .. }
             | Self::FailoverEstablished { connection, .. }
-            | Self::FailoverExhausted { connection, .. } => Some(connection),
+            | Self::FailoverExhausted { connection, .. }
+            | Self::DegradedStarted { connection, .. }
+            | Self::DegradedEnded { connection } => Some(connection),
             Self::IkeSaUp { connection, .. }
             | Self::IkeSaDown { connection, .. }
             | Self::TunnelUp(Tunnel { connection, .. })

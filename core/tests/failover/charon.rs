@@ -12,7 +12,9 @@ use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::failover::action::{Action, Begin, ConfigKind, Probed, Settings};
 use extsock_core::failover::event::{Event, Tunnel};
-use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
+use extsock_core::failover::evidence::{
+    Alert, ChildChange, ChildEnd, ChildOrigin, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks,
+};
 use extsock_core::failover::history::Entry;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::report::ConnectionStatus;
@@ -209,19 +211,37 @@ impl Charon {
         self.reports_evidence(Evidence::ChildUpdown {
             ike_sa: id,
             tunnel,
-            up: true,
+            change: ChildChange::Up(ChildOrigin::Local),
             more: false,
         })
     }
 
+    /// An operator closes it.
     pub fn child_down(&mut self, id: u32, child: &str) {
+        assert_eq!(self.child_ends(id, child, ChildEnd::Local), []);
+    }
+
+    /// It goes down, with what is initiated then.
+    pub fn child_ends(&mut self, id: u32, child: &str, end: ChildEnd) -> Vec<Initiation> {
         let tunnel = self.tunnel(id, child);
         self.reports_evidence(Evidence::ChildUpdown {
             ike_sa: id,
             tunnel,
-            up: false,
+            change: ChildChange::Down(end),
+            more: false,
+        })
+    }
+
+    /// It comes up in another way than by being asked for.
+    pub fn child_comes_by(&mut self, id: u32, child: &str, origin: ChildOrigin) {
+        let tunnel = self.tunnel(id, child);
+        let next = self.reports_evidence(Evidence::ChildUpdown {
+            ike_sa: id,
+            tunnel,
+            change: ChildChange::Up(origin),
             more: false,
         });
+        assert_eq!(next, []);
     }
 
     /// Another CHILD_SA is to be made after the present one.
@@ -232,6 +252,11 @@ impl Charon {
     /// It is being made.
     pub fn begins_child(&mut self, id: u32) {
         self.ike_sa_mut(id).tasks.queued.clear();
+    }
+
+    /// charon has sent its request for a CHILD_SA.
+    pub fn is_making_a_child(&mut self, id: u32) {
+        self.ike_sa_mut(id).tasks.active = vec![Task::ChildCreate];
     }
 
     /// The IKE_SA stays, but its CHILD_SA failed.
@@ -712,6 +737,11 @@ impl Charon {
                     initiations.extend(self.carry_out(more));
                 }
                 Action::InitiateChildren {
+                    connection,
+                    ike_sa,
+                    children,
+                }
+                | Action::InitiateAgain {
                     connection,
                     ike_sa,
                     children,

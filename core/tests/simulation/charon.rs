@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use extsock_core::failover::action::Destination;
 use extsock_core::failover::event::Tunnel;
-use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
+use extsock_core::failover::evidence::{
+    Alert, ChildChange, ChildEnd, ChildOrigin, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks,
+};
 use fastrand::Rng;
 
 /// An IKE_SA.
@@ -157,7 +159,11 @@ impl Charon {
         self.told.push_back(Evidence::ChildUpdown {
             ike_sa: id,
             tunnel,
-            up,
+            change: if up {
+                ChildChange::Up(ChildOrigin::Local)
+            } else {
+                ChildChange::Down(ChildEnd::Local)
+            },
             more: false,
         });
     }

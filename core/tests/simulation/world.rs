@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use extsock_core::domain::address::AddressList;
+use extsock_core::domain::child_failure::ChildFailure;
 use extsock_core::domain::failover_name;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
@@ -432,7 +433,7 @@ impl World {
                 connection,
                 attempt,
             } => self.make_attempt(index, &connection, attempt),
-            Action::InitiateChildren { ike_sa, .. } => {
+            Action::InitiateChildren { ike_sa, .. } | Action::InitiateAgain { ike_sa, .. } => {
                 let up = |state| state == IkeSaState::Established;
                 if self
                     .charon
@@ -1073,7 +1074,12 @@ fn some_connection(rng: &mut Rng, index: usize) -> Connection {
     if !foreign {
         policy.connect_timeout = seconds(rng.u64(0..4) * 5);
         policy.cool_down = seconds(rng.u64(0..3) * 300);
-        policy.on_child_failure = rng.bool();
+        policy.on_child_failure = match rng.u8(..4) {
+            0 => ChildFailure::Failover,
+            1 => ChildFailure::Retry,
+            2 => ChildFailure::No,
+            _ => ChildFailure::Yes,
+        };
         policy.base_delay = Duration::from_millis(rng.u64(0..4) * 500);
         policy.max_delay = seconds(30);
         policy.multiplier = 1.0 + rng.f64();

@@ -267,6 +267,10 @@ fn log_event(event: &Event) {
         Event::FailoverExhausted { connection, retries } => {
             log::warn!("{connection}: given up after {retries} failovers");
         }
+        Event::DegradedStarted { connection, missing } => {
+            log::warn!("{connection}: established, but missing: {}", missing.join(", "));
+        }
+        Event::DegradedEnded { connection } => log::info!("{connection}: not degraded any more"),
         // charon logs these itself.
         Event::IkeSaUp { .. }
         | Event::IkeSaDown { .. }
