@@ -249,12 +249,27 @@ fn no_child_sa((text, by): (&str, &str), log: &str) {
 }
 
 #[test]
-fn no_child_sa_is_no_failure_by_default() {
+fn no_child_sa_in_three_tries_by_default() {
     for ((text, by), log) in [
         (OTHER_NETWORK, "received TS_UNACCEPTABLE notify"),
         (OTHER_ESP, "received NO_PROPOSAL_CHOSEN notify"),
     ] {
         let mut tunnel = Tunnel::loaded(&net(&[11, 12]));
+        tunnel.gateway_1.reconfigure(text, by);
+        tunnel.control.ok("INITIATE net");
+        tunnel.fails_over("child_failed");
+        assert_eq!(tunnel.client.log().matches(log).count(), 3);
+    }
+}
+
+#[test]
+fn no_child_sa_is_no_failure_where_that_is_configured() {
+    for ((text, by), log) in [
+        (OTHER_NETWORK, "received TS_UNACCEPTABLE notify"),
+        (OTHER_ESP, "received NO_PROPOSAL_CHOSEN notify"),
+    ] {
+        let config = net_with(&json!({}), &json!({"on_child_failure": "no"}));
+        let mut tunnel = Tunnel::loaded(&config);
         tunnel.gateway_1.reconfigure(text, by);
         tunnel.control.ok("INITIATE net");
         tunnel.client.wait_log(log);
