@@ -29,7 +29,7 @@ impl ChildFailure {
     pub fn parse(word: &str) -> Option<Self> {
         let is_it = |written: &&str| written.eq_ignore_ascii_case(word);
         let mut all = Self::WORDS.into_iter();
-        let (value, _) = all.find(|(_, words)| words.iter().any(|known| is_it(known)))?;
+        let (value, _) = all.find(|(_, words)| words.iter().any(is_it))?;
         Some(value)
     }
 

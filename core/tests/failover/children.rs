@@ -276,3 +276,19 @@ fn an_ike_sa_that_wants_no_child_sa_is_never_degraded() {
     let status = charon.status("net");
     assert!(status.wanted.is_empty() && !status.degraded);
 }
+
+#[test]
+fn what_charon_does_not_make_by_itself_waits_if_it_could_not_be_had_before() {
+    let (mut charon, sa) = up("10.0.0.1,10.0.0.2", &["a", "b"], ChildFailure::Failover);
+    charon.child_ends(sa, "b", ChildEnd::Gateway);
+    let new = charon.led_from("net", "10.0.0.2");
+    charon.establishes(new, &[]);
+    assert_eq!(charon.child_comes_up(new, "a"), [], "not at once");
+    assert_eq!(charon.status("net").missing, ["b"]);
+    assert!(charon.status("net").degraded);
+    let next = charon.advance(seconds(1));
+    assert_eq!(
+        (&*next[0].gateway, &*next[0].children),
+        ("10.0.0.2", &["b".to_owned()][..])
+    );
+}

@@ -266,7 +266,7 @@ impl Children {
 
     /// Those to bring up beside what charon has made on an IKE_SA by itself. As that may be what could not be had
     /// before, others that could not be had wait for their turn.
-    pub fn to_complete(
+    pub fn take_ready(
         &mut self,
         is_up: impl Fn(&str) -> bool,
         policy: &FailoverPolicy,

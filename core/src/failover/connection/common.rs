@@ -282,7 +282,7 @@ impl Common {
         };
         known.replaces = None;
         let is_up = |child: &str| known.children.contains(child);
-        let missing = self.wanted.to_complete(is_up, &self.policy, step.now);
+        let missing = self.wanted.take_ready(is_up, &self.policy, step.now);
         if !missing.is_empty() {
             step.initiate_children(&self.name, ike_sa, missing);
         }

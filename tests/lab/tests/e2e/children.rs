@@ -178,7 +178,8 @@ fn operator_asks_for_one_before_the_gateways_death_is_noticed() {
     tunnel.control.ok("INITIATE net net2");
     tunnel.control.wait_event("tunnel_up");
     tunnel.gateway_1.kill();
-    tunnel.control.ok("INITIATE net net3");
+    let initiate = ["--initiate", "--child", "net3", "--timeout", "1"];
+    assert!(tunnel.client.try_swanctl(&initiate).is_err(), "no answer");
     expect_failover(&mut tunnel.control, 11, 12, "dpd_timeout");
     tunnel.client.ping("10.2.0.1");
     tunnel.client.ping("10.3.0.1");
