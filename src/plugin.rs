@@ -13,8 +13,8 @@ use extsock_core::protocol::Reply;
 
 use crate::adapter::{Adapter, ConfigDir, Connections, StateFile};
 use crate::charon::{
-    charon_bool, queue, setting_bool, setting_duration, setting_number, setting_string, Feature,
-    Priority, Registration,
+    charon_bool, queue, setting_duration, setting_number, setting_string, Feature, Priority,
+    Registration,
 };
 use crate::control::{Limits, Listening, Server};
 
@@ -127,8 +127,13 @@ impl OptionSource for StrongswanConf {
         setting_duration(option, default)
     }
 
-    fn switch(&self, option: &str, default: bool) -> bool {
-        setting_bool(option, default)
+    fn word<T>(&self, option: &str, expected: &str, parse: fn(&str) -> Option<T>) -> Option<T> {
+        let word = setting_string(option, "");
+        let value = parse(&word);
+        if value.is_none() && !word.is_empty() {
+            log::error!("{option}: expected {expected}, found {word:?}; using the default");
+        }
+        value
     }
 
     fn number(&self, option: &str, default: f64) -> f64 {

@@ -130,6 +130,16 @@ pub fn text(stats: &Value, list: &Value) -> String {
     );
     metric(
         &mut text,
+        "connection_degraded",
+        "gauge",
+        "1 if the IKE_SA is established and CHILD_SAs that are wanted were lost or cannot be had, 0 if not.",
+        connections().map(|connection| {
+            let degraded = connection["degraded"] == true;
+            (of(connection), u8::from(degraded).to_string())
+        }),
+    );
+    metric(
+        &mut text,
         "connection_retries",
         "gauge",
         "Failovers in a row without an established IKE_SA.",
@@ -343,7 +353,7 @@ mod tests {
     fn names_are_escaped() {
         let name = "a\"b\\c\nd{e=\"f\",} 7 é";
         let list = json!({"connections": [{
-            "name": name, "state": "established", "retries": 0, "active_gateway": "192.0.2.1",
+            "name": name, "state": "established", "degraded": true, "retries": 0, "active_gateway": "192.0.2.1",
             "gateway_status": [
                 {"gateway": "192.0.2.1", "failures_in_a_row": 0},
                 {"gateway": "192.0.2.2", "failures_in_a_row": 4},
@@ -353,6 +363,11 @@ mod tests {
         let connection = ("connection".to_owned(), name.to_owned());
         let key = (
             "extsock_connection_established".to_owned(),
+            vec![connection.clone()],
+        );
+        assert_eq!(samples.get(&key), Some(&1.0), "{samples:?}");
+        let key = (
+            "extsock_connection_degraded".to_owned(),
             vec![connection.clone()],
         );
         assert_eq!(samples.get(&key), Some(&1.0), "{samples:?}");

@@ -50,6 +50,15 @@ fn short_duration(value: &Value) -> String {
     }
 }
 
+/// The state of a connection for people; for programs it stays `established`.
+fn state(connection: &Value) -> String {
+    if connection["degraded"] == true {
+        "degraded".to_owned()
+    } else {
+        text(&connection["state"])
+    }
+}
+
 /// The reply to LIST.
 pub fn list(reply: &Value) -> String {
     let rows: Vec<Vec<String>> = items(&reply["connections"])
@@ -57,7 +66,7 @@ pub fn list(reply: &Value) -> String {
         .map(|connection| {
             vec![
                 text(&connection["name"]),
-                text(&connection["state"]),
+                state(connection),
                 text(&connection["active_gateway"]),
                 items(&connection["gateways"]).len().to_string(),
                 text(&connection["retries"]),
@@ -89,10 +98,10 @@ pub fn screen(reply: &Value, rows: usize) -> String {
     }
     let mut connections = items(&reply["connections"]).to_vec();
     let last = last_failovers(&connections);
-    connections.sort_by_key(|connection| match connection["state"].as_str() {
-        Some("exhausted") => 0,
-        Some("waiting" | "connecting") => 1,
-        Some("established") => 3,
+    connections.sort_by_key(|connection| match state(connection).as_str() {
+        "exhausted" => 0,
+        "waiting" | "connecting" | "degraded" => 1,
+        "established" => 3,
         _ => 2,
     });
     let below = match &last[..] {
@@ -122,11 +131,11 @@ fn last_failovers(connections: &[Value]) -> Vec<Value> {
 }
 
 fn connection(connection: &Value) -> String {
-    let state = text(&connection["state"]);
+    let state = state(connection);
     let colour = match state.as_str() {
         "established" => "\u{1b}[32m",
         "exhausted" => "\u{1b}[31m",
-        "connecting" | "waiting" => "\u{1b}[33m",
+        "connecting" | "waiting" | "degraded" => "\u{1b}[33m",
         _ => "",
     };
     let reset = if colour.is_empty() { "" } else { "\u{1b}[0m" };
@@ -153,6 +162,10 @@ fn connection(connection: &Value) -> String {
     let children = names(&connection["child_sas"]);
     if !children.is_empty() {
         let _ = write!(head, ", CHILD_SAs {}", plain(&children.join(", ")));
+    }
+    let missing = names(&connection["missing"]);
+    if connection["degraded"] == true {
+        let _ = write!(head, ", missing {}", plain(&missing.join(", ")));
     }
     let active = &connection["active_gateway"];
     let gateways: Vec<Vec<String>> = items(&connection["gateway_status"])

@@ -60,6 +60,9 @@ fn status() -> ConnectionStatus {
             failures_in_a_row: 1,
             set_aside_ms: None,
         }],
+        wanted: vec!["data".to_owned()],
+        missing: Vec::new(),
+        degraded: false,
     }
 }
 
@@ -294,6 +297,11 @@ fn events() -> Vec<Event> {
                 "set the connection's over_time well below 300 s, or the gateway's reauth_time higher"
                     .into(),
         },
+        Event::DegradedStarted {
+            connection: net(),
+            missing: vec!["data".to_owned()],
+        },
+        Event::DegradedEnded { connection: net() },
     ]
 }
 

@@ -80,6 +80,33 @@ impl ChildSa<'_> {
         unsafe { string(call!(self.raw.as_ptr(), get_name)) }
     }
 
+    /// Whether a trap policy, and nothing else on this host, brings it up.
+    pub fn is_trapped(&self) -> bool {
+        // SAFETY: valid for the callback; the configuration belongs to it, and its getter only reads.
+        let action = unsafe {
+            let child_cfg = call!(self.raw.as_ptr(), get_config);
+            call!(child_cfg, get_start_action)
+        };
+        action & sys::action_t::ACTION_TRAP != 0 && action & sys::action_t::ACTION_START == 0
+    }
+
+    /// Whether charon initiates it again when the peer deletes it.
+    pub fn is_restarted(&self) -> bool {
+        // SAFETY: valid for the callback; the getter only reads.
+        let action = unsafe { call!(self.raw.as_ptr(), get_close_action) };
+        action & sys::action_t::ACTION_START != 0
+    }
+
+    /// Whether its lifetime is over.
+    pub fn is_expired(&self) -> bool {
+        // SAFETY: valid for the callback, and the getter only reads; it tells times of this clock.
+        let (end, now) = unsafe {
+            let end = call!(self.raw.as_ptr(), get_lifetime, true);
+            (end, sys::time_monotonic(ptr::null_mut()))
+        };
+        end != 0 && now >= end
+    }
+
     /// Everything there is to tell.
     pub fn info(&self) -> ChildSaInfo {
         let this = self.raw.as_ptr();

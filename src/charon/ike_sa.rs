@@ -267,7 +267,7 @@ impl IkeSa<'_> {
         // SAFETY: valid for the callback; the tasks belong to the IKE_SA, and nothing changes its
         // queues while the enumerator lives.
         unsafe {
-            Enumerator::<sys::task_t>::new(call!(self.as_ptr(), create_task_enumerator, queue))
+            tasks(self.as_ptr(), queue)
                 .map(|raw| task(call!(raw, get_type)))
                 .collect()
         }
@@ -355,6 +355,35 @@ impl CheckedOutIkeSa {
             Enumerator::<sys::child_sa_t>::new(children)
                 .filter_map(|child| child_sa::packets(child, hosts, inbound))
                 .collect()
+        }
+    }
+
+    /// Whether it is making a CHILD_SA, or about to.
+    pub fn makes_child(&self) -> bool {
+        let queues = [
+            sys::task_queue_t::TASK_QUEUE_ACTIVE,
+            sys::task_queue_t::TASK_QUEUE_QUEUED,
+        ];
+        // SAFETY: checked out, so valid; the tasks belong to it.
+        queues.into_iter().any(|queue| unsafe {
+            tasks(self.raw.as_ptr(), queue).any(|raw| {
+                let task = task(call!(raw, get_type));
+                matches!(task, Task::ChildCreate | Task::ChildRekey)
+            })
+        })
+    }
+
+    /// Whether it has a CHILD_SA of that name that is up.
+    pub fn has_child(&self, name: &str) -> bool {
+        use sys::child_sa_state_t as s;
+        // SAFETY: checked out, so valid; the CHILD_SAs belong to it, and the name that one lends is copied at once.
+        unsafe {
+            Enumerator::<sys::child_sa_t>::new(call!(self.raw.as_ptr(), create_child_sa_enumerator))
+                .filter(|child| {
+                    let state = call!(*child, get_state);
+                    matches!(state, s::CHILD_INSTALLED | s::CHILD_REKEYING)
+                })
+                .any(|child| string(call!(child, get_name)) == name)
         }
     }
 
@@ -509,9 +538,20 @@ impl Drop for CheckedOutIkeSa {
 /// # Safety
 /// `ike_sa` must be valid and used by no other thread until the result is dropped.
 unsafe fn active_tasks(ike_sa: *mut sys::ike_sa_t) -> Enumerator<sys::task_t> {
-    let active = sys::task_queue_t::TASK_QUEUE_ACTIVE;
+    // SAFETY: by this function's contract.
+    unsafe { tasks(ike_sa, sys::task_queue_t::TASK_QUEUE_ACTIVE) }
+}
+
+/// The tasks in one of its queues.
+///
+/// # Safety
+/// `ike_sa` must be valid and used by no other thread until the result is dropped.
+unsafe fn tasks(
+    ike_sa: *mut sys::ike_sa_t,
+    queue: sys::task_queue_t::Type,
+) -> Enumerator<sys::task_t> {
     // SAFETY: valid by this function's contract; the enumerator is new and yields one pointer.
-    unsafe { Enumerator::new(call!(ike_sa, create_task_enumerator, active)) }
+    unsafe { Enumerator::new(call!(ike_sa, create_task_enumerator, queue)) }
 }
 
 /// Whether the exchange that it has initiated is a DPD request of IKEv2 and nothing else.
@@ -565,6 +605,8 @@ fn task(raw: sys::task_type_t::Type) -> Task {
         t::TASK_ISAKMP_DELETE => Task::IsakmpDelete,
         t::TASK_INFORMATIONAL => Task::Informational,
         t::TASK_CHILD_CREATE | t::TASK_QUICK_MODE => Task::ChildCreate,
+        t::TASK_CHILD_REKEY => Task::ChildRekey,
+        t::TASK_CHILD_DELETE | t::TASK_QUICK_DELETE => Task::ChildDelete,
         _ => Task::Other,
     }
 }

@@ -75,9 +75,7 @@ pub use plugin::{create as create_plugin, Feature};
 pub use proposal::{Proposal, Protocol};
 pub use sec_label::{has_selinux, SecLabel};
 pub use secure_heap::on_secure_heap;
-pub use settings::{
-    charon_bool, charon_number, setting_bool, setting_duration, setting_number, setting_string,
-};
+pub use settings::{charon_bool, charon_number, setting_duration, setting_number, setting_string};
 pub use stream::{Handler, Peer, Reader, Stream, StreamService};
 #[cfg(strongswan_5_9_14)]
 pub use sys::ocsp_policy_t;

@@ -54,17 +54,9 @@ fn number(key: &CStr, default: f64) -> f64 {
     }
 }
 
-/// A switch: `yes` or `no`.
-pub fn setting_bool(option: &str, default: bool) -> bool {
-    switch(&key(option), default)
-}
-
 /// A switch of charon's own, below `charon`.
 pub fn charon_bool(option: &str, default: bool) -> bool {
-    switch(&c_string(&format!("%s.{option}")), default)
-}
-
-fn switch(key: &CStr, default: bool) -> bool {
+    let key = c_string(&format!("%s.{option}"));
     // SAFETY: as in setting_string().
     unsafe {
         call!(

@@ -4,7 +4,7 @@
 
 use super::model::Failover;
 use super::reader::Node;
-use super::setting::{Setting, BOOLEAN, GROWTH, NUMBER, PART, PRECISE_TIME};
+use super::setting::{Setting, CHILD_FAILURE, GROWTH, NUMBER, PART, PRECISE_TIME};
 use crate::domain::failover_options::failover_options;
 use crate::error::Result;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::locations::Locations;
 use super::secret::Secret;
 use crate::domain::address::AddressList;
+use crate::domain::child_failure::ChildFailure;
 use crate::domain::failover_options::failover_options;
 use crate::domain::policy::FailoverPolicy;
 

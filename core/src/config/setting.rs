@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::model::Mark;
 use super::reader::{Fields, Node};
 use super::secret::Secret;
+use crate::domain::child_failure::ChildFailure;
 use crate::error::Result;
 use crate::strongswan::Version;
 
@@ -146,6 +147,29 @@ const fn kind<V>(form: Form, read: fn(Node) -> Result<V>) -> Kind<V> {
     Kind { form, read }
 }
 
+/// `Some` version, or `None` where none is given.
+macro_rules! since {
+    () => {
+        None
+    };
+    ($version:tt) => {
+        Some(crate::strongswan::Version($version))
+    };
+}
+
+/// The kind of an option that takes one of some words: `word => value` or `word since [6, 0, 2] => value`.
+macro_rules! words {
+    ($($word:literal $(since $version:tt)? => $value:expr),+ $(,)?) => {
+        crate::config::setting::Kind {
+            form: crate::config::setting::Form::Words(&[$(crate::config::setting::Word {
+                name: $word,
+                since: crate::config::setting::since!($($version)?),
+            }),+]),
+            read: |node| node.keyword(&[$(($word, $value)),+]),
+        }
+    };
+}
+
 pub(super) const BOOLEAN: Kind<bool> = kind(Form::Boolean, |n| n.boolean());
 /// An IKE identity.
 pub(super) const IDENTITY: Kind<String> = kind(Form::Text, |n| n.identity());
@@ -187,34 +211,25 @@ pub(super) const PART: Kind<f64> = kind(Form::Fraction(0.0, 1.0), |n| {
     n.fraction(0.0..=1.0, "a number from 0 to 1")
 });
 
+/// A boolean is taken as well: of the option's values these were the first two.
+pub(super) const CHILD_FAILURE: Kind<ChildFailure> = words! {
+    "failover" => ChildFailure::Failover,
+    "retry" => ChildFailure::Retry,
+    "no" => ChildFailure::No,
+    "yes" => ChildFailure::Yes,
+    "false" => ChildFailure::No,
+    "true" => ChildFailure::Yes,
+    "disabled" => ChildFailure::No,
+    "enabled" => ChildFailure::Yes,
+    "0" => ChildFailure::No,
+    "1" => ChildFailure::Yes,
+};
+
 /// Replaces the default, unless the list is empty.
 pub(super) fn set_list(target: &mut Vec<String>, list: Vec<String>) {
     if !list.is_empty() {
         *target = list;
     }
-}
-
-/// `Some` version, or `None` where none is given.
-macro_rules! since {
-    () => {
-        None
-    };
-    ($version:tt) => {
-        Some(crate::strongswan::Version($version))
-    };
-}
-
-/// The kind of an option that takes one of some words: `word => value` or `word since [6, 0, 2] => value`.
-macro_rules! words {
-    ($($word:literal $(since $version:tt)? => $value:expr),+ $(,)?) => {
-        crate::config::setting::Kind {
-            form: crate::config::setting::Form::Words(&[$(crate::config::setting::Word {
-                name: $word,
-                since: crate::config::setting::since!($($version)?),
-            }),+]),
-            read: |node| node.keyword(&[$(($word, $value)),+]),
-        }
-    };
 }
 
 /// A table of options: `name: kind, default, description => expression that sets it;`, also

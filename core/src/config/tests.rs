@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::setting::{Form, Setting};
 use super::*;
+use crate::domain::child_failure::ChildFailure;
 use crate::domain::failover_options::OPTIONS;
 use crate::domain::policy::FailoverPolicy;
 use crate::error::ErrorCode;
@@ -174,9 +175,10 @@ fn the_failover_policy_overrides_the_default() {
         "max_retries": 0,
         "multiplier": 1.5,
         "jitter": "0.25",
-        "on_child_failure": true,
+        "on_child_failure": "retry",
         "traffic_timeout": "0.3s",
         "data_timeout": 20,
+        "stable_after": "20s",
     }}))
     .failover
     .over(&FailoverPolicy::default());
@@ -185,7 +187,8 @@ fn the_failover_policy_overrides_the_default() {
     expected.liveness_interval = Duration::from_millis(250);
     expected.liveness_timeout = Duration::from_millis(1500);
     expected.cool_down = seconds(300);
-    expected.on_child_failure = true;
+    expected.on_child_failure = ChildFailure::Retry;
+    expected.stable_after = seconds(20);
     expected.base_delay = seconds(2);
     expected.max_delay = seconds(3600);
     expected.multiplier = 1.5;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::child_failure::ChildFailure;
 use super::time;
 
 /// The options of `failover`, in the order in which programs and people see them. A line has the option's name,
@@ -28,8 +29,8 @@ macro_rules! failover_options {
                 "Time without an answer to that request after which the gateway has failed; 0 for no liveness check.";
             cool_down: Duration, PRECISE_TIME, "10m",
                 "How long a gateway that refused is passed over.";
-            on_child_failure: bool, BOOLEAN, "no",
-                "Whether an IKE_SA without any of its CHILD_SAs counts as a failure of the gateway.";
+            on_child_failure: ChildFailure, CHILD_FAILURE, "failover",
+                "What is done if a CHILD_SA that is wanted cannot be had while the IKE_SA is up.";
             max_retries: u32, NUMBER, "5",
                 "Failovers in a row without an established IKE_SA until the connection is given up; 0 for never.";
             base_delay: Duration, PRECISE_TIME, "1s",
@@ -44,6 +45,8 @@ macro_rules! failover_options {
                 "Time in which packets went out and none came back after which the liveness check asks at once; 0 for never.";
             data_timeout: Duration, PRECISE_TIME, "0",
                 "Time in which a gateway that answers IKE sends no ESP, though packets went out to it, after which it has failed; 0 for never.";
+            stable_after: Duration, PRECISE_TIME, "30s",
+                "How long a tunnel has to be up for what failed before to be forgotten.";
         }
     };
 }
@@ -75,8 +78,8 @@ failover_options!(list);
 pub trait OptionSource {
     /// A time.
     fn time(&self, option: &str, default: Duration) -> Duration;
-    /// `yes` or `no`.
-    fn switch(&self, option: &str, default: bool) -> bool;
+    /// One of some words, which the text `expected` names; None if there is none.
+    fn word<T>(&self, option: &str, expected: &str, parse: fn(&str) -> Option<T>) -> Option<T>;
     /// A number that is not negative.
     fn number(&self, option: &str, default: f64) -> f64;
 }
@@ -86,8 +89,8 @@ pub trait OptionSource {
 pub enum Value {
     /// A time.
     Time(Duration),
-    /// `yes` or `no`.
-    Switch(bool),
+    /// What is done about missing CHILD_SAs.
+    ChildFailure(ChildFailure),
     /// A whole number.
     Number(u32),
     /// A number that need not be whole.
@@ -116,21 +119,18 @@ impl OptionValue for Duration {
     }
 }
 
-impl OptionValue for bool {
+impl OptionValue for ChildFailure {
     fn written(text: &str) -> Option<Self> {
-        match text {
-            "yes" => Some(true),
-            "no" => Some(false),
-            _ => None,
-        }
+        Self::parse(text)
     }
 
     fn read(source: &impl OptionSource, option: &str, default: Self) -> Self {
-        source.switch(option, default)
+        let word = source.word(option, "failover, retry, no or yes", Self::parse);
+        word.unwrap_or(default)
     }
 
     fn value(self) -> Value {
-        Value::Switch(self)
+        Value::ChildFailure(self)
     }
 }
 

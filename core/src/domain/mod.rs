@@ -3,6 +3,7 @@
 //! The types that configuration, failover and protocol have in common.
 
 pub mod address;
+pub mod child_failure;
 pub mod failover_options;
 pub mod policy;
 pub mod reason;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::child_failure::ChildFailure;
 use super::failover_options::{failover_options, OptionSource, OptionValue, Value};
 
 macro_rules! make {
@@ -180,8 +181,8 @@ mod tests {
             set.map_or(default, |(_, seconds)| Duration::from_secs(*seconds))
         }
 
-        fn switch(&self, _: &str, default: bool) -> bool {
-            default
+        fn word<T>(&self, _: &str, _: &str, _: fn(&str) -> Option<T>) -> Option<T> {
+            None
         }
 
         fn number(&self, _: &str, default: f64) -> f64 {

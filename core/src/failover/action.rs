@@ -59,6 +59,16 @@ pub enum Action {
         /// The CHILD_SA configurations.
         children: Vec<String>,
     },
+    /// Bring up CHILD_SAs on an IKE_SA that is there, unless they are up or charon is still making one: it may not
+    /// have been answered yet.
+    InitiateAgain {
+        /// The connection.
+        connection: String,
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
+        /// The CHILD_SA configurations.
+        children: Vec<String>,
+    },
     /// Give an IKE_SA that was initiated with a clone the connection's own configuration, by which
     /// charon and its operators know it.
     Adopt {
@@ -167,6 +177,7 @@ impl Action {
             | Self::Check { connection }
             | Self::Initiate { connection, .. }
             | Self::InitiateChildren { connection, .. }
+            | Self::InitiateAgain { connection, .. }
             | Self::Adopt { connection, .. }
             | Self::Steer { connection, .. }
             | Self::Unsteer { connection, .. }

@@ -129,11 +129,23 @@ pub enum Event {
         /// What to change, for people.
         advice: String,
     },
+    /// The IKE_SA is up, and CHILD_SAs that are wanted were lost or cannot be had.
+    DegradedStarted {
+        /// Name of the connection.
+        connection: String,
+        /// Names of those CHILD_SAs.
+        missing: Vec<String>,
+    },
+    /// They are back or not wanted any more, or the IKE_SA is gone.
+    DegradedEnded {
+        /// Name of the connection.
+        connection: String,
+    },
 }
 
 impl Event {
     /// The names of all events.
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 13] = [
         "config_applied",
         "ike_sa_up",
         "ike_sa_down",
@@ -145,6 +157,8 @@ impl Event {
         "failover_established",
         "failover_exhausted",
         "reauthentication_loop",
+        "degraded_started",
+        "degraded_ended",
     ];
 
     /// The value of its key `event`.
@@ -161,6 +175,8 @@ impl Event {
             Self::FailoverEstablished { .. } => "failover_established",
             Self::FailoverExhausted { .. } => "failover_exhausted",
             Self::ReauthenticationLoop { .. } => "reauthentication_loop",
+            Self::DegradedStarted { .. } => "degraded_started",
+            Self::DegradedEnded { .. } => "degraded_ended",
         }
     }
 
@@ -171,7 +187,9 @@ impl Event {
             | Self::FailoverStarted { connection, .. }
             | Self::FailoverEstablished { connection, .. }
             | Self::FailoverExhausted { connection, .. }
-            | Self::ReauthenticationLoop { connection, .. } => Some(connection),
+            | Self::ReauthenticationLoop { connection, .. }
+            | Self::DegradedStarted { connection, .. }
+            | Self::DegradedEnded { connection } => Some(connection),
             Self::IkeSaUp { connection, .. }
             | Self::IkeSaDown { connection, .. }
             | Self::TunnelUp(Tunnel { connection, .. })

@@ -101,8 +101,9 @@ pub enum Evidence {
         ike_sa: u32,
         /// What there is to tell of it.
         tunnel: Tunnel,
-        /// Whether it came up.
-        up: bool,
+        /// Which of both, and why.
+        #[serde(rename = "up")]
+        change: ChildChange,
         /// Whether more CHILD_SAs are to be made on the IKE_SA.
         more: bool,
     },
@@ -117,6 +118,65 @@ pub enum Evidence {
     },
     /// The daemon shuts down (ALERT_SHUTDOWN_SIGNAL): nothing is a failure from here on.
     Shutdown,
+}
+
+/// What happened to a CHILD_SA.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(from = "RecordedChange")]
+pub enum ChildChange {
+    /// It came up.
+    Up(ChildOrigin),
+    /// It went down.
+    Down(ChildEnd),
+}
+
+/// A change as recordings have it: those of before there were reasons only have whether it came up.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RecordedChange {
+    Plain(bool),
+    Change(Reasoned),
+}
+
+#[derive(Deserialize)]
+enum Reasoned {
+    Up(ChildOrigin),
+    Down(ChildEnd),
+}
+
+impl From<RecordedChange> for ChildChange {
+    fn from(recorded: RecordedChange) -> Self {
+        match recorded {
+            RecordedChange::Plain(true) => Self::Up(ChildOrigin::Local),
+            RecordedChange::Plain(false) => Self::Down(ChildEnd::Local),
+            RecordedChange::Change(Reasoned::Up(origin)) => Self::Up(origin),
+            RecordedChange::Change(Reasoned::Down(end)) => Self::Down(end),
+        }
+    }
+}
+
+/// Who wanted a CHILD_SA.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildOrigin {
+    /// A client, its start action, or others on this host.
+    Local,
+    /// Traffic that met its trap policy.
+    Trap,
+    /// The gateway, which initiated it.
+    Gateway,
+}
+
+/// Why a CHILD_SA went down.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChildEnd {
+    /// It was closed on this host: by an operator, or for inactivity. Also if its IKE_SA goes down.
+    Local,
+    /// The gateway deleted it.
+    Gateway,
+    /// The gateway deleted it, and charon initiates it again (close_action start).
+    Restarted,
+    /// Its lifetime is over, and it was not rekeyed.
+    Expired,
 }
 
 /// An IKE_SA as it was when it was looked at.
@@ -239,6 +299,10 @@ pub enum Task {
     Informational,
     /// Make a CHILD_SA; IKEv1's quick mode.
     ChildCreate,
+    /// Rekey a CHILD_SA.
+    ChildRekey,
+    /// Delete a CHILD_SA.
+    ChildDelete,
     /// Anything else.
     Other,
 }

@@ -35,6 +35,12 @@ pub struct ConnectionStatus {
     pub policy: PolicyStatus,
     /// What became of each gateway, in the configured order.
     pub gateway_status: Vec<GatewayStatus>,
+    /// The CHILD_SAs that were asked for and have not been closed on this host since.
+    pub wanted: Vec<String>,
+    /// Those of them that are not up.
+    pub missing: Vec<String>,
+    /// Whether the IKE_SA is up, and some of them were lost or could not be had.
+    pub degraded: bool,
 }
 
 /// What STATUS tells of a connection.
@@ -84,17 +90,17 @@ impl From<&FailoverPolicy> for PolicyStatus {
 
 impl Serialize for PolicyStatus {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(
-            self.0
-                .values()
-                .into_iter()
-                .map(|(name, value)| match value {
-                    Value::Time(time) => (format!("{name}_ms"), millis(time).into()),
-                    Value::Number(number) => (name.to_owned(), Json::from(number)),
-                    Value::Switch(on) => (name.to_owned(), on.into()),
-                    Value::Fraction(fraction) => (name.to_owned(), fraction.into()),
-                }),
-        )
+        let options = self.0.values().into_iter();
+        let options = options.map(|(name, value)| match value {
+            Value::Time(time) => (format!("{name}_ms"), millis(time).into()),
+            Value::Number(number) => (name.to_owned(), Json::from(number)),
+            Value::Fraction(fraction) => (name.to_owned(), fraction.into()),
+            // A boolean before it had more than two values.
+            Value::ChildFailure(value) => (name.to_owned(), value.tries().is_some().into()),
+        });
+        let child_failure = self.0.on_child_failure.as_str();
+        let word = ("child_failure".to_owned(), child_failure.into());
+        serializer.collect_map(options.chain([word]))
     }
 }
 
@@ -193,6 +199,9 @@ pub(super) fn status(connection: &Connection, now: Duration) -> ConnectionStatus
             .names()
             .map(|gateway| gateway_status(c, gateway, now))
             .collect(),
+        wanted: c.wanted.wanted(),
+        missing: c.wanted.missing(),
+        degraded: !c.told_missing.is_empty(),
     }
 }
 

@@ -185,6 +185,14 @@ impl Step {
         });
     }
 
+    pub fn initiate_again(&mut self, name: &str, ike_sa: u32, children: Vec<String>) {
+        self.act(Action::InitiateAgain {
+            connection: name.to_owned(),
+            ike_sa,
+            children,
+        });
+    }
+
     pub fn adopt(&mut self, name: &str, ike_sa: u32) {
         self.act(Action::Adopt {
             connection: name.to_owned(),

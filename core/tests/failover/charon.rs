@@ -11,7 +11,9 @@ use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
 use extsock_core::failover::action::{Action, Begin, ConfigKind, Probed, Settings};
 use extsock_core::failover::event::Event;
-use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, Task, Tasks};
+use extsock_core::failover::evidence::{
+    Alert, ChildChange, ChildEnd, ChildOrigin, Evidence, IkeSa, IkeSaState, Task, Tasks,
+};
 use extsock_core::failover::history::Entry;
 use extsock_core::failover::manager::{FailoverManager, Options};
 use extsock_core::failover::report::ConnectionStatus;
@@ -112,6 +114,11 @@ impl Plugin for Charon {
                 }
             }
             Action::InitiateChildren {
+                connection,
+                ike_sa,
+                children,
+            }
+            | Action::InitiateAgain {
                 connection,
                 ike_sa,
                 children,
@@ -301,13 +308,26 @@ impl Charon {
 
     /// As above, with what is initiated then.
     pub fn child_comes_up(&mut self, id: u32, child: &str) -> Vec<Initiation> {
-        situations::child_updown(self, id, child, true);
+        let change = ChildChange::Up(ChildOrigin::Local);
+        situations::child_changed(self, id, child, change);
         self.take_initiations()
     }
 
+    /// An operator closes it.
     pub fn child_down(&mut self, id: u32, child: &str) {
-        situations::child_updown(self, id, child, false);
-        self.take_initiations();
+        assert_eq!(self.child_ends(id, child, ChildEnd::Local), []);
+    }
+
+    /// It goes down, with what is initiated then.
+    pub fn child_ends(&mut self, id: u32, child: &str, end: ChildEnd) -> Vec<Initiation> {
+        situations::child_changed(self, id, child, ChildChange::Down(end));
+        self.take_initiations()
+    }
+
+    /// It comes up in another way than by being asked for.
+    pub fn child_comes_by(&mut self, id: u32, child: &str, origin: ChildOrigin) {
+        situations::child_changed(self, id, child, ChildChange::Up(origin));
+        self.assert_nothing_initiated();
     }
 
     /// Another CHILD_SA is to be made after the present one.
@@ -318,6 +338,11 @@ impl Charon {
     /// It is being made.
     pub fn begins_child(&mut self, id: u32) {
         self.ike_sa_mut(id).tasks.queued.clear();
+    }
+
+    /// charon has sent its request for a CHILD_SA.
+    pub fn is_making_a_child(&mut self, id: u32) {
+        self.ike_sa_mut(id).tasks.active = vec![Task::ChildCreate];
     }
 
     /// The IKE_SA stays, but its CHILD_SA failed.

@@ -357,7 +357,7 @@ fn our_own_credentials_are_missing() {
 
 #[test]
 fn no_child_sa_is_a_failure_where_that_is_configured() {
-    for on_child_failure in [false, true] {
+    for on_child_failure in [ChildFailure::No, ChildFailure::Yes] {
         let policy = FailoverPolicy {
             on_child_failure,
             ..FailoverPolicy::default()
@@ -366,7 +366,7 @@ fn no_child_sa_is_a_failure_where_that_is_configured() {
         let sa = charon.begins("net");
         charon.establishes(sa, &[]);
         let next = charon.child_fails(sa);
-        if on_child_failure {
+        if on_child_failure == ChildFailure::Yes {
             assert_eq!(next, [to("10.0.0.2", &["data"])]);
             assert_eq!(charon.history()[0].reason, Reason::ChildFailed);
             assert!(charon.take_done().contains(&Action::Delete {
@@ -383,7 +383,7 @@ fn no_child_sa_is_a_failure_where_that_is_configured() {
 #[test]
 fn ike_sas_without_child_sa_are_no_endless_circle() {
     let policy = FailoverPolicy {
-        on_child_failure: true,
+        on_child_failure: ChildFailure::Yes,
         ..FailoverPolicy::default()
     };
     let mut charon = with_policy("10.0.0.1,10.0.0.2", policy);

@@ -94,7 +94,7 @@ fn a_child_sa_that_was_closed_long_before_the_ike_sa_stays_away() {
 #[test]
 fn a_child_sa_that_is_refused_without_a_word() {
     let policy = FailoverPolicy {
-        on_child_failure: true,
+        on_child_failure: ChildFailure::Yes,
         ..FailoverPolicy::default()
     };
     let mut charon = Charon::default();

@@ -3,6 +3,7 @@
 //! The failover manager in the situations of an operator's life, charon's part played by evidence.
 
 mod charon;
+mod children;
 mod deadlines;
 mod ikev1;
 mod names;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use charon::{Charon, Initiation};
 use extsock_core::domain::address::AddressList;
+use extsock_core::domain::child_failure::ChildFailure;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::reason::Reason;
 use extsock_core::failover::action::{Action, Destination, Settings, Steering};
@@ -419,7 +421,7 @@ fn a_list_that_begins_with_what_cannot_be_initiated_to() {
 #[test]
 fn the_first_of_two_child_sas_is_refused() {
     let policy = FailoverPolicy {
-        on_child_failure: true,
+        on_child_failure: ChildFailure::Yes,
         ..FailoverPolicy::default()
     };
     let mut charon = Charon::default();

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use extsock_core::domain::address::AddressList;
+use extsock_core::domain::child_failure::ChildFailure;
 use extsock_core::domain::failover_name;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
@@ -431,7 +432,7 @@ impl World {
             Health::Up | Health::Slow(_) => {
                 situations::establishes(self, id);
                 if self.quiet || self.rng.u32(0..100) > 0 {
-                    situations::child_updown(self, id, "data", true);
+                    situations::child_up(self, id, "data");
                 } else {
                     situations::alerts(self, id, Alert::KeepOnChildSaFailure);
                     self.disturbed(self.index_of(id));
@@ -550,7 +551,7 @@ impl World {
         let new = initiator(&seen.name, &seen.remote_addrs, seen.remote);
         let new = situations::connects(self, new);
         situations::establishes(self, new);
-        situations::child_updown(self, new, "data", true);
+        situations::child_up(self, new, "data");
         self.terminates(old, false);
         new
     }
@@ -969,10 +970,10 @@ impl Plugin for World {
                 };
                 self.later(after, Happening::Resolved(index, attempt, gateway, found));
             }
-            Action::InitiateChildren { ike_sa, .. } => {
+            Action::InitiateChildren { ike_sa, .. } | Action::InitiateAgain { ike_sa, .. } => {
                 let up = |known: &FakeIkeSa| known.seen.state == IkeSaState::Established;
                 if self.charon.ike_sas.get(ike_sa).is_some_and(up) {
-                    situations::child_updown(self, ike_sa, "data", true);
+                    situations::child_up(self, ike_sa, "data");
                 }
             }
             Action::Adopt { connection, ike_sa } => {
@@ -1056,7 +1057,12 @@ fn some_connection(rng: &mut Rng, index: usize) -> Connection {
     if !foreign {
         policy.connect_timeout = seconds(rng.u64(0..4) * 5);
         policy.cool_down = seconds(rng.u64(0..3) * 300);
-        policy.on_child_failure = rng.bool();
+        policy.on_child_failure = match rng.u8(..4) {
+            0 => ChildFailure::Failover,
+            1 => ChildFailure::Retry,
+            2 => ChildFailure::No,
+            _ => ChildFailure::Yes,
+        };
         policy.base_delay = Duration::from_millis(rng.u64(0..4) * 500);
         policy.max_delay = seconds(30);
         policy.multiplier = 1.0 + rng.f64();

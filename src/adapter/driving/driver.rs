@@ -276,6 +276,10 @@ fn log_event(event: &Event) {
             "{connection}: the gateway lets an IKE_SA live for {auth_lifetime} s, over_time is {over_time} s, \
              so that each one would reauthenticate at once: {advice}"
         ),
+        Event::DegradedStarted { connection, missing } => {
+            log::warn!("{connection}: established, but missing: {}", missing.join(", "));
+        }
+        Event::DegradedEnded { connection } => log::info!("{connection}: not degraded any more"),
         // charon logs these itself.
         Event::IkeSaUp { .. }
         | Event::IkeSaDown { .. }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use extsock_core::failover::action::Steering;
 use extsock_core::failover::event::Tunnel;
-use extsock_core::failover::evidence::{Alert, Evidence, IkeSaState};
+use extsock_core::failover::evidence::{
+    Alert, ChildChange, ChildEnd, ChildOrigin, Evidence, IkeSaState, Task,
+};
 use extsock_core::failover::reauthentication::fitting_lifetime;
 
 use super::driver::Driver;
@@ -214,7 +216,11 @@ impl Listener for EventListener {
         self.driver.observe(Evidence::ChildUpdown {
             ike_sa: ike_sa.id().0,
             tunnel,
-            up,
+            change: if up {
+                ChildChange::Up(origin(ike_sa, child_sa))
+            } else {
+                ChildChange::Down(end(ike_sa, child_sa))
+            },
             more: ike_sa.tasks().more_children(),
         });
     }
@@ -273,6 +279,37 @@ impl EventListener {
 /// Whether a timeout of a request of the IKE_SA was reported in this thread just before.
 fn is_unanswered(ike_sa: &IkeSa<'_>) -> bool {
     UNANSWERED.get() == Some(ike_sa.id().0)
+}
+
+/// Who wanted a CHILD_SA that comes up.
+fn origin(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> ChildOrigin {
+    if ike_sa.tasks().passive.contains(&Task::ChildCreate) {
+        ChildOrigin::Gateway
+    } else if child_sa.is_trapped() {
+        ChildOrigin::Trap
+    } else {
+        ChildOrigin::Local
+    }
+}
+
+/// Why a CHILD_SA goes down.
+fn end(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> ChildEnd {
+    let tasks = ike_sa.tasks();
+    let by_gateway = |task: &Task| matches!(task, Task::ChildDelete | Task::Informational);
+    if tasks.active.contains(&Task::ChildRekey) {
+        // The gateway does not know what we want to rekey (sa/ikev2/tasks/child_rekey.c, process_i).
+        ChildEnd::Restarted
+    } else if tasks.passive.iter().any(by_gateway) {
+        if child_sa.is_restarted() {
+            ChildEnd::Restarted
+        } else {
+            ChildEnd::Gateway
+        }
+    } else if child_sa.is_expired() {
+        ChildEnd::Expired
+    } else {
+        ChildEnd::Local
+    }
 }
 
 fn tunnel(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> Tunnel {

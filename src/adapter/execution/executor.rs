@@ -107,6 +107,11 @@ impl Executor {
                 ike_sa,
                 children,
             } => self.initiate_children(&connection, IkeSaId(ike_sa), &children),
+            Action::InitiateAgain {
+                connection,
+                ike_sa,
+                children,
+            } => self.initiate_again(&connection, IkeSaId(ike_sa), &children),
             Action::Adopt { connection, ike_sa } => self.adopt(&connection, IkeSaId(ike_sa)),
             Action::Steer {
                 connection,
@@ -261,6 +266,20 @@ impl Executor {
                 }
             }
         }
+    }
+
+    /// As [`Self::initiate_children`], unless charon is making one: its request may not be answered yet.
+    fn initiate_again(&self, connection: &str, ike_sa: IkeSaId, children: &[String]) {
+        let missing: Vec<String> = match CheckedOutIkeSa::by_id(ike_sa) {
+            Some(ike_sa) if ike_sa.is_up() && !ike_sa.makes_child() => {
+                let all = children.iter();
+                all.filter(|child| !ike_sa.has_child(child))
+                    .cloned()
+                    .collect()
+            }
+            _ => return,
+        };
+        self.initiate_children(connection, ike_sa, &missing);
     }
 
     /// By its own configuration charon finds the IKE_SA when the connection is initiated again, by an

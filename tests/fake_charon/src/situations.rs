@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 
 use extsock_core::failover::event::Tunnel;
-use extsock_core::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks};
+use extsock_core::failover::evidence::{
+    Alert, ChildChange, ChildEnd, ChildOrigin, Evidence, IkeSa, IkeSaState, IkeSpis, Task, Tasks,
+};
 
 use crate::Charon;
 
@@ -42,22 +44,28 @@ pub fn goes_down(charon: &mut impl Charon, id: u32) {
     let ike_sa = seen(charon, id);
     charon.report(Evidence::IkeUpdown { ike_sa, up: false });
     for child in charon.ike_sas().known(id).children.clone() {
-        child_updown(charon, id, &child, false);
+        let change = ChildChange::Down(ChildEnd::Local);
+        child_changed(charon, id, &child, change);
     }
 }
 
+/// A CHILD_SA comes up that was asked for.
+pub fn child_up(charon: &mut impl Charon, id: u32, child: &str) {
+    child_changed(charon, id, child, ChildChange::Up(ChildOrigin::Local));
+}
+
 /// A CHILD_SA is reported up or down.
-pub fn child_updown(charon: &mut impl Charon, id: u32, child: &str, up: bool) {
+pub fn child_changed(charon: &mut impl Charon, id: u32, child: &str, change: ChildChange) {
     let ike_sa = charon.ike_sas().known_mut(id);
     ike_sa.children.retain(|known| known != child);
-    if up {
+    if matches!(change, ChildChange::Up(_)) {
         ike_sa.children.push(child.into());
     }
     let tunnel = tunnel(&ike_sa.seen, child);
     charon.report(Evidence::ChildUpdown {
         ike_sa: id,
         tunnel,
-        up,
+        change,
         more: false,
     });
 }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::children::Children;
 use super::outage::Outage;
 use crate::domain::address::Gateway;
 use crate::domain::policy::FailoverPolicy;
@@ -27,8 +28,10 @@ pub(in crate::failover) struct Common {
     pub foreign: bool,
     /// The gateway in use, being tried, or tried last.
     pub active: Option<String>,
-    /// CHILD_SAs that are up or were asked for, in that order.
-    pub wanted: Vec<String>,
+    /// CHILD_SAs that come back if the IKE_SA is lost.
+    pub wanted: Children,
+    /// Those that clients were told to be missing while the IKE_SA is up.
+    pub told_missing: Vec<String>,
     /// Its IKE_SAs that we initiated, by unique id.
     pub ike_sas: BTreeMap<u32, IkeSaRecord>,
     /// Gateways for which a clone of the configuration may exist.
@@ -47,7 +50,8 @@ impl Common {
             policy: settings.policy,
             foreign,
             active: None,
-            wanted: Vec::new(),
+            wanted: Children::default(),
+            told_missing: Vec::new(),
             ike_sas: BTreeMap::new(),
             clones: BTreeSet::new(),
             selection: None,
@@ -63,8 +67,7 @@ impl Common {
         self.foreign = foreign;
         self.reauthentications = Reauthentications::default();
         if !self.children.is_empty() {
-            let children = &self.children;
-            self.wanted.retain(|child| children.contains(child));
+            self.wanted.keep_only(&self.children);
         }
         for known in self.ike_sas.values_mut() {
             // What charon was told was made of the old configuration.
@@ -74,16 +77,11 @@ impl Common {
 
     /// The CHILD_SAs to bring up: what was up or asked for, else all.
     pub fn children_to_initiate(&self) -> Vec<String> {
-        if self.wanted.is_empty() {
+        let wanted = self.wanted.to_initiate();
+        if wanted.is_empty() {
             self.children.clone()
         } else {
-            self.wanted.clone()
-        }
-    }
-
-    pub fn want(&mut self, child: &str) {
-        if !self.wanted.iter().any(|known| known == child) {
-            self.wanted.push(child.to_owned());
+            wanted
         }
     }
 
@@ -93,6 +91,13 @@ impl Common {
         self.foreign || self.children.iter().any(|known| known == child)
     }
 
+    /// The CHILD_SAs that are up on any of its IKE_SAs.
+    pub fn children_up(&self) -> BTreeSet<String> {
+        let up = self.ike_sas.values().filter(|known| known.stage.is_up());
+        up.flat_map(|known| known.children.iter().cloned())
+            .collect()
+    }
+
     /// Initiates on that IKE_SA those of the CHILD_SAs that are up on none of the connection's IKE_SAs.
     pub fn initiate_missing(
         &self,
@@ -100,11 +105,9 @@ impl Common {
         asked: impl IntoIterator<Item = String>,
         step: &mut Step,
     ) {
-        let is_up = |child: &String| {
-            let mut up = self.ike_sas.values().filter(|known| known.stage.is_up());
-            up.any(|known| known.children.contains(child))
-        };
-        let missing: Vec<String> = asked.into_iter().filter(|child| !is_up(child)).collect();
+        let up = self.children_up();
+        let asked = asked.into_iter();
+        let missing: Vec<String> = asked.filter(|child| !up.contains(child)).collect();
         if !missing.is_empty() {
             step.initiate_children(&self.name, ike_sa, missing);
         }
@@ -112,7 +115,7 @@ impl Common {
 
     /// Whether the outage ends when the IKE_SA is up, or only with a CHILD_SA.
     pub fn needs_child(&self) -> bool {
-        self.policy.on_child_failure && (self.foreign || !self.children.is_empty())
+        self.policy.on_child_failure.needs_child() && (self.foreign || !self.children.is_empty())
     }
 
     pub fn up_ike_sa(&self) -> Option<u32> {
@@ -282,11 +285,8 @@ impl Common {
             return;
         };
         known.replaces = None;
-        let wanted = self.wanted.iter();
-        let missing: Vec<String> = wanted
-            .filter(|child| !known.children.contains(*child))
-            .cloned()
-            .collect();
+        let is_up = |child: &str| known.children.contains(child);
+        let missing = self.wanted.take_ready(is_up, &self.policy, step.now);
         if !missing.is_empty() {
             step.initiate_children(&self.name, ike_sa, missing);
         }

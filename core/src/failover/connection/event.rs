@@ -24,8 +24,10 @@ pub(in crate::failover) enum IkeSaEvent {
     LedFrom(LedFrom),
     /// A CHILD_SA of it is up.
     ChildUp { ike_sa: u32 },
-    /// A CHILD_SA of it failed, or none came up in time.
+    /// A CHILD_SA of it failed, and charon makes no other one.
     ChildFailed { ike_sa: u32 },
+    /// A CHILD_SA of it came up, and charon makes no other one.
+    ChildrenDone { ike_sa: u32 },
     /// Its lifetime is over, and it has no successor.
     Expired { ike_sa: u32 },
     /// Its gateway gave no sign of life in time.

@@ -14,6 +14,7 @@
 //! the next state. What all states share is [`Common`].
 
 mod attempt;
+mod children;
 mod common;
 mod event;
 mod given_up;
@@ -35,15 +36,17 @@ use self::outage::Outage;
 pub(super) use self::state::{GivenUp, Idle, Progress, Recovering, State};
 use self::transitions::{
     announce, attempt, end_attempts, fail_over, follow_charon, repeat_reused, rest, resume,
-    switch_to,
+    switch_to, tell_missing,
 };
 use super::action::{Begin, ConfigKind, Settings};
 use super::deadlines::Timer;
+use super::evidence::{ChildEnd, ChildOrigin};
 use super::history::Outcome;
 use super::ike_sa::liveness::Pace;
 use super::step::Step;
 use crate::domain::address::AddressList;
 use crate::domain::reason::Reason;
+use crate::domain::Now;
 
 /// One connection and its IKE_SAs.
 #[derive(Debug)]
@@ -87,20 +90,44 @@ impl Connection {
     }
 
     /// A CHILD_SA came up.
-    pub fn child_up(&mut self, ike_sa: u32, child: &str, step: &mut Step) {
-        self.common.want(child);
+    pub fn child_up(&mut self, ike_sa: u32, child: &str, origin: ChildOrigin, step: &mut Step) {
+        self.common.wanted.up(child, origin, step.now.monotonic);
         if let Some(known) = self.common.ike_sas.get_mut(&ike_sa) {
             known.child_up(child);
         }
         self.handle(IkeSaEvent::ChildUp { ike_sa }, step);
     }
 
-    /// A CHILD_SA went down. One that was closed by itself is not to be brought back with the IKE_SA.
-    pub fn child_down(&mut self, ike_sa: u32, child: &str, now: Duration) {
-        let known = self.common.ike_sas.get_mut(&ike_sa);
-        if known.is_some_and(|known| known.child_down(child, now)) {
-            self.common.wanted.retain(|wanted| wanted != child);
+    /// A CHILD_SA went down. What its end means for it does not matter if the IKE_SA goes down as well.
+    pub fn child_down(&mut self, ike_sa: u32, child: &str, end: ChildEnd, now: Now) {
+        let c = &mut self.common;
+        let known = c.ike_sas.get_mut(&ike_sa);
+        if known.is_some_and(|known| known.child_down(child, now.monotonic)) {
+            c.wanted.down(child, end, &c.policy, now);
         }
+    }
+
+    /// What follows for its CHILD_SAs from the state that a step left it in: those whose turn it is are initiated,
+    /// and clients are told when some begin to be missing while the IKE_SA is up, and when that ends.
+    pub fn tend_children(&mut self, step: &mut Step) {
+        let c = &mut self.common;
+        let serving = match &self.state {
+            State::Serving(state) if c.is_up(state.ike_sa) => Some(state.ike_sa),
+            _ => None,
+        };
+        if let Some(ike_sa) = serving {
+            let up = c.children_up();
+            c.wanted
+                .follow_ike_sa(|child| up.contains(child), step.now.monotonic);
+            let due = c.wanted.take_due(step.now.monotonic);
+            if !due.is_empty() {
+                step.initiate_again(&c.name, ike_sa, due);
+            }
+        } else {
+            c.wanted.lose_ike_sa();
+        }
+        let missed = serving.map_or_else(Vec::new, |_| c.wanted.missed());
+        tell_missing(c, missed, step);
     }
 
     /// A deadline has come.
@@ -119,13 +146,19 @@ impl Connection {
         let has_alternative = c.has_alternative(self.state.outage());
         match &self.state {
             State::Recovering(state) if has_alternative => state.deadlines(c),
-            State::Serving(state) if has_alternative => {
-                let mut deadlines = state.deadlines(c);
-                deadlines.extend(state.next_look(c, pace));
+            State::Serving(state) => {
+                let mut deadlines = if has_alternative {
+                    state.deadlines(c)
+                } else {
+                    let next = state.child_deadline(c).into_iter();
+                    next.map(|at| (Timer::Child, at)).collect()
+                };
+                let is_watched = has_alternative || !c.foreign;
+                let next = is_watched.then(|| state.next_look(c, pace)).flatten();
+                deadlines.extend(next);
                 deadlines
             }
-            State::Serving(state) if !c.foreign => state.next_look(c, pace).into_iter().collect(),
-            _ => Vec::new(),
+            State::Recovering(_) | State::Idle(_) | State::GivenUp(_) => Vec::new(),
         }
     }
 

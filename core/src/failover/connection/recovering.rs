@@ -49,6 +49,7 @@ impl Recovering {
             | IkeSaEvent::Replaced { .. }
             | IkeSaEvent::ChildUp { .. }
             | IkeSaEvent::ChildFailed { .. }
+            | IkeSaEvent::ChildrenDone { .. }
             | IkeSaEvent::Expired { .. }
             | IkeSaEvent::Silent { .. }
             | IkeSaEvent::CarriesNothing { .. } => State::Recovering(self),

@@ -50,11 +50,17 @@ impl Serving {
                 }
             }
             IkeSaEvent::ChildUp { ike_sa } if ike_sa == self.ike_sa => {
+                self.tries = 0;
                 end_outage(c, &mut self, step);
                 State::Serving(self)
             }
             IkeSaEvent::ChildFailed { ike_sa } if ike_sa == self.ike_sa => {
-                self.child_failed(c, step)
+                let refused = c.wanted.refused(&c.policy, step.now);
+                self.child_failed(c, refused, step)
+            }
+            IkeSaEvent::ChildrenDone { ike_sa } if ike_sa == self.ike_sa => {
+                c.wanted.done(&c.policy, step.now);
+                State::Serving(self)
             }
             // Its end would not name its gateway as the cause, and its deletion may not be answered.
             IkeSaEvent::Expired { ike_sa } if ike_sa == self.ike_sa => {
@@ -185,15 +191,45 @@ impl Serving {
         }
     }
 
-    /// A CHILD_SA did not come up. Without any, the IKE_SA may be of no use.
-    fn child_failed(self, c: &mut Common, step: &mut Step) -> State {
+    /// CHILD_SAs did not come up, or one of unknown name did not. Without any, after some tries, the IKE_SA is of no
+    /// use.
+    fn child_failed(mut self, c: &mut Common, is_wanted: bool, step: &mut Step) -> State {
         let known = c.ike_sas.get(&self.ike_sa);
         let bare = known.is_some_and(|known| known.stage.is_up() && known.children.is_empty());
-        if !bare || !c.policy.on_child_failure {
+        // The names of what others have loaded are not known before it is up.
+        if !bare || !is_wanted && !c.needs_child() {
+            return State::Serving(self);
+        }
+        self.tries += 1;
+        let limit = c.policy.on_child_failure.tries();
+        if limit.is_none_or(|limit| self.tries < limit) {
             return State::Serving(self);
         }
         step.delete(&c.name, self.ike_sa);
-        self.discard(c, Reason::ChildFailed, step)
+        match c.gateways.first() {
+            Some(only) if !c.has_alternative(self.outage.as_ref()) => {
+                self.begin_anew(c, only, step)
+            }
+            _ => self.discard(c, Reason::ChildFailed, step),
+        }
+    }
+
+    /// The only gateway gives no CHILD_SA on this IKE_SA: another one with it is tried.
+    fn begin_anew(self, c: &mut Common, only: String, step: &mut Step) -> State {
+        let reason = Reason::ChildFailed;
+        let from = c.gateway_of(self.ike_sa).unwrap_or_default();
+        c.give_up(Some(self.ike_sa));
+        c.gateways.failed(&from, reason, None);
+        let mut outage = self.into_outage(step.now.monotonic);
+        outage.retries += 1;
+        step.failover_started(Failover {
+            name: &c.name,
+            from: &from,
+            to: &only,
+            reason,
+            attempt: outage.retries,
+        });
+        attempt(c, outage, only, step)
     }
 
     /// The gateway gave no sign of life.
@@ -317,7 +353,17 @@ impl Serving {
                 candidate.attempt.abandon(c, step);
                 self.attempt_failed(c, reason, step)
             }
-            Timer::Child => self.child_failed(c, step),
+            Timer::Child => {
+                let timed_out = c.wanted.timed_out(&c.policy, step.now);
+                let is_over = self
+                    .outage_deadline(c)
+                    .is_some_and(|at| at <= step.now.monotonic);
+                if timed_out || is_over {
+                    self.child_failed(c, timed_out, step)
+                } else {
+                    State::Serving(self)
+                }
+            }
             Timer::Look => {
                 let known = c.ike_sas.get_mut(&self.ike_sa);
                 if let Some(up) = known.and_then(|known| known.up_mut()) {
@@ -339,17 +385,28 @@ impl Serving {
     /// When it has to be looked at again for other reasons, while there is another gateway.
     pub fn deadlines(&self, c: &Common) -> Vec<(Timer, Duration)> {
         let timeout = c.policy.connect_timeout;
-        let mut deadlines = Vec::new();
-        if let Some(up) = c.ike_sas.get(&self.ike_sa).and_then(|known| known.up()) {
-            if self.outage.is_some() && !timeout.is_zero() {
-                deadlines.push((Timer::Child, up.since.saturating_add(timeout)));
-            }
-        }
+        let child = self.child_deadline(c).into_iter();
+        let child = child.chain(self.outage_deadline(c)).min();
+        let mut deadlines: Vec<_> = child.map(|at| (Timer::Child, at)).into_iter().collect();
         if let Some(candidate) = self.candidate.as_ref().filter(|_| !timeout.is_zero()) {
             let since = candidate.attempt.since;
             deadlines.push((Timer::Switch, since.saturating_add(timeout)));
         }
         deadlines
+    }
+
+    /// When the next CHILD_SA is asked for again, or is not expected any more.
+    pub fn child_deadline(&self, c: &Common) -> Option<Duration> {
+        let is_up = c.is_up(self.ike_sa);
+        is_up.then(|| c.wanted.next(c.policy.connect_timeout))?
+    }
+
+    /// Until when a CHILD_SA has to be up where only that ends the outage.
+    fn outage_deadline(&self, c: &Common) -> Option<Duration> {
+        let timeout = c.policy.connect_timeout;
+        let up = c.ike_sas.get(&self.ike_sa)?.up()?;
+        let is_limited = self.outage.is_some() && !timeout.is_zero();
+        is_limited.then(|| up.since.saturating_add(timeout))
     }
 
     /// The tunnel, or more CHILD_SAs, are asked for; returns the gateway that is tried.

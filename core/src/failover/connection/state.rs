@@ -60,6 +60,8 @@ pub(in crate::failover) struct Serving {
     pub outage: Option<Outage>,
     /// An attempt at another gateway, while this one stays up.
     pub candidate: Option<Candidate>,
+    /// How often in a row CHILD_SAs were refused on it, or were not answered, while none was up.
+    pub tries: u32,
 }
 
 /// An attempt at another gateway while the tunnel is up: its IKE_SA takes over when it is up.

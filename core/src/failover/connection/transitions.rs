@@ -364,7 +364,7 @@ pub(super) fn failed_with(
     c.failed_at(&mut outage, &ended.record.gateway, ended.record.remote);
     if reason == Reason::PeerDeleted && ended.record.children.is_empty() {
         for child in ended.record.closed_with_the_ike_sa(step.now.monotonic) {
-            c.want(child);
+            c.wanted.want(child);
         }
     }
     let gateway = ended.record.gateway.clone();
@@ -450,6 +450,7 @@ pub(super) fn serve(
         ike_sa,
         outage,
         candidate,
+        tries: 0,
     };
     end_outage(c, &mut serving, step);
     State::Serving(serving)
@@ -462,6 +463,7 @@ pub(super) fn resume(c: &mut Common, ike_sa: u32) -> State {
         ike_sa,
         outage: None,
         candidate: None,
+        tries: 0,
     })
 }
 
@@ -496,6 +498,22 @@ pub(super) fn announce(c: &Common, state: &mut Recovering, step: &mut Step) {
         attempt: state.outage.retries,
     });
     attempt.origin = Origin::Charon;
+}
+
+/// Tells clients when CHILD_SAs that are wanted begin to be missing while the IKE_SA is up, and when that ends.
+pub(super) fn tell_missing(c: &mut Common, missing: Vec<String>, step: &mut Step) {
+    let connection = || c.name.clone();
+    match (c.told_missing.is_empty(), missing.is_empty()) {
+        (true, false) => step.publish(Event::DegradedStarted {
+            connection: connection(),
+            missing: missing.clone(),
+        }),
+        (false, true) => step.publish(Event::DegradedEnded {
+            connection: connection(),
+        }),
+        _ => {}
+    }
+    c.told_missing = missing;
 }
 
 /// An IKE_SA ended. An attempt for which charon took that one, which was about to end, has none: it

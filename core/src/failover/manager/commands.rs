@@ -39,7 +39,7 @@ impl FailoverManager {
             }
         };
         for child in &asked {
-            c.want(child);
+            c.wanted.want(child);
         }
         let remembered = self.options.remembered.as_ref();
         let good = remembered.and_then(|all| c.gateways.find(all.get(name)?));

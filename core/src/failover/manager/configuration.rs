@@ -158,7 +158,7 @@ impl FailoverManager {
         let c = &mut connection.common;
         for (ike_sa, mut record) in records {
             for child in &record.children {
-                c.want(child);
+                c.wanted.want(child);
             }
             if let Some(up) = record.up_mut() {
                 // Answers were not looked at meanwhile.

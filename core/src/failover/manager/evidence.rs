@@ -11,7 +11,7 @@ use crate::error::ErrorCode;
 use crate::failover::action::{Action, Settings};
 use crate::failover::connection::{Connection, Ended, IkeSaEvent, LedFrom, LedOn};
 use crate::failover::event::{Event, Tunnel};
-use crate::failover::evidence::{Alert, Evidence, IkeSa, IkeSaState, IkeSpis};
+use crate::failover::evidence::{Alert, ChildChange, Evidence, IkeSa, IkeSaState, IkeSpis, Task};
 use crate::failover::ike_sa::verdict::verdict;
 use crate::failover::ike_sa::{IkeSaRecord, IkeSaStage, Replaced, Up};
 use crate::failover::step::Step;
@@ -60,9 +60,9 @@ impl FailoverManager {
             Evidence::ChildUpdown {
                 ike_sa,
                 tunnel,
-                up,
+                change,
                 more,
-            } => self.child_updown(ike_sa, tunnel, up, more, step),
+            } => self.child_updown(ike_sa, tunnel, change, more, step),
             Evidence::ChildRekey { ike_sa, old, new } => {
                 self.child_rekeyed(ike_sa, *old, *new, step);
                 None
@@ -514,22 +514,20 @@ impl FailoverManager {
         &mut self,
         ike_sa: u32,
         tunnel: Tunnel,
-        up: bool,
+        change: ChildChange,
         more: bool,
         step: &mut Step,
     ) -> Option<String> {
         let child = tunnel.child_sa_name.clone();
         let owner = self.ike_sas.get(&ike_sa).cloned();
         if let Some(owner) = &owner {
-            self.with_connection(owner, step, |connection, step| {
-                if up {
-                    connection.child_up(ike_sa, &child, step);
-                } else {
-                    connection.child_down(ike_sa, &child, step.now.monotonic);
-                }
+            self.with_connection(owner, step, |connection, step| match change {
+                ChildChange::Up(origin) => connection.child_up(ike_sa, &child, origin, step),
+                ChildChange::Down(end) => connection.child_down(ike_sa, &child, end, step.now),
             });
         }
         let tunnel = self.of_connection(ike_sa, tunnel);
+        let up = matches!(change, ChildChange::Up(_));
         step.publish(if up {
             Event::TunnelUp(tunnel)
         } else {
@@ -537,6 +535,7 @@ impl FailoverManager {
         });
         if let Some(owner) = owner.as_ref().filter(|_| up && !more) {
             self.with_connection(owner, step, |connection, step| {
+                connection.handle(IkeSaEvent::ChildrenDone { ike_sa }, step);
                 connection.common.complete_children(ike_sa, step);
             });
         }
@@ -575,12 +574,24 @@ impl FailoverManager {
         let (owner, record) = self.track(ike_sa)?;
         record.observed.alert(alert);
         let more = ike_sa.tasks.more_children();
+        let was_up = matches!(ike_sa.state, IkeSaState::Established | IkeSaState::Rekeying);
+        let makes_child = was_up && ike_sa.tasks.active.contains(&Task::ChildCreate);
         let ike_sa = ike_sa.id;
         match alert {
             Alert::KeepOnChildSaFailure if !more => {
                 self.with_connection(&owner, step, |connection, step| {
                     connection.handle(IkeSaEvent::ChildFailed { ike_sa }, step);
                     connection.common.complete_children(ike_sa, step);
+                });
+            }
+            Alert::KeepOnChildSaFailure => self.with_connection(&owner, step, |connection, _| {
+                connection.common.wanted.refused_one();
+            }),
+            // Of the requests that are not answered, that for a CHILD_SA may be the only one.
+            Alert::RetransmitSendTimeout if makes_child => {
+                self.with_connection(&owner, step, |connection, step| {
+                    let c = &mut connection.common;
+                    c.wanted.unanswered(&c.policy, step.now);
                 });
             }
             Alert::IkeSaExpired => self.with_connection(&owner, step, |connection, step| {

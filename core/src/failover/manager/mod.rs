@@ -318,6 +318,7 @@ impl FailoverManager {
         if connection.is_queued() && !self.queue.iter().any(|queued| queued == name) {
             self.queue.push_back(name.to_owned());
         }
+        connection.tend_children(step);
         connection.steer(step);
         if connection.common.foreign && connection.is_at_rest() {
             // Taken in again when charon initiates it.

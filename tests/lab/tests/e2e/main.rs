@@ -4,6 +4,7 @@
 
 mod authentication;
 mod causes;
+mod children;
 mod config_dir;
 mod configuration;
 mod equality;
