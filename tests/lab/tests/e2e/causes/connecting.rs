@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{net_with_two_child_sas, told, with_child};
 use crate::ike_sas;
-use crate::policy::net_with;
+use crate::policy::{net_with, patient};
 use crate::tunnel::two_networks;
 use crate::{expect_failover, ike_sa, wait_state, Hosts, Tunnel};
 
@@ -54,10 +54,13 @@ fn no_answer_to_ike_auth_with(keyingtries: u32) {
 #[test]
 fn ike_auth_takes_too_long() {
     for keyingtries in [1, 0] {
-        let hosts = silent_after_ike_sa_init();
+        let hosts = Hosts {
+            client: patient(),
+            ..silent_after_ike_sa_init()
+        };
         let config = net_with(
             &json!({ "keyingtries": keyingtries, "encap": true }),
-            &json!({"connect_timeout": "3s"}),
+            &json!({"connect_timeout": "2s"}),
         );
         let mut tunnel = Tunnel::loaded_at(hosts, &config);
         tunnel.control.ok("INITIATE net");
