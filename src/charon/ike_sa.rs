@@ -316,7 +316,7 @@ impl CheckedOutIkeSa {
     }
 
     /// By what it is found at once.
-    pub fn key(&self) -> IkeSaKey {
+    pub fn ike_sa_key(&self) -> IkeSaKey {
         // SAFETY: checked out, so valid; the id belongs to it.
         unsafe {
             let id = call!(self.raw.as_ptr(), get_id);

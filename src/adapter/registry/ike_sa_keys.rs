@@ -23,7 +23,7 @@ impl IkeSaKeys {
             None => {
                 let found = CheckedOutIkeSa::by_id(ike_sa)?;
                 // While it is checked out it does not go, which would be told before it is kept.
-                self.lock().insert(ike_sa, found.key());
+                self.lock().insert(ike_sa, found.ike_sa_key());
                 Some(found)
             }
         }

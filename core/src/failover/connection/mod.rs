@@ -139,24 +139,21 @@ impl Connection {
         });
     }
 
-    /// When it has to be looked at again. An attempt at a gateway without alternative is not given up. A tunnel
-    /// that is up is watched all the same, unless it is others' concern.
+    /// When it has to be looked at again. A connection without another gateway gains nothing from giving up
+    /// the one that it has, except for its CHILD_SAs.
     pub fn deadlines(&self, pace: Pace) -> Vec<(Timer, Duration)> {
         let c = &self.common;
         let has_alternative = c.has_alternative(self.state.outage());
         match &self.state {
             State::Recovering(state) if has_alternative => state.deadlines(c),
-            State::Serving(state) => {
-                let mut deadlines = if has_alternative {
-                    state.deadlines(c)
-                } else {
-                    let next = state.child_deadline(c).into_iter();
-                    next.map(|at| (Timer::Child, at)).collect()
-                };
-                let is_watched = has_alternative || !c.foreign;
-                let next = is_watched.then(|| state.next_look(c, pace)).flatten();
-                deadlines.extend(next);
+            State::Serving(state) if has_alternative => {
+                let mut deadlines = state.deadlines(c);
+                deadlines.extend(state.next_look(c, pace));
                 deadlines
+            }
+            State::Serving(state) => {
+                let next = state.child_deadline(c).into_iter();
+                next.map(|at| (Timer::Child, at)).collect()
             }
             State::Recovering(_) | State::Idle(_) | State::GivenUp(_) => Vec::new(),
         }
