@@ -192,15 +192,6 @@ fn a_gateway_that_answers_and_carries_nothing_is_left() {
 }
 
 #[test]
-fn the_only_gateway_is_watched_unless_others_loaded_it() {
-    let mut charon = with_policy("10.0.0.1", FailoverPolicy::default());
-    let sa = charon.begins("net");
-    charon.establishes(sa, &["data"]);
-    charon.waits(seconds(11));
-    assert!(charon.take_done().iter().any(is_probe));
-}
-
-#[test]
 fn loaded_again_while_it_is_asked() {
     let (mut charon, sa) = listening();
     let policy = *charon.manager.policy("net").expect("a connection");
