@@ -70,12 +70,6 @@ impl Reason {
         )
     }
 
-    /// Whether the IKE_SA that ended by this has carried nothing as far as is known: however long it was up, the
-    /// outage before it goes on, with its delays and rounds.
-    pub fn never_ends_an_outage(self) -> bool {
-        matches!(self, Self::ChildFailed | Self::DataPath)
-    }
-
     /// As in events.
     pub fn as_str(self) -> &'static str {
         match self {
