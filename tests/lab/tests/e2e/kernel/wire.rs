@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{forget_acquires_soon, loaded, net_as, trapped};
 use crate::in_the_clear::{change_gateways, end_and_begin, Traffic};
 use crate::lossy_links::nft;
+use crate::Tunnel;
 
 #[test]
 fn no_inner_packet_in_the_clear() {
@@ -27,6 +28,17 @@ fn no_inner_packet_in_the_clear() {
     traffic.is_in_the_clear_without("a policy");
 }
 
+/// A whole life of the tunnel, with traffic from before it is up.
+#[track_caller]
+fn stays_within(tunnel: &mut Tunnel) -> Traffic {
+    let traffic = Traffic::start(tunnel);
+    tunnel.initiate_untested();
+    traffic.arrives();
+    change_gateways(tunnel, &traffic);
+    end_and_begin(tunnel, &traffic);
+    traffic
+}
+
 #[test]
 fn no_inner_packet_in_the_clear_with_a_drop_policy() {
     let mut config = net_as(&json!({}), &json!({}));
@@ -38,11 +50,7 @@ fn no_inner_packet_in_the_clear_with_a_drop_policy() {
     });
     let mut tunnel = loaded(&config);
     tunnel.client.wait_policy();
-    let traffic = Traffic::start(&tunnel);
-    tunnel.initiate_untested();
-    traffic.arrives();
-    change_gateways(&mut tunnel, &traffic);
-    end_and_begin(&mut tunnel, &traffic);
+    let traffic = stays_within(&mut tunnel);
 
     tunnel.control.ok("TERMINATE net");
     tunnel.control.ok("REMOVE_CONFIG net");
@@ -57,11 +65,7 @@ fn no_inner_packet_in_the_clear_with_a_rule_of_the_firewall() {
         "table inet tunnel_only {\n chain output {\n type filter hook output priority 0;\n \
          ip daddr 10.2.0.0/24 rt ipsec missing drop\n }\n }",
     );
-    let traffic = Traffic::start(&tunnel);
-    tunnel.initiate_untested();
-    traffic.arrives();
-    change_gateways(&mut tunnel, &traffic);
-    end_and_begin(&mut tunnel, &traffic);
+    let traffic = stays_within(&mut tunnel);
 
     tunnel.control.ok("TERMINATE net");
     tunnel.control.wait_event("tunnel_down");
