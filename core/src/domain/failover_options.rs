@@ -31,7 +31,7 @@ macro_rules! failover_options {
             on_child_failure: bool, BOOLEAN, "no",
                 "Whether an IKE_SA without any of its CHILD_SAs counts as a failure of the gateway.";
             max_retries: u32, NUMBER, "5",
-                "Failovers in a row without an established IKE_SA until the connection is given up; 0 for never.";
+                "Failovers in a row without an established IKE_SA, after which each gateway is tried once in `exhausted_delay` only; 0 for no limit.";
             base_delay: Duration, PRECISE_TIME, "1s",
                 "Delay before the second round of all gateways.";
             max_delay: Duration, PRECISE_TIME, "60s",
@@ -40,6 +40,8 @@ macro_rules! failover_options {
                 "Factor by which that delay grows with each round.";
             jitter: f64, PART, "0.1",
                 "Largest part of that delay that is randomly subtracted from it.";
+            exhausted_delay: Duration, PRECISE_TIME, "1m",
+                "Time between two rounds when `max_retries` is reached; 0 if the connection waits until somebody asks for it.";
         }
     };
 }

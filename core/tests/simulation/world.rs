@@ -126,7 +126,10 @@ impl World {
             manager: FailoverManager::new(Options {
                 max_concurrent: MAX_CONCURRENT,
                 history_size: HISTORY,
-                foreign: Some(FailoverPolicy::default()),
+                foreign: Some(FailoverPolicy {
+                    exhausted_delay: Duration::ZERO,
+                    ..FailoverPolicy::default()
+                }),
                 remembered: remembered.clone(),
                 ..Options::default()
             }),
@@ -1016,6 +1019,7 @@ impl Plugin for World {
             | Action::SendDpd { .. }
             | Action::Remember { .. }
             | Action::Publish(_)
+            | Action::Waits { .. }
             | Action::Report { .. } => {}
         }
     }
@@ -1023,7 +1027,11 @@ impl Plugin for World {
 
 fn some_connection(rng: &mut Rng, index: usize) -> Connection {
     let seconds = Duration::from_secs;
-    let mut policy = FailoverPolicy::default();
+    // So that everything is quiet at the end.
+    let mut policy = FailoverPolicy {
+        exhausted_delay: Duration::ZERO,
+        ..FailoverPolicy::default()
+    };
     let foreign = rng.u32(0..10) == 0;
     if !foreign {
         policy.connect_timeout = seconds(rng.u64(0..4) * 5);

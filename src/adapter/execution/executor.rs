@@ -136,7 +136,7 @@ impl Executor {
                 connection,
                 gateway,
             } => self.remember(connection, gateway),
-            Action::Publish(_) | Action::Report { .. } => {
+            Action::Publish(_) | Action::Waits { .. } | Action::Report { .. } => {
                 debug_assert!(false, "told at once, see dispatch()");
             }
         }

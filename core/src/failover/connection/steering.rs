@@ -30,8 +30,7 @@ pub(super) fn steer(c: &mut Common, state: &State, step: &mut Step) {
     // As they would be ranked if the gateway of that IKE_SA failed now.
     let now = step.now.monotonic;
     let selection = select(&c.gateways, trials, &known.gateway, known.remote, now);
-    let retries = outage.map_or(0, |outage| outage.retries);
-    let to = destination(c, &selection, trials, retries, known.stage.is_up());
+    let to = destination(c, &selection, trials, known.stage.is_up());
     let name = name_to_look_up(c, &selection);
     let Some(known) = c.ike_sas.get_mut(&ike_sa) else {
         return;
@@ -54,7 +53,6 @@ fn destination(
     c: &Common,
     selection: &Selection,
     trials: &Trials,
-    retries: u32,
     is_up: bool,
 ) -> Option<Destination> {
     let best = selection.best()?;
@@ -66,9 +64,6 @@ fn destination(
         Standing::OtherAddress(address) => is_up.then(|| to(Some(address))),
         Standing::Tried | Standing::Refused(_) => None,
         Standing::Eligible | Standing::SetAside(_) => {
-            if !c.policy.allows(retries) {
-                return None;
-            }
             if !c.gateways.is_name(&best.gateway) {
                 return Some(to(None));
             }
