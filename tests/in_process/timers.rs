@@ -19,9 +19,11 @@ fn a_near_deadline_again_and_again_leaves_one_job_for_a_far_one() {
         "timers::a_near_deadline_again_and_again_leaves_one_job_for_a_far_one",
         || {
             let plugin = Plugin::start();
-            let far = json!({"liveness_interval": "1h", "liveness_timeout": "1h"});
+            let far =
+                json!({"liveness_interval": "1h", "liveness_timeout": "1h", "traffic_timeout": 0});
             plugin.load("far", &json!(["10.0.0.1", "10.0.0.2"]), &far);
-            let near = json!({"liveness_interval": "5ms", "liveness_timeout": "1h"});
+            let near =
+                json!({"liveness_interval": "5ms", "liveness_timeout": "1h", "traffic_timeout": 0});
             plugin.load("near", &json!(["10.0.0.1", "10.0.0.2"]), &near);
             let _far = IkeSa::established("far");
             let near = IkeSa::established("near");
@@ -56,7 +58,7 @@ fn deadlines_each_before_the_last_one_are_met_by_few_jobs() {
                 .map(|number| {
                     let name = format!("c{number}");
                     let interval = format!("{}s", 3600 - number);
-                    let failover = json!({"connect_timeout": 0, "liveness_interval": interval, "liveness_timeout": "1h"});
+                    let failover = json!({"connect_timeout": 0, "liveness_interval": interval, "liveness_timeout": "1h", "traffic_timeout": 0});
                     plugin.load(&name, &json!(["10.0.0.1", "10.0.0.2"]), &failover);
                     let ike_sa = IkeSa::established(&name);
                     drain();
