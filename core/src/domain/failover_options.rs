@@ -32,7 +32,7 @@ macro_rules! failover_options {
             on_child_failure: ChildFailure, CHILD_FAILURE, "failover",
                 "What is done if a CHILD_SA that is wanted cannot be had while the IKE_SA is up.";
             max_retries: u32, NUMBER, "5",
-                "Failovers in a row without an established IKE_SA until the connection is given up; 0 for never.";
+                "Failovers in a row without an established IKE_SA, after which each gateway is tried once in `exhausted_delay` only; 0 for no limit.";
             base_delay: Duration, PRECISE_TIME, "1s",
                 "Delay before the second round of all gateways.";
             max_delay: Duration, PRECISE_TIME, "60s",
@@ -47,6 +47,8 @@ macro_rules! failover_options {
                 "Time in which a gateway that answers IKE sends no ESP, though packets went out to it, after which it has failed; 0 for never.";
             stable_after: Duration, PRECISE_TIME, "30s",
                 "How long a tunnel has to be up for what failed before to be forgotten.";
+            exhausted_delay: Duration, PRECISE_TIME, "1m",
+                "Time between two rounds when `max_retries` is reached; 0 if the connection waits until somebody asks for it.";
         }
     };
 }

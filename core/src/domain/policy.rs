@@ -106,6 +106,16 @@ impl FailoverPolicy {
         let delay = Duration::try_from_secs_f64(self.base_delay.as_secs_f64() * factor)
             .unwrap_or(Duration::MAX)
             .min(self.max_delay);
+        self.jittered(delay, random)
+    }
+
+    /// The delay between two rounds when the retries are used up; None if somebody has to ask for the next one.
+    pub fn exhausted_delay(&self, random: f64) -> Option<Duration> {
+        let delay = self.exhausted_delay;
+        (!delay.is_zero()).then(|| self.jittered(delay, random))
+    }
+
+    fn jittered(&self, delay: Duration, random: f64) -> Duration {
         delay.mul_f64(1.0 - self.jitter.clamp(0.0, 1.0) * random.clamp(0.0, 1.0))
     }
 

@@ -160,6 +160,14 @@ pub enum Action {
     },
     /// Tell every client.
     Publish(Box<Event>),
+    /// Tell the log that the connection is wanted and waits: meanwhile charon has nothing of it that its own tools
+    /// could terminate.
+    Waits {
+        /// The connection.
+        connection: String,
+        /// For how long; None until somebody asks for it.
+        delay: Option<Duration>,
+    },
     /// Tell the log why there is no failover.
     Report {
         /// The connection.
@@ -189,6 +197,7 @@ impl Action {
             | Self::Probe { connection, .. }
             | Self::SendDpd { connection, .. }
             | Self::Remember { connection, .. }
+            | Self::Waits { connection, .. }
             | Self::Report { connection, .. } => connection,
             Self::Publish(_) => "",
         }

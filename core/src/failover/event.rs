@@ -111,7 +111,7 @@ pub enum Event {
         /// Milliseconds from the first failure to the established IKE_SA.
         outage_ms: u64,
     },
-    /// A connection failed over as often as is allowed and is given up.
+    /// A connection failed over as often as is allowed, and is tried at long intervals from now on.
     FailoverExhausted {
         /// Name of the connection.
         connection: String,

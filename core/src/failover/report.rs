@@ -167,7 +167,7 @@ pub enum ConnectionState {
     Established,
     /// The next attempt waits for its time.
     Waiting,
-    /// All retries failed; only a request starts it again.
+    /// All retries failed; the next round waits for its time, or for a request.
     Exhausted,
 }
 
@@ -180,6 +180,7 @@ pub(super) fn status(connection: &Connection, now: Duration) -> ConnectionStatus
             progress: Progress::Backoff { until, .. },
             ..
         }) => Some(*until),
+        State::Exhausted(state) => state.until,
         _ => None,
     };
     let ike_sa = connection.state.ike_sa();
@@ -249,7 +250,7 @@ impl From<&State> for ConnectionState {
             }) => Self::Connecting,
             State::Recovering(_) => Self::Waiting,
             State::Serving(_) => Self::Established,
-            State::GivenUp(_) => Self::Exhausted,
+            State::Exhausted(_) => Self::Exhausted,
         }
     }
 }

@@ -40,8 +40,8 @@ pub(super) enum Effect {
     },
     /// The gateway is the connection's last good one; None forgets it.
     GoodGateway(Option<String>),
-    /// The connection was given up.
-    GivenUp,
+    /// The connection's retries are used up.
+    Exhausted,
 }
 
 /// A failover that begins.
@@ -153,6 +153,14 @@ impl Step {
         self.act(Action::Report {
             connection: name.to_owned(),
             error: Error::new(code, message),
+        });
+    }
+
+    /// Tells that nothing is done before the delay is over, or before somebody asks for it.
+    pub fn waits(&mut self, name: &str, delay: Option<Duration>) {
+        self.act(Action::Waits {
+            connection: name.to_owned(),
+            delay,
         });
     }
 

@@ -150,7 +150,7 @@ fn every_gateway_is_dead() {
         attempts += 1;
         let sa = charon.begins_to("net", &initiation.gateway.clone());
         initiations = charon.unreachable(sa);
-        if initiations.is_empty() {
+        if charon.status("net").state == ConnectionState::Waiting {
             initiations = charon.advance(Duration::from_secs(60));
         }
     }
@@ -176,6 +176,123 @@ fn every_gateway_is_dead() {
         "starts afresh"
     );
     assert_eq!(charon.status("net").retries, 0);
+}
+
+/// A connection `net` whose gateways all failed as often as is allowed.
+fn exhausted(policy: FailoverPolicy) -> Charon {
+    let mut charon = Charon::default();
+    charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], policy);
+    let mut initiations = charon.initiate("net");
+    while charon.status("net").state != ConnectionState::Exhausted {
+        initiations = match &initiations[..] {
+            [initiation] => {
+                let sa = charon.begins_to("net", &initiation.gateway.clone());
+                charon.unreachable(sa)
+            }
+            _ => charon.advance(Duration::from_millis(500)),
+        };
+    }
+    charon.take_events();
+    charon
+}
+
+#[test]
+fn the_round_is_finished_before_the_retries_are_used_up() {
+    let gateways: Vec<String> = (1..=7).map(|n| format!("10.0.0.{n}")).collect();
+    let mut charon = Charon::with("net", &gateways.join(","), &["data"]);
+    charon.initiate("net");
+    for gateway in &gateways {
+        let sa = charon.begins_to("net", gateway);
+        charon.unreachable(sa);
+    }
+    let status = charon.status("net");
+    assert_eq!(status.state, ConnectionState::Exhausted);
+    assert_eq!(status.retries, 6);
+}
+
+#[test]
+fn an_exhausted_connection_is_tried_afresh_and_told_once() {
+    let mut charon = exhausted(FailoverPolicy::default());
+    let status = charon.status("net");
+    assert_eq!((status.retries, status.next_retry_ms), (5, Some(60_000)));
+    for _ in 0..3 {
+        assert_eq!(charon.advance(Duration::from_millis(59_999)), []);
+        let next = charon.advance(Duration::from_millis(1));
+        assert_eq!(next, [to("10.0.0.1", &["data"])]);
+        let sa = charon.begins("net");
+        assert_eq!(charon.unreachable(sa), [to("10.0.0.2", &["data"])]);
+        let sa = charon.begins_to("net", "10.0.0.2");
+        assert_eq!(charon.unreachable(sa), []);
+        assert_eq!(charon.status("net").state, ConnectionState::Exhausted);
+    }
+    let told = |event: &Event| matches!(event, Event::FailoverExhausted { .. });
+    assert!(!charon.take_events().iter().any(told), "once an outage");
+
+    charon.advance(Duration::from_secs(60));
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    let ended = |event: &Event| matches!(event, Event::FailoverEstablished { attempts: 12, .. });
+    assert!(charon.take_events().iter().any(ended));
+    assert_eq!(charon.status("net").retries, 0);
+}
+
+#[test]
+fn the_wait_of_an_exhausted_connection_has_the_jitter() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.unreachable(sa);
+    let sa = charon.begins_to("net", "10.0.0.2");
+    charon.unreachable(sa);
+    charon.now.random = 1.0;
+    for _ in 0..20 {
+        if charon.status("net").state == ConnectionState::Exhausted {
+            break;
+        }
+        if let [initiation] = &charon.advance(Duration::from_secs(1))[..] {
+            let sa = charon.begins_to("net", &initiation.gateway.clone());
+            charon.unreachable(sa);
+            let sa = charon.begins_to("net", "10.0.0.2");
+            charon.unreachable(sa);
+        }
+    }
+    assert_eq!(charon.status("net").next_retry_ms, Some(54_000));
+}
+
+#[test]
+fn without_a_delay_an_exhausted_connection_waits_until_somebody_asks() {
+    let mut charon = exhausted(FailoverPolicy {
+        exhausted_delay: Duration::ZERO,
+        ..FailoverPolicy::default()
+    });
+    assert_eq!(charon.status("net").next_retry_ms, None);
+    assert_eq!(charon.manager.next_deadline(), None);
+    assert_eq!(charon.initiate("net"), [to("10.0.0.1", &["data"])]);
+}
+
+#[test]
+fn an_exhausted_connection_is_terminated_or_unloaded() {
+    let mut charon = exhausted(FailoverPolicy::default());
+    charon.terminate("net");
+    assert_eq!(charon.status("net").state, ConnectionState::Down);
+    assert_eq!(charon.manager.next_deadline(), None);
+
+    let mut charon = exhausted(FailoverPolicy::default());
+    charon.remove("net");
+    assert_eq!(charon.manager.next_deadline(), None);
+}
+
+#[test]
+fn a_new_configuration_is_tried_at_once_when_all_is_exhausted() {
+    let mut charon = exhausted(FailoverPolicy::default());
+    let tried = charon.configure("net", "10.0.0.3,10.0.0.4", &["data"]);
+    assert_eq!(
+        tried,
+        [Initiation {
+            own: true,
+            ..to("10.0.0.3", &["data"])
+        }]
+    );
 }
 
 #[test]

@@ -39,6 +39,23 @@ fn the_new_ike_sa_first_then_the_old_one_goes() {
     assert_eq!(charon.dies("net"), [to("10.0.0.1", &["data"])]);
 }
 
+/// Its IKE_SA would come up beside the one that lives on, also for a connection that is loaded again.
+#[test]
+fn a_removal_ends_the_switch() {
+    let (mut charon, old, new) = switching("10.0.0.1,10.0.0.2");
+    charon.take_done();
+    charon.remove("net");
+    let abandoned = charon.take_done().into_iter().filter_map(|done| match done {
+        Action::Abandon { ike_sa, .. } => ike_sa,
+        _ => None,
+    });
+    assert_eq!(abandoned.collect::<Vec<_>>(), [new]);
+    charon.configure("net", "10.0.0.1,10.0.0.2", &["data"]);
+    assert_eq!(charon.destroys(new), []);
+    assert_eq!(charon.manager.ike_sas("net"), [old]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+}
+
 #[test]
 fn a_failed_switch_leaves_the_old_ike_sa() {
     for timeout in [false, true] {

@@ -1037,6 +1037,7 @@ impl Plugin for World {
             | Action::SendDpd { .. }
             | Action::Remember { .. }
             | Action::Publish(_)
+            | Action::Waits { .. }
             | Action::Report { .. } => {}
         }
     }
@@ -1046,6 +1047,8 @@ impl Plugin for World {
 fn unwatched() -> FailoverPolicy {
     FailoverPolicy {
         liveness_interval: Duration::ZERO,
+        // So that everything is quiet at the end.
+        exhausted_delay: Duration::ZERO,
         ..FailoverPolicy::default()
     }
 }

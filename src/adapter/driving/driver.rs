@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use extsock_core::domain::Now;
 use extsock_core::error::Result;
@@ -215,6 +215,7 @@ impl Driver {
                         seq,
                     });
                 }
+                Action::Waits { connection, delay } => log_wait(&connection, delay),
                 Action::Report { connection, error } => {
                     log::warn!("{connection}: {error}");
                 }
@@ -255,6 +256,18 @@ impl Driver {
     }
 }
 
+/// Between attempts charon knows of nothing that `swanctl --terminate` could end.
+fn log_wait(connection: &str, delay: Option<Duration>) {
+    match delay.map(|delay| delay.as_secs_f64()) {
+        Some(delay) => log::info!(
+            "{connection}: tried again in {delay:.1} s, 'extsockctl terminate {connection}' or unloading it ends that"
+        ),
+        None => log::info!(
+            "{connection}: waits for 'extsockctl initiate {connection}', 'extsockctl terminate {connection}' or unloading it ends that"
+        ),
+    }
+}
+
 fn log_event(event: &Event) {
     match event {
         Event::ConfigApplied { connection } => log::info!("{connection}: loaded"),
@@ -265,7 +278,7 @@ fn log_event(event: &Event) {
             "{connection}: established to {gateway} after {attempts} failovers and {outage_ms} ms"
         ),
         Event::FailoverExhausted { connection, retries } => {
-            log::warn!("{connection}: given up after {retries} failovers");
+            log::warn!("{connection}: not up after {retries} failovers");
         }
         Event::ReauthenticationLoop {
             connection,

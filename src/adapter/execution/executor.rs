@@ -149,7 +149,7 @@ impl Executor {
                 connection,
                 gateway,
             } => self.remember(connection, gateway),
-            Action::Publish(_) | Action::Report { .. } => {
+            Action::Publish(_) | Action::Waits { .. } | Action::Report { .. } => {
                 debug_assert!(false, "dispatch() publishes and logs these at once");
             }
         }

@@ -6,9 +6,9 @@
 //! | state | from | to |
 //! |---|---|---|
 //! | [`Idle`] | nothing is wanted | a client asks for the tunnel, or charon initiates it |
-//! | [`Recovering`] | the tunnel is wanted and not there | it is up, or was given up |
+//! | [`Recovering`] | the tunnel is wanted and not there | it is up, or the last retry failed |
 //! | [`Serving`] | the tunnel is up | its IKE_SA fails, or ends as nothing is wanted any more |
-//! | [`GivenUp`] | the last retry failed | a client asks for the tunnel, or charon initiates it |
+//! | [`Exhausted`] | the last retry failed | the wait is over, a client asks for the tunnel, or charon initiates it |
 //!
 //! Each state is a type in a file of its own, with what it does at each event; it takes itself and returns
 //! the next state. What all states share is [`Common`].
@@ -17,7 +17,7 @@ mod attempt;
 mod children;
 mod common;
 mod event;
-mod given_up;
+mod exhausted;
 mod idle;
 mod outage;
 mod recovering;
@@ -33,7 +33,7 @@ use self::attempt::{Attempt, AttemptStage, Origin};
 pub(super) use self::common::Common;
 pub(super) use self::event::{Ended, IkeSaEvent, LedFrom, LedOn};
 use self::outage::Outage;
-pub(super) use self::state::{GivenUp, Idle, Progress, Recovering, State};
+pub(super) use self::state::{Exhausted, Idle, Progress, Recovering, State};
 use self::transitions::{
     announce, attempt, end_attempts, fail_over, follow_charon, repeat_reused, rest, resume,
     switch_to, tell_missing,
@@ -78,7 +78,7 @@ impl Connection {
                 State::Idle(state) => state.handle(c, event, step),
                 State::Recovering(state) => state.handle(c, event, step),
                 State::Serving(state) => state.handle(c, event, step),
-                State::GivenUp(state) => state.handle(c, event, step),
+                State::Exhausted(state) => state.handle(c, event, step),
             };
             let next = if ended {
                 repeat_reused(c, next, step)
@@ -135,16 +135,21 @@ impl Connection {
         self.advance(|state, c| match state {
             State::Recovering(state) => (state.expired(c, timer, step), ()),
             State::Serving(state) => (state.expired(c, timer, step), ()),
-            state @ (State::Idle(_) | State::GivenUp(_)) => (state, ()),
+            State::Exhausted(state) => (state.expired(c, timer, step), ()),
+            state @ State::Idle(_) => (state, ()),
         });
     }
 
     /// When it has to be looked at again. A connection without another gateway gains nothing from giving up
-    /// the one that it has, except for its CHILD_SAs.
+    /// the one that it has, except for its CHILD_SAs; its waits end all the same.
     pub fn deadlines(&self, pace: Pace) -> Vec<(Timer, Duration)> {
         let c = &self.common;
         let has_alternative = c.has_alternative(self.state.outage());
         match &self.state {
+            State::Recovering(Recovering {
+                progress: Progress::Backoff { until, .. },
+                ..
+            }) => vec![(Timer::Retry, *until)],
             State::Recovering(state) if has_alternative => state.deadlines(c),
             State::Serving(state) if has_alternative => {
                 let mut deadlines = state.deadlines(c);
@@ -155,7 +160,8 @@ impl Connection {
                 let next = state.child_deadline(c).into_iter();
                 next.map(|at| (Timer::Child, at)).collect()
             }
-            State::Recovering(_) | State::Idle(_) | State::GivenUp(_) => Vec::new(),
+            State::Exhausted(state) => state.deadlines(),
+            State::Recovering(_) | State::Idle(_) => Vec::new(),
         }
     }
 
@@ -174,7 +180,7 @@ impl Connection {
     /// that is given. Returns the gateway that is tried.
     pub fn initiate(&mut self, asked: Vec<String>, first: String, step: &mut Step) -> String {
         self.advance(|state, c| match state {
-            State::Idle(_) | State::GivenUp(_) => {
+            State::Idle(_) | State::Exhausted(_) => {
                 c.gateways.forgive();
                 let outage = Outage::begin(step.now.monotonic);
                 (attempt(c, outage, first.clone(), step), first)
@@ -194,8 +200,8 @@ impl Connection {
                     step.conclude(Outcome::Abandoned);
                     attempt(c, outage, to, step)
                 }
-                State::GivenUp(GivenUp { mut outage }) => {
-                    outage.forgive();
+                State::Exhausted(Exhausted { mut outage, .. }) => {
+                    outage.restart();
                     switch_to(c, outage, from, to, step)
                 }
                 State::Recovering(state) => state.switch(c, from, to, step),
@@ -216,16 +222,20 @@ impl Connection {
         self.advance(|state, c| {
             let next = match state {
                 State::Idle(state) => State::Idle(state),
-                State::GivenUp(_) => rest(c),
+                State::Exhausted(_) => match c.gateways.first() {
+                    Some(first) => {
+                        let outage = Outage::begin(step.now.monotonic);
+                        attempt(c, outage, first, step)
+                    }
+                    None => rest(c),
+                },
                 State::Recovering(mut state) => {
-                    state.outage.retries = 0;
-                    state.outage.forgive();
+                    state.outage.restart();
                     state.reconfigured(c, step)
                 }
                 State::Serving(mut state) => {
                     if let Some(outage) = &mut state.outage {
-                        outage.retries = 0;
-                        outage.forgive();
+                        outage.restart();
                     }
                     state.reconfigured(c, step)
                 }
@@ -366,6 +376,16 @@ impl Connection {
         }
     }
 
+    /// It is removed, and its IKE_SA lives on without it: a switch to another gateway ends, which would give the
+    /// tunnel a second IKE_SA that nobody puts in the place of the first.
+    pub fn abandon_switch(&mut self, step: &mut Step) {
+        if let State::Serving(state) = &mut self.state {
+            if let Some(candidate) = state.candidate.take() {
+                candidate.attempt.abandon(&mut self.common, step);
+            }
+        }
+    }
+
     /// An IKE_SA that charon has made in place of another one connects to that address.
     pub fn locate(&mut self, ike_sa: u32, remote: Option<IpAddr>) {
         let listed = remote.and_then(|remote| self.common.gateways.at(remote));
@@ -442,7 +462,7 @@ impl Connection {
         let asked = match &self.state {
             State::Recovering(state) => state.attempting().map(|known| known.gateway().to_owned()),
             State::Serving(state) => self.common.gateway_of(state.ike_sa),
-            State::Idle(_) | State::GivenUp(_) => None,
+            State::Idle(_) | State::Exhausted(_) => None,
         };
         self.common.gateway_at(remote, asked.as_deref())
     }

@@ -14,6 +14,16 @@ pub(in crate::failover) struct Outage {
     /// Consecutive failovers.
     pub retries: u32,
     pub trials: Trials,
+    pub limit: Limit,
+}
+
+/// Whether the retries of an outage are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::failover) enum Limit {
+    /// The policy allows more of them, or the present round is not over.
+    NotReached,
+    /// They are used up, which was told: one round at a time.
+    Reached,
 }
 
 impl Outage {
@@ -22,7 +32,15 @@ impl Outage {
             since: now,
             retries: 0,
             trials: Trials::default(),
+            limit: Limit::NotReached,
         }
+    }
+
+    /// The retries begin anew, as somebody asks for it.
+    pub fn restart(&mut self) {
+        self.retries = 0;
+        self.limit = Limit::NotReached;
+        self.forgive();
     }
 
     /// All gateways count as not tried.

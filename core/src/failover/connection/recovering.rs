@@ -3,7 +3,7 @@
 //! A connection that is wanted and has no tunnel.
 //!
 //! The state begins with a wish for the tunnel or with its loss, and ends with an IKE_SA that is up
-//! ([`State::Serving`]), with the last retry ([`State::GivenUp`]), or when nothing is wanted any more
+//! ([`State::Serving`]), with the last retry ([`State::Exhausted`]), or when nothing is wanted any more
 //! ([`State::Idle`]).
 
 use std::time::Duration;
@@ -223,16 +223,17 @@ impl Recovering {
     /// When it has to be looked at again.
     pub fn deadlines(&self, c: &Common) -> Vec<(Timer, Duration)> {
         let timeout = c.policy.connect_timeout;
+        if timeout.is_zero() {
+            return Vec::new();
+        }
         match &self.progress {
-            Progress::Backoff { until, .. } => vec![(Timer::Retry, *until)],
-            _ if timeout.is_zero() => Vec::new(),
             Progress::Checking(failure) => {
                 vec![(Timer::Check, failure.at.saturating_add(timeout))]
             }
             Progress::Connecting(attempt) => {
                 vec![(Timer::Connect, attempt.since.saturating_add(timeout))]
             }
-            Progress::Queued { .. } => Vec::new(),
+            Progress::Backoff { .. } | Progress::Queued { .. } => Vec::new(),
         }
     }
 

@@ -15,7 +15,7 @@ pub(in crate::failover) enum State {
     Idle(Idle),
     Recovering(Recovering),
     Serving(Serving),
-    GivenUp(GivenUp),
+    Exhausted(Exhausted),
 }
 
 impl Default for State {
@@ -89,11 +89,15 @@ impl Purpose {
     }
 }
 
-/// A connection that was given up.
+/// A connection whose retries are used up.
 #[derive(Debug)]
-pub(in crate::failover) struct GivenUp {
+pub(in crate::failover) struct Exhausted {
     /// The outage, which goes on.
     pub outage: Outage,
+    /// The last gateway that was tried.
+    pub failure: Failure,
+    /// When all gateways are tried again (monotonic); None if somebody has to ask for it.
+    pub until: Option<Duration>,
 }
 
 impl State {
@@ -102,7 +106,7 @@ impl State {
         match self {
             Self::Recovering(state) => state.attempting()?.ike_sa(),
             Self::Serving(state) => Some(state.ike_sa),
-            Self::Idle(_) | Self::GivenUp(_) => None,
+            Self::Idle(_) | Self::Exhausted(_) => None,
         }
     }
 
@@ -112,7 +116,7 @@ impl State {
             Self::Idle(_) => None,
             Self::Recovering(state) => Some(&state.outage),
             Self::Serving(state) => state.outage.as_ref(),
-            Self::GivenUp(state) => Some(&state.outage),
+            Self::Exhausted(state) => Some(&state.outage),
         }
     }
 
@@ -121,7 +125,7 @@ impl State {
             Self::Idle(_) => None,
             Self::Recovering(state) => Some(&mut state.outage),
             Self::Serving(state) => state.outage.as_mut(),
-            Self::GivenUp(state) => Some(&mut state.outage),
+            Self::Exhausted(state) => Some(&mut state.outage),
         }
     }
 
@@ -130,7 +134,7 @@ impl State {
         let attempt = match self {
             Self::Recovering(state) => state.attempting(),
             Self::Serving(state) => state.candidate.as_ref().map(|candidate| &candidate.attempt),
-            Self::Idle(_) | Self::GivenUp(_) => None,
+            Self::Idle(_) | Self::Exhausted(_) => None,
         };
         attempt.into_iter()
     }

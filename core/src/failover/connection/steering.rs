@@ -29,10 +29,9 @@ pub(super) fn steer(c: &mut Common, state: &State, step: &mut Step) {
     // As they would be ranked if the gateway of that IKE_SA failed now.
     let now = step.now.monotonic;
     let selection = select(&c.gateways, trials, &known.gateway, known.remote, now);
-    let retries = outage.map_or(0, |outage| outage.retries);
     let adopted = known.has_adopted_children();
     let is_tried_again = known.stage.is_connecting() && !adopted;
-    let to = destination(c, &selection, trials, retries, is_tried_again);
+    let to = destination(c, &selection, trials, is_tried_again);
     let steering = match to {
         None => Steering::Stop,
         Some(to) if adopted => Steering::Replace(to),
@@ -59,7 +58,6 @@ fn destination(
     c: &Common,
     selection: &Selection,
     trials: &Trials,
-    retries: u32,
     is_tried_again: bool,
 ) -> Option<Destination> {
     let best = selection.best()?;
@@ -71,9 +69,6 @@ fn destination(
         Standing::OtherAddress(address) => (!is_tried_again).then(|| to(Some(address))),
         Standing::Tried | Standing::Refused(_) => None,
         Standing::Eligible | Standing::SetAside(_) => {
-            if !c.policy.allows(retries) {
-                return None;
-            }
             if !c.gateways.is_name(&best.gateway) {
                 return Some(to(None));
             }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::attempt::{Attempt, AttemptStage, Failure, Origin};
 use super::common::Common;
 use super::event::{Ended, LedFrom};
-use super::outage::Outage;
-use super::state::{Candidate, GivenUp, Idle, Progress, Recovering, Serving, State};
+use super::outage::{Limit, Outage};
+use super::state::{Candidate, Exhausted, Idle, Progress, Recovering, Serving, State};
 use crate::domain::reason::Reason;
 use crate::error::ErrorCode;
 use crate::failover::event::Event;
@@ -203,9 +203,6 @@ pub(super) fn fail_over(
     }
     c.gateways.failed(&from, reason, set_aside_until);
     step.conclude(Outcome::Failed(reason));
-    if !c.policy.allows(outage.retries) {
-        return give_up(c, outage, &from, reason, step);
-    }
     // It may be set aside by now.
     let Some(next) = c.select(&outage, &from, step).best().cloned() else {
         let code = ErrorCode::NoAlternativeSegw;
@@ -217,24 +214,32 @@ pub(super) fn fail_over(
         );
         return rest(c);
     };
-    begin_failover(c, outage, &from, next, reason, step)
+    if !next.standing.begins_round() {
+        return begin_failover(c, outage, &from, next, reason, Duration::ZERO, step);
+    }
+    if outage.limit == Limit::Reached || !c.policy.allows(outage.retries) {
+        let failure = Failure {
+            gateway: from,
+            reason,
+            at: step.now.monotonic,
+        };
+        return exhaust(c, outage, failure, step);
+    }
+    let repetition = outage.trials.next_round();
+    let delay = c.policy.delay(repetition, step.now.random);
+    begin_failover(c, outage, &from, next, reason, delay, step)
 }
 
-/// The connection goes to that gateway, at once or after the delay before another round.
-fn begin_failover(
+/// The connection goes to that gateway, at once or after the delay.
+pub(super) fn begin_failover(
     c: &mut Common,
     mut outage: Outage,
     from: &str,
     next: Considered,
     reason: Reason,
+    delay: Duration,
     step: &mut Step,
 ) -> State {
-    let delay = if next.standing.begins_round() {
-        let repetition = outage.trials.next_round();
-        c.policy.delay(repetition, step.now.random)
-    } else {
-        Duration::ZERO
-    };
     outage.retries += 1;
     step.failover_started(Failover {
         name: &c.name,
@@ -246,6 +251,7 @@ fn begin_failover(
     if delay.is_zero() {
         return attempt(c, outage, next.gateway, step);
     }
+    step.waits(&c.name, Some(delay));
     let progress = Progress::Backoff {
         until: step.now.monotonic.saturating_add(delay),
         gateway: next.gateway,
@@ -276,18 +282,34 @@ fn try_next_address(
     attempt(c, outage, gateway, step)
 }
 
-fn give_up(c: &Common, outage: Outage, from: &str, reason: Reason, step: &mut Step) -> State {
+/// The retries are used up and the round is over: the connection waits for the next one.
+fn exhaust(c: &Common, mut outage: Outage, failure: Failure, step: &mut Step) -> State {
     let retries = outage.retries;
-    let code = ErrorCode::MaxRetryExceeded;
+    let Failure {
+        ref gateway,
+        reason,
+        ..
+    } = failure;
     let reason = reason.as_str();
-    let message = format!("gateway {from} failed ({reason}), given up after {retries} failovers");
-    step.report(&c.name, code, message);
-    step.effect(Effect::GivenUp);
-    step.publish(Event::FailoverExhausted {
-        connection: c.name.clone(),
-        retries,
-    });
-    State::GivenUp(GivenUp { outage })
+    let message = format!("gateway {gateway} failed ({reason}) after {retries} failovers");
+    step.report(&c.name, ErrorCode::MaxRetryExceeded, message);
+    if outage.limit == Limit::NotReached {
+        outage.limit = Limit::Reached;
+        step.effect(Effect::Exhausted);
+        step.publish(Event::FailoverExhausted {
+            connection: c.name.clone(),
+            retries,
+        });
+    }
+    outage.forgive();
+    let delay = c.policy.exhausted_delay(step.now.random);
+    step.waits(&c.name, delay);
+    let until = delay.map(|delay| step.now.monotonic.saturating_add(delay));
+    State::Exhausted(Exhausted {
+        outage,
+        failure,
+        until,
+    })
 }
 
 /// charon replaces the IKE_SA that carried the connection, or its attempt, by a new one to the gateway

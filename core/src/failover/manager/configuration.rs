@@ -175,6 +175,7 @@ impl FailoverManager {
         let Some(connection) = self.connections.get_mut(name) else {
             return;
         };
+        connection.abandon_switch(step);
         connection.end_attempts(step);
         for (ike_sa, mut record) in std::mem::take(&mut connection.common.ike_sas) {
             self.ike_sas.remove(&ike_sa);

@@ -78,7 +78,7 @@ pub struct FailoverManager {
     last_attempt: u64,
     /// IKE_SAs of connections that came up.
     established: u64,
-    /// Connections that were given up.
+    /// How often the retries of a connection were used up.
     exhausted: u64,
     /// Some connection has its liveness checked.
     listening: bool,
@@ -345,7 +345,7 @@ impl FailoverManager {
                     self.history.conclude(name, outcome, outage);
                 }
                 Effect::GoodGateway(gateway) => actions.extend(self.remember(name, gateway)),
-                Effect::GivenUp => self.exhausted += 1,
+                Effect::Exhausted => self.exhausted += 1,
             }
         }
         actions
