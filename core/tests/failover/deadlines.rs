@@ -92,10 +92,28 @@ fn charon_alone_limits_the_attempt() {
     assert_eq!(charon.manager.next_deadline(), None);
 }
 
+/// A slow set-up must be able to finish.
 #[test]
-fn the_only_gateway_is_not_given_up() {
-    let charon = with_policy("10.0.0.1", FailoverPolicy::default());
+fn charon_alone_limits_an_attempt_at_the_only_gateway() {
+    let mut charon = with_policy("10.0.0.1", FailoverPolicy::default());
+    charon.begins("net");
     assert_eq!(charon.manager.next_deadline(), None);
+}
+
+#[test]
+fn an_only_gateway_that_is_silent_is_asked_and_tried_again() {
+    let mut charon = with_policy("10.0.0.1", FailoverPolicy::default());
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    next_question(&mut charon);
+    charon.asks(sa);
+    assert_eq!(charon.waits(seconds(5)), []);
+    assert!(charon
+        .take_done()
+        .contains(&abandoned("10.0.0.1", Some(sa))));
+    assert_eq!(charon.destroys(sa), []);
+    assert_eq!(charon.advance(seconds(1)), [to("10.0.0.1", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::LivenessTimeout);
 }
 
 #[test]

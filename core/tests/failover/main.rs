@@ -26,6 +26,8 @@ use extsock_core::failover::history::Outcome;
 use extsock_core::failover::manager::Options;
 use extsock_core::failover::report::ConnectionState;
 
+const MILLISECOND: Duration = Duration::from_millis(1);
+
 fn to(gateway: &str, children: &[&str]) -> Initiation {
     Initiation {
         gateway: gateway.into(),
@@ -134,11 +136,60 @@ fn three_gateways_in_a_circle() {
 }
 
 #[test]
-fn one_gateway_has_no_alternative() {
+fn an_only_gateway_is_tried_again_with_growing_delays() {
     let mut charon = established("10.0.0.1");
+    charon.take_events();
     assert_eq!(charon.dies("net"), []);
-    assert_eq!(charon.status("net").state, ConnectionState::Down);
+    assert_eq!(charon.status("net").state, ConnectionState::Waiting);
+    let started = Event::FailoverStarted {
+        connection: "net".into(),
+        from: "10.0.0.1".into(),
+        to: "10.0.0.1".into(),
+        reason: "dpd_timeout".into(),
+        attempt: 1,
+    };
+    assert!(charon.take_events().contains(&started));
+    for delay in [1, 2, 4, 8, 16] {
+        assert_eq!(charon.advance(Duration::from_secs(delay) - MILLISECOND), []);
+        let tried = charon.advance(MILLISECOND);
+        assert_eq!(tried, [to("10.0.0.1", &["data"])], "after {delay} s");
+        let sa = charon.begins("net");
+        assert_eq!(charon.unreachable(sa), []);
+    }
+    assert_eq!(charon.status("net").state, ConnectionState::Exhausted);
+    assert_eq!(charon.reports(), ["MAX_RETRY_EXCEEDED"]);
+    let tried = charon.advance(Duration::from_secs(60));
+    assert_eq!(tried, [to("10.0.0.1", &["data"])]);
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    assert_eq!(charon.status("net").state, ConnectionState::Established);
+    assert_eq!(charon.history()[0].result, Outcome::Established);
+}
+
+#[test]
+fn charon_does_not_retry_an_only_gateway_by_itself() {
+    let mut charon = Charon::default();
+    charon.configure("net", "10.0.0.1", &["data"]);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    let stopped = Action::Steer {
+        connection: "net".into(),
+        ike_sa: sa,
+        steering: Steering::Stop,
+    };
+    assert!(charon.take_done().contains(&stopped));
+}
+
+/// Others edit the list down to one gateway while the tunnel is up.
+#[test]
+fn an_only_gateway_of_others_is_not_tried_again() {
+    let mut charon = Charon::default();
+    let sa = charon.begins("site");
+    charon.establishes(sa, &["data"]);
+    charon.edited = Some(Some("10.0.0.1"));
+    assert_eq!(charon.dies("site"), []);
     assert_eq!(charon.reports(), ["NO_ALTERNATIVE_SEGW"]);
+    assert_eq!(charon.advance(Duration::from_secs(3600)), []);
 }
 
 #[test]

@@ -115,8 +115,9 @@ fn one_name_with_two_addresses_is_an_alternative() {
     );
     assert_eq!(charon.destroys(sa), []);
     let sa = begins_at(&mut charon, SECOND);
-    assert_eq!(charon.unreachable(sa), []);
-    assert_eq!(charon.status("net").state, ConnectionState::Down);
+    assert_eq!(charon.unreachable(sa), [], "both were tried");
+    assert_eq!(charon.status("net").state, ConnectionState::Waiting);
+    assert_eq!(gateways(&charon.advance(Duration::from_secs(1))), [FIRST]);
 }
 
 #[test]

@@ -45,10 +45,13 @@ fn a_removal_ends_the_switch() {
     let (mut charon, old, new) = switching("10.0.0.1,10.0.0.2");
     charon.take_done();
     charon.remove("net");
-    let abandoned = charon.take_done().into_iter().filter_map(|done| match done {
-        Action::Abandon { ike_sa, .. } => ike_sa,
-        _ => None,
-    });
+    let abandoned = charon
+        .take_done()
+        .into_iter()
+        .filter_map(|done| match done {
+            Action::Abandon { ike_sa, .. } => ike_sa,
+            _ => None,
+        });
     assert_eq!(abandoned.collect::<Vec<_>>(), [new]);
     charon.configure("net", "10.0.0.1,10.0.0.2", &["data"]);
     assert_eq!(charon.destroys(new), []);

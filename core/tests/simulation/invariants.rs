@@ -16,9 +16,33 @@ pub struct Watch {
     /// An operator's switch began this outage: the round is not known from events.
     by_hand: bool,
     waiting: bool,
+    /// As they were at the failover before.
+    gateways: Vec<String>,
+    /// How many failovers of the outage came before the last change of the gateways.
+    before_change: u32,
 }
 
 impl Watch {
+    /// How many failovers an outage may have: a round that has begun is finished, also with other gateways.
+    fn most_failovers(&mut self, attempt: u32, to: &str, gateways: &[String], limit: u32) -> u32 {
+        if attempt == 1 {
+            self.before_change = 0;
+        } else if self.gateways != gateways {
+            self.before_change = attempt - 1;
+        }
+        if !gateways.iter().any(|known| known == to) {
+            // charon went on by itself, with the list as it was before.
+            self.before_change = attempt;
+        }
+        self.gateways = gateways.to_vec();
+        let round = u32::try_from(gateways.len()).unwrap_or(u32::MAX);
+        if self.before_change == 0 {
+            limit.saturating_add(round.saturating_sub(1))
+        } else {
+            limit.max(self.before_change).saturating_add(round)
+        }
+    }
+
     /// Never the gateway that failed while another usable one is untried, and no retry too many.
     pub fn event(&mut self, event: &Event, status: &ConnectionStatus, policy: &FailoverPolicy) {
         let Event::FailoverStarted {
@@ -31,10 +55,8 @@ impl Watch {
         else {
             return;
         };
-        // A round that has begun is finished.
         let limit = policy.max_retries;
-        let rest_of_round = u32::try_from(status.gateways.len()).unwrap_or(u32::MAX);
-        let most = limit.saturating_add(rest_of_round.saturating_sub(1));
+        let most = self.most_failovers(*attempt, to, &status.gateways, limit);
         assert!(limit == 0 || *attempt <= most, "{event:?}");
         if reason == "operator" {
             self.by_hand = true;

@@ -196,11 +196,15 @@ impl World {
             self.set_health(gateway, Health::Up);
         }
         self.run(time);
+        if self.manager.half_open() > 0 {
+            // An IKE_SA has just reached the end of its life.
+            self.run(Duration::from_secs(60));
+        }
         self.audit();
-        assert_eq!(self.manager.half_open(), 0);
         for status in self.manager.list(self.time()) {
             settled(&status, self.charon.ike_sas.of(&status.name).count());
         }
+        assert_eq!(self.manager.half_open(), 0);
         for connection in &self.connections {
             let known = self.manager.status(&connection.name, self.time()).is_some();
             let left = self.charon.ike_sas.of(&connection.name).count();

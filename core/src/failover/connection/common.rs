@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::children::Children;
 use super::outage::Outage;
@@ -13,7 +14,7 @@ use crate::domain::reason::Reason;
 use crate::failover::action::Settings;
 use crate::failover::ike_sa::IkeSaRecord;
 use crate::failover::reauthentication::Reauthentications;
-use crate::failover::selection::{select, GatewayTable, Selection};
+use crate::failover::selection::{select, GatewayTable, Selection, Standing, Trials};
 use crate::failover::step::{Effect, Step};
 
 /// A connection's configuration, its IKE_SAs and its gateways.
@@ -192,11 +193,33 @@ impl Common {
         }
     }
 
+    /// Whether it is kept up: a connection that others loaded only where there is a choice.
+    pub fn is_kept(&self, outage: Option<&Outage>) -> bool {
+        !self.foreign || self.has_alternative(outage)
+    }
+
     /// Ranks the gateways after a failure, and keeps the reasons.
     pub fn select(&mut self, outage: &Outage, from: &str, step: &Step) -> &Selection {
-        let now = step.now.monotonic;
-        let selection = select(&self.gateways, &outage.trials, from, None, now);
+        let selection = self.rank(&outage.trials, from, None, step.now.monotonic);
         self.selection.insert(selection)
+    }
+
+    /// Ranks the gateways after one failed at that address. The only one of a connection that others loaded is
+    /// not tried again.
+    pub fn rank(
+        &self,
+        trials: &Trials,
+        from: &str,
+        address: Option<IpAddr>,
+        now: Duration,
+    ) -> Selection {
+        let mut selection = select(&self.gateways, trials, from, address, now);
+        if self.foreign && self.gateways.list().len() < 2 {
+            selection
+                .ranked
+                .retain(|known| matches!(known.standing, Standing::OtherAddress(_)));
+        }
+        selection
     }
 
     /// Destroys the other IKE_SAs with a gateway that failed, where each CHILD_SA has one of its own.

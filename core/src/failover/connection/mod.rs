@@ -111,8 +111,9 @@ impl Connection {
     /// and clients are told when some begin to be missing while the IKE_SA is up, and when that ends.
     pub fn tend_children(&mut self, step: &mut Step) {
         let c = &mut self.common;
+        let is_kept = c.is_kept(self.state.outage());
         let serving = match &self.state {
-            State::Serving(state) if c.is_up(state.ike_sa) => Some(state.ike_sa),
+            State::Serving(state) if is_kept && c.is_up(state.ike_sa) => Some(state.ike_sa),
             _ => None,
         };
         if let Some(ike_sa) = serving {
@@ -140,28 +141,24 @@ impl Connection {
         });
     }
 
-    /// When it has to be looked at again. A connection without another gateway gains nothing from giving up
-    /// the one that it has, except for its CHILD_SAs; its waits end all the same.
+    /// When it has to be looked at again. How long an attempt at an only gateway takes is left to charon: a slow
+    /// set-up must be able to finish where giving it up gains nothing.
     pub fn deadlines(&self, pace: Pace) -> Vec<(Timer, Duration)> {
         let c = &self.common;
-        let has_alternative = c.has_alternative(self.state.outage());
+        let outage = self.state.outage();
         match &self.state {
             State::Recovering(Recovering {
                 progress: Progress::Backoff { until, .. },
                 ..
             }) => vec![(Timer::Retry, *until)],
-            State::Recovering(state) if has_alternative => state.deadlines(c),
-            State::Serving(state) if has_alternative => {
+            State::Recovering(state) if c.has_alternative(outage) => state.deadlines(c),
+            State::Serving(state) if c.is_kept(outage) => {
                 let mut deadlines = state.deadlines(c);
                 deadlines.extend(state.next_look(c, pace));
                 deadlines
             }
-            State::Serving(state) => {
-                let next = state.child_deadline(c).into_iter();
-                next.map(|at| (Timer::Child, at)).collect()
-            }
             State::Exhausted(state) => state.deadlines(),
-            State::Recovering(_) | State::Idle(_) => Vec::new(),
+            State::Serving(_) | State::Recovering(_) | State::Idle(_) => Vec::new(),
         }
     }
 

@@ -197,7 +197,7 @@ impl Serving {
         let known = c.ike_sas.get(&self.ike_sa);
         let bare = known.is_some_and(|known| known.stage.is_up() && known.children.is_empty());
         // The names of what others have loaded are not known before it is up.
-        if !bare || !is_wanted && !c.needs_child() {
+        if !bare || !c.is_kept(self.outage.as_ref()) || !is_wanted && !c.needs_child() {
             return State::Serving(self);
         }
         self.tries += 1;
@@ -206,30 +206,7 @@ impl Serving {
             return State::Serving(self);
         }
         step.delete(&c.name, self.ike_sa);
-        match c.gateways.first() {
-            Some(only) if !c.has_alternative(self.outage.as_ref()) => {
-                self.begin_anew(c, only, step)
-            }
-            _ => self.discard(c, Reason::ChildFailed, step),
-        }
-    }
-
-    /// The only gateway gives no CHILD_SA on this IKE_SA: another one with it is tried.
-    fn begin_anew(self, c: &mut Common, only: String, step: &mut Step) -> State {
-        let reason = Reason::ChildFailed;
-        let from = c.gateway_of(self.ike_sa).unwrap_or_default();
-        c.give_up(Some(self.ike_sa));
-        c.gateways.failed(&from, reason, None);
-        let mut outage = self.into_outage(step.now.monotonic);
-        outage.retries += 1;
-        step.failover_started(Failover {
-            name: &c.name,
-            from: &from,
-            to: &only,
-            reason,
-            attempt: outage.retries,
-        });
-        attempt(c, outage, only, step)
+        self.discard(c, Reason::ChildFailed, step)
     }
 
     /// The gateway gave no sign of life.
@@ -382,7 +359,7 @@ impl Serving {
         Some((Timer::Look, at))
     }
 
-    /// When it has to be looked at again for other reasons, while there is another gateway.
+    /// When it has to be looked at again for other reasons.
     pub fn deadlines(&self, c: &Common) -> Vec<(Timer, Duration)> {
         let timeout = c.policy.connect_timeout;
         let child = self.child_deadline(c).into_iter();

@@ -8,7 +8,7 @@
 use super::common::Common;
 use super::state::State;
 use crate::failover::action::{Destination, Steering};
-use crate::failover::selection::{select, Selection, Standing, Trials};
+use crate::failover::selection::{Selection, Standing, Trials};
 use crate::failover::step::Step;
 
 /// Tells charon where the IKE_SA that carries the connection, or is to, has to go if its gateway fails.
@@ -22,13 +22,15 @@ pub(super) fn steer(c: &mut Common, state: &State, step: &mut Step) {
     let Some(known) = c.ike_sas.get(&ike_sa) else {
         return;
     };
-    let is_live = known.stage.is_up() || known.stage.is_connecting();
-    if !is_live || !c.has_alternative(outage) {
+    // charon's retries at an only gateway are ended, as new attempts have delays.
+    let is_steered = c.has_alternative(outage) && known.stage.is_up()
+        || c.is_kept(outage) && known.stage.is_connecting();
+    if !is_steered {
         return;
     }
     // As they would be ranked if the gateway of that IKE_SA failed now.
     let now = step.now.monotonic;
-    let selection = select(&c.gateways, trials, &known.gateway, known.remote, now);
+    let selection = c.rank(trials, &known.gateway, known.remote, now);
     let adopted = known.has_adopted_children();
     let is_tried_again = known.stage.is_connecting() && !adopted;
     let to = destination(c, &selection, trials, is_tried_again);
@@ -80,8 +82,9 @@ fn destination(
     }
 }
 
-/// The name that the gateway is followed by, if that is one: its addresses are to be at hand.
+/// The name that the gateway is followed by, if that is another one: its addresses are to be at hand.
 fn name_to_look_up(c: &Common, selection: &Selection) -> Option<String> {
     let next = &selection.next_gateway()?.gateway;
-    c.gateways.is_name(next).then(|| next.clone())
+    let is_wanted = c.gateways.is_name(next) && *next != selection.from;
+    is_wanted.then(|| next.clone())
 }

@@ -21,7 +21,7 @@ pub(super) use self::trials::Trials;
 pub struct Selection {
     /// The gateway that failed.
     pub from: String,
-    /// The next gateway first; empty if there is no alternative to the one that failed.
+    /// The next gateway first; empty if there is none that may be tried.
     pub ranked: Vec<Considered>,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Selection {
             write!(f, "{separator} {} ({})", known.gateway, known.standing)?;
         }
         if self.ranked.is_empty() {
-            f.write_str(" no other gateway")?;
+            f.write_str(" no gateway")?;
         }
         Ok(())
     }
@@ -98,7 +98,8 @@ impl fmt::Display for Standing {
 
 /// Ranks the gateways after `from` failed at `address`: in the circle of the list, which begins after `from`
 /// and ends with it, those that were not tried in this round before those that were, and in both those that
-/// are set aside last. A gateway that refused is better than one that just failed.
+/// are set aside last. A gateway that refused is better than one that just failed. An only gateway comes after
+/// itself.
 ///
 /// A gateway that is not in the list counts as the first.
 pub(super) fn select(
@@ -143,11 +144,11 @@ pub(super) fn select(
     }
 }
 
-/// All gateways, the one that is given last; none if there is no other.
+/// All gateways, the one that is given last.
 fn circle_after<'a>(table: &'a GatewayTable, from: &str) -> impl Iterator<Item = String> + 'a {
     let list = table.list();
     let first = list.position_of_name(from).unwrap_or(0);
-    let length = if list.len() < 2 { 0 } else { list.len() };
+    let length = list.len();
     (1..=length)
         .filter_map(move |step| list.get((first + step) % length))
         .map(ToString::to_string)
@@ -248,11 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn fewer_than_two_have_no_next() {
-        let outage = Outage::of("10.0.0.1");
-        let selection = select(&outage.table, &outage.trials, "10.0.0.1", None, NOW);
-        assert_eq!(selection.best(), None);
-        assert_eq!(selection.to_string(), "after 10.0.0.1: no other gateway");
+    fn an_only_gateway_comes_after_itself_in_the_next_round() {
+        let mut outage = Outage::of("10.0.0.1");
+        assert_eq!(outage.next("10.0.0.1"), ("10.0.0.1".into(), Some(0)));
+        assert_eq!(outage.next("10.0.0.1"), ("10.0.0.1".into(), Some(1)));
+        let none = Outage::of("%any");
+        let selection = select(&none.table, &none.trials, "10.0.0.1", None, NOW);
+        assert_eq!(selection.to_string(), "after 10.0.0.1: no gateway");
     }
 
     #[test]
