@@ -4,8 +4,8 @@
 
     apply.py net.json [socket [seconds]]
 
-A connection with one gateway is not given up, nor is one with max_retries 0 or without its credentials: the
-waiting ends when nothing was heard for some seconds, 120 by default.
+A connection with max_retries 0 is not given up, nor is one without its credentials: the waiting ends when
+nothing was heard for some seconds, 120 by default.
 """
 
 import json

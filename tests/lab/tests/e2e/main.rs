@@ -22,6 +22,7 @@ mod logs;
 mod lossy_links;
 mod names;
 mod no_failover;
+mod one_gateway;
 mod policy;
 mod secrecy;
 mod separate_ike_sas;
