@@ -212,6 +212,12 @@ impl Charon {
         self.carry_out(actions)
     }
 
+    /// The tunnel was up for long enough to have ended the outage before.
+    pub fn lasts(&mut self) {
+        let stable_after = FailoverPolicy::default().stable_after;
+        assert_eq!(self.advance(stable_after), []);
+    }
+
     /// As [`Self::advance`], with each deadline met that comes meanwhile, up to the first that leads to an
     /// initiation.
     pub fn waits(&mut self, time: Duration) -> Vec<Initiation> {

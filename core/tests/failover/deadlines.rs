@@ -331,6 +331,7 @@ fn a_gateway_that_refuses_is_set_aside() {
     );
     let sa = charon.begins_to("net", "10.0.0.2");
     charon.establishes(sa, &["data"]);
+    charon.lasts();
     assert_eq!(charon.dies("net")[0].gateway, "10.0.0.3");
     let sa = charon.begins_to("net", "10.0.0.3");
     assert_eq!(

@@ -10,6 +10,7 @@ mod names;
 mod operator;
 mod others;
 mod reauthentication;
+mod short_lives;
 mod steering;
 
 use std::time::Duration;
@@ -111,6 +112,7 @@ fn from_the_first_to_the_second_and_back() {
     charon.establishes(sa, &["data"]);
     assert_eq!(charon.released(), [] as [&str; 0]);
 
+    charon.lasts();
     assert_eq!(charon.dies("net"), [to("10.0.0.1", &["data"])]);
     assert_eq!(
         charon.released(),
@@ -129,6 +131,7 @@ fn from_the_first_to_the_second_and_back() {
 fn three_gateways_in_a_circle() {
     let mut charon = established("10.0.0.1,10.0.0.2,10.0.0.3");
     for gateway in ["10.0.0.2", "10.0.0.3", "10.0.0.1", "10.0.0.2"] {
+        charon.lasts();
         assert_eq!(charon.dies("net"), [to(gateway, &["data"])]);
         let sa = charon.begins_to("net", gateway);
         charon.establishes(sa, &["data"]);
@@ -350,6 +353,7 @@ fn a_new_configuration_is_tried_at_once_when_all_is_exhausted() {
 fn an_established_sa_resets_the_count() {
     let mut charon = established("10.0.0.1,10.0.0.2");
     for _ in 0..20 {
+        charon.lasts();
         let [initiation] = &charon.dies("net")[..] else {
             panic!("no failover")
         };

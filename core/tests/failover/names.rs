@@ -75,6 +75,7 @@ fn a_tunnel_goes_to_the_other_address_when_the_first_dies_and_back() {
     assert_eq!(gateways(&charon.dies("net")), [SECOND]);
     let sa = begins_at(&mut charon, SECOND);
     charon.establishes(sa, &["data"]);
+    charon.lasts();
     assert_eq!(gateways(&charon.dies("net")), [FIRST]);
     assert_eq!(charon.history().len(), 2);
     assert_eq!(charon.history()[1].result, Outcome::Established);

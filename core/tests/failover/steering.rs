@@ -92,6 +92,7 @@ fn charon_replaces_a_dead_ike_sa() {
         attempts: 1,
         outage_ms: 30,
     }));
+    charon.lasts();
     assert_eq!(charon.dies("net"), [to("10.0.0.1", &["data"])]);
 }
 

@@ -65,6 +65,11 @@ impl Watch {
         if *attempt == 1 {
             self.tried.clear();
             self.by_hand = false;
+            if status.next_retry_ms.is_some() {
+                // An outage goes on whose tunnel did not last, with its next round.
+                self.tried.insert(to.clone());
+                return;
+            }
         }
         if self.by_hand || from == to {
             // By hand, or another address of the same gateway.

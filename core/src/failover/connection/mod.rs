@@ -231,7 +231,7 @@ impl Connection {
                     state.reconfigured(c, step)
                 }
                 State::Serving(mut state) => {
-                    if let Some(outage) = &mut state.outage {
+                    if let Some(outage) = state.outage_mut() {
                         outage.restart();
                     }
                     state.reconfigured(c, step)
@@ -399,7 +399,7 @@ impl Connection {
             return;
         };
         self.state = if c.is_up(live) {
-            resume(c, live)
+            resume(c, live, step)
         } else {
             let outage = Outage::begin(step.now.monotonic);
             follow_charon(c, outage, live, step)

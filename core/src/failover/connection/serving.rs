@@ -37,7 +37,7 @@ impl Serving {
             IkeSaEvent::Up { ike_sa } => self.up(c, ike_sa, step),
             IkeSaEvent::Deleting { ike_sa } if ike_sa == self.ike_sa => match c.up_ike_sa() {
                 // By make-before-break reauthentication, for example.
-                Some(next) => serve(c, next, self.outage, self.candidate, step),
+                Some(next) => self.pass_on(c, next, step),
                 None => State::Serving(self),
             },
             IkeSaEvent::Replaced { old, new } if old == self.ike_sa => {
@@ -82,6 +82,23 @@ impl Serving {
         }
     }
 
+    /// Another IKE_SA that is up carries the tunnel.
+    fn pass_on(self, c: &mut Common, ike_sa: u32, step: &mut Step) -> State {
+        c.active = c.gateway_of(ike_sa);
+        let mut next = Self {
+            ike_sa,
+            tries: 0,
+            ..self
+        };
+        end_outage(c, &mut next, step);
+        State::Serving(next)
+    }
+
+    /// The gateway failed.
+    fn fail(self, c: &Common, reason: Reason, step: &Step) -> Outage {
+        self.into_outage_after(reason, c.policy.stable_after, step.now.monotonic)
+    }
+
     fn connecting(&mut self, c: &Common, ike_sa: u32) {
         let gateway = c.gateway_of(ike_sa);
         if let Some(candidate) = &mut self.candidate {
@@ -113,7 +130,7 @@ impl Serving {
     fn led_from(mut self, c: &mut Common, led: LedFrom, step: &mut Step) -> State {
         c.give_up(Some(led.old));
         let candidate = self.candidate.take();
-        let outage = self.into_outage(step.now.monotonic);
+        let outage = self.fail(c, led.reason, step);
         led_from(c, outage, candidate, led, step)
     }
 
@@ -136,14 +153,28 @@ impl Serving {
         if ended.ike_sa != self.ike_sa {
             return self.other_ended(c, ended, step);
         }
-        let candidate = self.candidate.take();
-        match ended.reason {
+        let now = step.now.monotonic;
+        let thrown_out = self.is_thrown_out(c, ended, now);
+        match ended.reason.or(thrown_out.then_some(Reason::PeerDeleted)) {
             Some(reason) => {
-                let outage = self.into_outage(step.now.monotonic);
+                let candidate = self.candidate.take();
+                let outage = self.fail(c, reason, step);
                 failed_with(c, outage, candidate, ended, reason, step)
             }
-            None => self.ended_without_reason(c, candidate, step),
+            None => self.ended_without_reason(c, step),
         }
+    }
+
+    /// Whether the gateway soon deletes what it has accepted. charon, which is making another one by itself, is not
+    /// followed then: both would go on without a pause.
+    fn is_thrown_out(&self, c: &Common, ended: &Ended, now: Duration) -> bool {
+        let made_by_charon = c
+            .connecting_ike_sa()
+            .is_some_and(|next| c.replaced_by(next) == Some(ended.ike_sa));
+        ended.record.observed.is_deleted_by_peer()
+            && c.up_ike_sa().is_none()
+            && made_by_charon
+            && !self.is_stable(c.policy.stable_after, now)
     }
 
     /// An IKE_SA ended that is not the one that carries the connection. Where each CHILD_SA has one of its own,
@@ -154,7 +185,7 @@ impl Serving {
         match ended.reason.filter(|_| step.separate_ike_sas && same) {
             Some(reason @ Reason::DpdTimeout) => {
                 let candidate = self.candidate.take();
-                let outage = self.into_outage(step.now.monotonic);
+                let outage = self.fail(c, reason, step);
                 failed_with(c, outage, candidate, ended, reason, step)
             }
             Some(Reason::PeerDeleted) => {
@@ -166,16 +197,11 @@ impl Serving {
     }
 
     /// The IKE_SA ended, and no failure of the gateway was seen.
-    fn ended_without_reason(
-        self,
-        c: &mut Common,
-        candidate: Option<Candidate>,
-        step: &mut Step,
-    ) -> State {
+    fn ended_without_reason(mut self, c: &mut Common, step: &mut Step) -> State {
         if let Some(ike_sa) = c.up_ike_sa() {
-            return serve(c, ike_sa, self.outage, candidate, step);
+            return self.pass_on(c, ike_sa, step);
         }
-        match (c.connecting_ike_sa(), candidate) {
+        match (c.connecting_ike_sa(), self.candidate.take()) {
             (Some(_), Some(candidate)) => {
                 let outage = self.into_outage(step.now.monotonic);
                 promote(c, outage, candidate, step)
@@ -197,7 +223,7 @@ impl Serving {
         let known = c.ike_sas.get(&self.ike_sa);
         let bare = known.is_some_and(|known| known.stage.is_up() && known.children.is_empty());
         // The names of what others have loaded are not known before it is up.
-        if !bare || !c.is_kept(self.outage.as_ref()) || !is_wanted && !c.needs_child() {
+        if !bare || !c.is_kept(self.outage()) || !is_wanted && !c.needs_child() {
             return State::Serving(self);
         }
         self.tries += 1;
@@ -225,7 +251,7 @@ impl Serving {
         let (gateway, remote) = (known.gateway.clone(), known.remote);
         let children = known.children.clone();
         let candidate = self.candidate.take();
-        let mut outage = self.into_outage(step.now.monotonic);
+        let mut outage = self.fail(c, reason, step);
         c.failed_at(&mut outage, &gateway, remote);
         let lost_to = Lost {
             gateway,
@@ -260,7 +286,7 @@ impl Serving {
         }
         let reason = reason.unwrap_or(candidate.purpose.reason());
         c.gateways.failed(&gateway, reason, None);
-        if let Some(outage) = &mut self.outage {
+        if let Some(outage) = self.outage_mut() {
             outage.trials.tried(&gateway);
         }
         step.conclude(Outcome::Failed(reason));
@@ -382,7 +408,7 @@ impl Serving {
     fn outage_deadline(&self, c: &Common) -> Option<Duration> {
         let timeout = c.policy.connect_timeout;
         let up = c.ike_sas.get(&self.ike_sa)?.up()?;
-        let is_limited = self.outage.is_some() && !timeout.is_zero();
+        let is_limited = self.outage().is_some() && !timeout.is_zero();
         is_limited.then(|| up.since.saturating_add(timeout))
     }
 
@@ -413,7 +439,7 @@ impl Serving {
 
     /// An operator asks for a gateway.
     pub fn switch(mut self, c: &mut Common, from: &str, to: String, step: &mut Step) -> State {
-        if let Some(outage) = &mut self.outage {
+        if let Some(outage) = self.outage_mut() {
             outage.forgive();
         }
         let is_up = c.is_up(self.ike_sa);

@@ -56,12 +56,25 @@ pub(in crate::failover) enum Progress {
 pub(in crate::failover) struct Serving {
     /// The IKE_SA that carries it, by unique id.
     pub ike_sa: u32,
-    /// The outage that goes on until a CHILD_SA is up, where only that ends it.
-    pub outage: Option<Outage>,
+    pub recovery: Recovery,
     /// An attempt at another gateway, while this one stays up.
     pub candidate: Option<Candidate>,
     /// How often in a row CHILD_SAs were refused on it, or were not answered, while none was up.
     pub tries: u32,
+}
+
+/// What became of the outage before the tunnel.
+#[derive(Debug)]
+pub(in crate::failover) enum Recovery {
+    /// It goes on until a CHILD_SA is up, where only that ends it.
+    Awaited(Outage),
+    /// It is over.
+    Done {
+        /// Since when (monotonic).
+        since: Duration,
+        /// What was tried in it: it goes on if the tunnel does not last.
+        trials: Trials,
+    },
 }
 
 /// An attempt at another gateway while the tunnel is up: its IKE_SA takes over when it is up.
@@ -115,7 +128,7 @@ impl State {
         match self {
             Self::Idle(_) => None,
             Self::Recovering(state) => Some(&state.outage),
-            Self::Serving(state) => state.outage.as_ref(),
+            Self::Serving(state) => state.outage(),
             Self::Exhausted(state) => Some(&state.outage),
         }
     }
@@ -124,7 +137,7 @@ impl State {
         match self {
             Self::Idle(_) => None,
             Self::Recovering(state) => Some(&mut state.outage),
-            Self::Serving(state) => state.outage.as_mut(),
+            Self::Serving(state) => state.outage_mut(),
             Self::Exhausted(state) => Some(&mut state.outage),
         }
     }
@@ -186,9 +199,55 @@ impl Recovering {
 }
 
 impl Serving {
-    /// The outage that begins, or goes on, as the IKE_SA is lost.
+    /// The outage that goes on until a CHILD_SA is up.
+    pub fn outage(&self) -> Option<&Outage> {
+        match &self.recovery {
+            Recovery::Awaited(outage) => Some(outage),
+            Recovery::Done { .. } => None,
+        }
+    }
+
+    pub fn outage_mut(&mut self) -> Option<&mut Outage> {
+        match &mut self.recovery {
+            Recovery::Awaited(outage) => Some(outage),
+            Recovery::Done { .. } => None,
+        }
+    }
+
+    /// The outage that begins, or goes on, as something else takes the place of the IKE_SA than the failure of its
+    /// gateway has it.
     pub fn into_outage(self, now: Duration) -> Outage {
-        let begin = || Outage::begin(now);
-        self.outage.unwrap_or_else(begin)
+        match self.recovery {
+            Recovery::Awaited(outage) => outage,
+            Recovery::Done { .. } => Outage::begin(now),
+        }
+    }
+
+    /// The outage that begins, or goes on, as the gateway failed. For a tunnel that did not last, or a gateway that
+    /// was of no use all along, the rounds and delays of the outage before go on, so that nothing circles undamped.
+    pub fn into_outage_after(
+        self,
+        reason: Reason,
+        stable_after: Duration,
+        now: Duration,
+    ) -> Outage {
+        let useless = matches!(reason, Reason::ChildFailed | Reason::DataPath);
+        let goes_on = useless || !self.is_stable(stable_after, now);
+        match self.recovery {
+            Recovery::Awaited(outage) => outage,
+            Recovery::Done { trials, .. } if goes_on => Outage {
+                trials,
+                ..Outage::begin(now)
+            },
+            Recovery::Done { .. } => Outage::begin(now),
+        }
+    }
+
+    /// Whether the tunnel was up for long enough to have ended the outage before.
+    pub fn is_stable(&self, stable_after: Duration, now: Duration) -> bool {
+        match self.recovery {
+            Recovery::Awaited(_) => false,
+            Recovery::Done { since, .. } => now.saturating_sub(since) >= stable_after,
+        }
     }
 }

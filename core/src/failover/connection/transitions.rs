@@ -10,12 +10,13 @@ use super::attempt::{Attempt, AttemptStage, Failure, Origin};
 use super::common::Common;
 use super::event::{Ended, LedFrom};
 use super::outage::{Limit, Outage};
-use super::state::{Candidate, Exhausted, Idle, Progress, Recovering, Serving, State};
+use super::state::{Candidate, Exhausted, Idle, Progress, Recovering, Recovery, Serving, State};
 use crate::domain::reason::Reason;
 use crate::error::ErrorCode;
 use crate::failover::event::Event;
 use crate::failover::history::Outcome;
-use crate::failover::selection::{Considered, Standing};
+use crate::failover::ike_sa::IkeSaRecord;
+use crate::failover::selection::{Considered, Standing, Trials};
 use crate::failover::step::{Effect, Failover, Step};
 
 /// A gateway whose IKE_SA or attempt failed.
@@ -190,9 +191,11 @@ pub(super) fn fail_over(
         reason,
         ..
     } = failure;
+    // It accepted the IKE_SA in this outage already.
+    let throws_out = reason == Reason::PeerDeleted && outage.trials.has_tried(&from);
     outage.trials.tried(&from);
     let set_aside_until = || step.now.monotonic.saturating_add(c.policy.cool_down);
-    let set_aside_until = reason.is_refusal().then(set_aside_until);
+    let set_aside_until = (reason.is_refusal() || throws_out).then(set_aside_until);
     let best = c.select(&outage, &from, step).best().cloned();
     if let Some(Considered {
         standing: Standing::OtherAddress(_),
@@ -215,7 +218,13 @@ pub(super) fn fail_over(
         return rest(c);
     };
     if !next.standing.begins_round() {
-        return begin_failover(c, outage, &from, next, reason, Duration::ZERO, step);
+        let repetition = outage.trials.repetition();
+        let is_set_aside = matches!(next.standing, Standing::SetAside(_));
+        let delay = match repetition.filter(|_| is_set_aside) {
+            Some(repetition) => c.policy.delay(repetition, step.now.random),
+            None => Duration::ZERO,
+        };
+        return begin_failover(c, outage, &from, next, reason, delay, step);
     }
     if outage.limit == Limit::Reached || !c.policy.allows(outage.retries) {
         let failure = Failure {
@@ -330,9 +339,11 @@ pub(super) fn led_from(
         ..
     } = led;
     c.failed_at(&mut outage, &from, remote);
-    if c.up_ike_sa().is_some() || candidate.is_some() {
-        // Another IKE_SA of the connection is up, or an operator's switch is on its way.
-        let to = c.gateway_of(new).unwrap_or_default();
+    let to = c.gateway_of(new).unwrap_or_default();
+    let returns = to != from && outage.trials.has_tried(&to);
+    if c.up_ike_sa().is_some() || candidate.is_some() || returns {
+        // Another IKE_SA of the connection is up, or an operator's switch is on its way, or it is to wait for the
+        // next round.
         c.give_up(Some(new));
         step.abandon(&c.name, &to, Some(new));
         let lost_to = Lost {
@@ -467,10 +478,10 @@ pub(super) fn serve(
     step: &mut Step,
 ) -> State {
     c.active = c.gateway_of(ike_sa);
-    let outage = Some(outage.unwrap_or_else(|| Outage::begin(step.now.monotonic)));
+    let outage = outage.unwrap_or_else(|| Outage::begin(step.now.monotonic));
     let mut serving = Serving {
         ike_sa,
-        outage,
+        recovery: Recovery::Awaited(outage),
         candidate,
         tries: 0,
     };
@@ -479,11 +490,15 @@ pub(super) fn serve(
 }
 
 /// An IKE_SA that was up all along carries the connection, which is loaded again.
-pub(super) fn resume(c: &mut Common, ike_sa: u32) -> State {
+pub(super) fn resume(c: &mut Common, ike_sa: u32, step: &Step) -> State {
     c.active = c.gateway_of(ike_sa);
+    let up = c.ike_sas.get(&ike_sa).and_then(IkeSaRecord::up);
     State::Serving(Serving {
         ike_sa,
-        outage: None,
+        recovery: Recovery::Done {
+            since: up.map_or(step.now.monotonic, |up| up.since),
+            trials: Trials::default(),
+        },
         candidate: None,
         tries: 0,
     })
@@ -497,9 +512,13 @@ pub(super) fn end_outage(c: &mut Common, serving: &mut Serving, step: &mut Step)
     if known.children.is_empty() && c.needs_child() {
         return;
     }
-    if let Some(outage) = serving.outage.take() {
+    if let Recovery::Awaited(outage) = &mut serving.recovery {
         let gateway = known.gateway.clone();
-        c.recovered(&gateway, &outage, step);
+        c.recovered(&gateway, outage, step);
+        serving.recovery = Recovery::Done {
+            since: step.now.monotonic,
+            trials: std::mem::take(&mut outage.trials),
+        };
     }
 }
 
@@ -558,5 +577,8 @@ pub(super) fn repeat_reused(c: &mut Common, state: State, step: &mut Step) -> St
 fn may_follow(c: &Common, outage: &Outage, ike_sa: u32, from: &str, reason: Reason) -> bool {
     let is_dead = matches!(reason, Reason::DpdTimeout | Reason::LivenessTimeout);
     let same = c.gateway_of(ike_sa).as_deref() == Some(from) && !c.gateways.is_name(from);
-    !is_dead || !same || !c.has_alternative(Some(outage))
+    // charon's own reaction to a gateway that deletes what it has accepted has no delays.
+    let throws_out = reason == Reason::PeerDeleted && outage.trials.has_tried(from);
+    !(throws_out && c.replaced_by(ike_sa).is_some())
+        && (!is_dead || !same || !c.has_alternative(Some(outage)))
 }

@@ -72,6 +72,11 @@ impl Observed {
         self.deleted_by == Some(Party::Us)
     }
 
+    /// Whether its gateway deletes it.
+    pub fn is_deleted_by_peer(&self) -> bool {
+        self.deleted_by == Some(Party::Peer)
+    }
+
     /// It has the CHILD_SAs of another one, in whose place it comes up: a tunnel that was up depends on it.
     pub fn takes_over(&mut self) {
         self.took_over = true;

@@ -54,6 +54,11 @@ impl Trials {
         address.filter(|_| self.may_try_another_address(gateway, None))
     }
 
+    /// Which repetition this round is, if it is one.
+    pub fn repetition(&self) -> Option<u32> {
+        self.rounds.checked_sub(1)
+    }
+
     /// All gateways may be tried again; returns how many rounds were repeated before.
     pub fn next_round(&mut self) -> u32 {
         let repeated = self.rounds;

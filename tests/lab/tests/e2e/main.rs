@@ -26,6 +26,7 @@ mod one_gateway;
 mod policy;
 mod secrecy;
 mod separate_ike_sas;
+mod short_lives;
 mod shutdown;
 mod socket;
 mod stroke;
