@@ -548,6 +548,51 @@ fn initiated_while_the_ike_sa_of_a_terminated_attempt_comes_up() {
     assert_eq!(charon.status("net").state, ConnectionState::Established);
 }
 
+/// The deletion waits for the answer to another request, and charon tells nothing of it.
+#[test]
+fn wanted_again_before_charon_can_delete_it() {
+    for removed in [false, true] {
+        let mut charon = established("10.0.0.1,10.0.0.2");
+        let old = charon.manager.ike_sas("net")[0];
+        let now = charon.now;
+        let terminated = charon.manager.terminate("net", now).unwrap().1;
+        if removed {
+            charon.remove("net");
+            charon.configure("net", "10.0.0.1,10.0.0.2", &["data"]);
+        }
+        assert_eq!(charon.status("net").state, ConnectionState::Down);
+        let second = charon.asks_to_initiate("net");
+        assert_eq!(charon.status("net").state, ConnectionState::Connecting);
+        assert!(terminated
+            .iter()
+            .any(|action| matches!(action, Action::Terminate { .. })));
+        assert_eq!(charon.manager.terminating("net"), [old]);
+        assert_eq!(
+            charon.carries_out(second),
+            [Initiation {
+                own: false,
+                ..to("10.0.0.1", &["data"])
+            }],
+            "charon would find the old one by the connection's own configuration"
+        );
+        let new = charon.begins("net-failover-10.0.0.1");
+        charon.establishes(new, &["data"]);
+        assert_eq!(charon.deletes(old), []);
+        assert_eq!(charon.manager.ike_sas("net"), [new]);
+        assert_eq!(charon.status("net").state, ConnectionState::Established);
+    }
+}
+
+/// Whoever removes it first is no reason for it to stay.
+#[test]
+fn what_was_terminated_is_deleted_after_a_removal() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let old = charon.manager.ike_sas("net")[0];
+    charon.manager.terminate("net", charon.now).unwrap();
+    charon.remove("net");
+    assert_eq!(charon.manager.terminating("net"), [old]);
+}
+
 #[test]
 fn initiated_terminated_and_initiated_at_once() {
     let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);

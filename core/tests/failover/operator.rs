@@ -146,8 +146,11 @@ fn a_switch_while_connecting_waiting_or_down() {
     let sa = charon.begins_to("net", "10.0.0.2");
     assert_eq!(
         charon.switches("net", None),
-        [to("10.0.0.1", &["data"])],
-        "connecting"
+        [Initiation {
+            own: false,
+            ..to("10.0.0.1", &["data"])
+        }],
+        "connecting, and not destroyed yet"
     );
     assert_eq!(charon.destroys(sa), [], "abandoned");
     assert_eq!(charon.switches("net", Some("10.0.0.1")), [], "already");

@@ -17,7 +17,10 @@ impl Idle {
     pub fn handle(self, c: &mut Common, event: IkeSaEvent, step: &mut Step) -> State {
         match event {
             // Of an attempt that was terminated before charon reported it.
-            IkeSaEvent::Connecting { .. } if self.terminating => State::Idle(self),
+            IkeSaEvent::Connecting { ike_sa, .. } if self.terminating => {
+                c.give_up(Some(ike_sa));
+                State::Idle(self)
+            }
             // charon, or an operator by other means, initiates it.
             IkeSaEvent::Connecting { ike_sa, .. } => {
                 let outage = Outage::begin(step.now.monotonic);

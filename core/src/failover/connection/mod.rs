@@ -43,6 +43,7 @@ use super::deadlines::Timer;
 use super::evidence::{ChildEnd, ChildOrigin};
 use super::history::Outcome;
 use super::ike_sa::liveness::Pace;
+use super::ike_sa::IkeSaRecord;
 use super::step::Step;
 use crate::domain::address::AddressList;
 use crate::domain::reason::Reason;
@@ -317,7 +318,9 @@ impl Connection {
     /// charon is about to be called for the attempt: how, or None if it is not wanted any more.
     pub fn begin(&mut self, attempt: u64) -> Option<Begin> {
         let c = &mut self.common;
-        let is_alone = c.live_ike_sa().is_none();
+        // charon also finds one whose deletion has to wait for the answer to another request.
+        let is_usable = |known: &IkeSaRecord| !known.observed.is_being_deleted();
+        let is_alone = !c.ike_sas.values().any(is_usable);
         let (known, _) = self.state.attempt_mut(attempt)?;
         let AttemptStage::Requested { ike_sa } = known.stage else {
             return None;

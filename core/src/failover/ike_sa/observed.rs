@@ -67,6 +67,11 @@ impl Observed {
         self.deleted_by = Some(deleted_by(&ike_sa.tasks));
     }
 
+    /// Whether charon has told that it is being deleted.
+    pub fn is_being_deleted(&self) -> bool {
+        self.deleted_by.is_some()
+    }
+
     /// Whether it is being deleted by us.
     pub fn is_deleted_by_us(&self) -> bool {
         self.deleted_by == Some(Party::Us)

@@ -56,6 +56,10 @@ impl FailoverManager {
         let actions = self.step(&name, now, |connection, step| {
             step.terminate(&connection.common.name);
             connection.end_attempts(step);
+            // charon may have to wait before it can begin to delete them.
+            for known in connection.common.ike_sas.values_mut() {
+                known.close();
+            }
             connection.state = State::Idle(Idle { terminating: true });
         });
         Ok((name, actions))

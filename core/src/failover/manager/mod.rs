@@ -113,14 +113,19 @@ impl FailoverManager {
 
     /// An [`Action::Terminate`] is about to be carried out: on these IKE_SAs.
     pub fn terminating(&mut self, name: &str) -> Vec<u32> {
-        if let Some(Connection {
-            state: State::Idle(Idle { terminating }),
-            ..
-        }) = self.connections.get_mut(name)
-        {
-            *terminating = false;
+        let mut ike_sas = self.orphans.closing_of(name);
+        if let Some(connection) = self.connections.get_mut(name) {
+            let mut is_down = false;
+            if let State::Idle(Idle { terminating }) = &mut connection.state {
+                *terminating = false;
+                is_down = true;
+            }
+            // What has begun since then is wanted.
+            let known = connection.common.ike_sas.iter();
+            let known = known.filter(|(_, known)| is_down || known.stage.is_closing());
+            ike_sas.extend(known.map(|(id, _)| *id));
         }
-        self.ike_sas(name)
+        ike_sas
     }
 
     /// Unique ids of the connection's IKE_SAs that we initiated.

@@ -66,6 +66,15 @@ impl Orphans {
         Some(orphan.connection.clone())
     }
 
+    /// Those of a connection that are being deleted.
+    pub fn closing_of(&self, connection: &str) -> Vec<u32> {
+        let all = self.ike_sas.iter();
+        all.filter(|(_, orphan)| orphan.connection == connection)
+            .filter(|(_, orphan)| orphan.record.stage.is_closing())
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
     /// Those of a connection that is loaded again, by unique id.
     pub fn take_of(&mut self, connection: &str, names: &mut Names) -> BTreeMap<u32, IkeSaRecord> {
         let all = self.ike_sas.iter();
