@@ -80,7 +80,11 @@ pub(crate) fn run(project: &Project, arguments: &[&str]) -> Result<()> {
 
     let exchange = Exchange::new(&directory)?;
     guest::write_tests(project, &exchange.0)?;
-    let left_out = lab::left_out(Path::new(lab::LIBCHARON), lab::Esp::Kernel)?;
+    let mut left_out = lab::left_out(Path::new(lab::LIBCHARON), lab::Esp::Kernel)?;
+    if let Acceleration::Emulation(_) = acceleration {
+        // It emulates a processor on an emulated one.
+        left_out.extend(["--skip", "valgrind"]);
+    }
     match wish.task {
         Task::Shell => guest::write_shell(project, &exchange.0, &left_out)?,
         Task::Tests(filter) => {

@@ -22,9 +22,14 @@ pub(super) fn steer(c: &mut Common, state: &State, step: &mut Step) {
     let Some(known) = c.ike_sas.get(&ike_sa) else {
         return;
     };
-    // charon's retries at an only gateway are ended, as new attempts have delays.
-    let is_steered = c.has_alternative(outage) && known.stage.is_up()
-        || c.is_kept(outage) && known.stage.is_connecting();
+    let is_live = known.stage.is_up() || known.stage.is_connecting();
+    let is_steered = if c.has_alternative(outage) {
+        is_live
+    } else {
+        // charon's retries at an only gateway are ended, as new attempts have delays: unless they keep CHILD_SAs
+        // that are up (an IKEv1 reauthentication).
+        c.is_kept(outage) && known.stage.is_connecting() && !known.has_adopted_children()
+    };
     if !is_steered {
         return;
     }

@@ -285,7 +285,7 @@ fn start_dpd_finds_a_dead_gateway_at_once() {
 
 #[test]
 fn a_hundred_failovers_in_a_row_leave_nothing_behind() {
-    let mut tunnel = Tunnel::up();
+    let mut tunnel = Tunnel::up_with(ClientOptions::with_failover("stable_after = 0"));
     let held = |client: &Client| {
         let count = |of: &str| {
             let directory = format!("/proc/{}/{of}", client.pid());

@@ -83,7 +83,7 @@ fn every_address_of_a_name_is_tried_before_the_next_gateway() {
     let lab = Lab::new();
     let mut gateway_2 = lab.gateway(12);
     let _gateway_3 = lab.gateway(13);
-    let client = lab.client();
+    let client = lab.client_with(ClientOptions::with_failover("stable_after = 0"));
     client.set_names("192.168.7.11 segw.example\n192.168.7.12 segw.example\n");
     let mut control = client.connect();
     control.apply(&net_over("segw.example,192.168.7.13"));

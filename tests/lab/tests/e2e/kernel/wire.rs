@@ -2,6 +2,7 @@
 
 //! What leaves the client while policies keep its packets within the tunnel.
 
+use extsock_lab::wait;
 use serde_json::json;
 
 use super::{forget_acquires_soon, loaded, net_as, trapped};
@@ -49,7 +50,11 @@ fn no_inner_packet_in_the_clear_with_a_drop_policy() {
         "remote_ts": "10.2.0.0/24",
     });
     let mut tunnel = loaded(&config);
-    tunnel.client.wait_policy();
+    wait::until("the drop policy is there", || {
+        let policies = tunnel.client.xfrm_policies();
+        let drops = |policy: &String| policy.contains("dst 10.2.0.0/24 dir out action block");
+        policies.iter().any(drops).then_some(())
+    });
     let traffic = stays_within(&mut tunnel);
 
     tunnel.control.ok("TERMINATE net");

@@ -5,7 +5,7 @@
 use extsock_lab::{wait, Charon, ClientOptions};
 
 use super::{expect_no_more, expect_settled, prompt, swan, wait_single, Swan};
-use crate::policy::swanctl_conf;
+use crate::policy::{patient, swanctl_conf};
 
 /// Connection `swan` with a second CHILD_SA, to 10.3.0.0/24.
 fn with_another_child() -> String {
@@ -72,7 +72,7 @@ fn initiate_what_is_up() {
 
 #[test]
 fn initiate_what_is_coming_up() {
-    let mut swan = Swan::up();
+    let mut swan = Swan::up_as(&swan(), patient());
     swan.gateway_2.freeze();
     swan.gateway_1.kill();
     swan.control.wait_event("failover_started");
