@@ -40,7 +40,10 @@ fn ten_failovers_without_a_trap_policy() {
 /// Policies and SAs.
 #[track_caller]
 fn leave_those_of_one_tunnel(start_action: &str, failovers: u8) {
-    let mut tunnel = loaded(&trapped(start_action));
+    let mut config = trapped(start_action);
+    // One after the other, without the delays between rounds.
+    config["connections"]["net"]["failover"]["stable_after"] = 0.into();
+    let mut tunnel = loaded(&config);
     if start_action == "trap" {
         tunnel.client.wait_policy();
     }
