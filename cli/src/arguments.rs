@@ -3,8 +3,11 @@
 //! The command line. Help texts and manual pages are generated from it.
 
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use extsock_core::domain::time;
 use extsock_core::strongswan::Version;
 
 use crate::failure::EXIT_CODES;
@@ -39,6 +42,7 @@ pub enum Command {
 Examples:
   extsockctl apply net.json
   extsockctl apply --initiate net.json
+  extsockctl apply --initiate --timeout 5m net.json
   generate-config | extsockctl apply -")]
     Apply {
         /// JSON file, or - for standard input.
@@ -46,6 +50,9 @@ Examples:
         /// Bring the connections up, too, and wait, as `initiate` does.
         #[arg(long)]
         initiate: bool,
+        /// How long to wait at most, such as 30s or 5m; 0 for no limit.
+        #[arg(long, value_name = "TIME", default_value = TIMEOUT, requires = "initiate")]
+        timeout: Timeout,
     },
     /// Read a file as `apply` would, without the plugin.
     ///
@@ -93,12 +100,15 @@ Examples:
         #[arg(long)]
         watch: bool,
     },
-    /// Bring a connection up, and wait until it is, or is given up.
+    /// Bring a connection up, and wait until it is.
     ///
-    /// Each attempt and its result is shown. An interrupt (Ctrl-C) ends the waiting, not the attempt.
+    /// Each attempt and its result is shown. If the connection is not up in time, or nothing is tried any more, the
+    /// command says why and fails. The end of the waiting, also by an interrupt (Ctrl-C), does not end the attempts:
+    /// the connection stays wanted until it is terminated.
     #[command(after_help = "\
 Examples:
   extsockctl initiate net
+  extsockctl initiate --timeout 5m net
   extsockctl initiate --no-wait net data")]
     Initiate {
         /// The connection.
@@ -108,6 +118,9 @@ Examples:
         /// Do not wait.
         #[arg(long)]
         no_wait: bool,
+        /// How long to wait at most, such as 30s or 5m; 0 for no limit.
+        #[arg(long, value_name = "TIME", default_value = TIMEOUT, conflicts_with = "no_wait")]
+        timeout: Timeout,
     },
     /// Take a connection down, without a failover.
     #[command(after_help = "\
@@ -194,6 +207,31 @@ Example:
     Version,
 }
 
+/// How long `initiate` waits if nothing else is said.
+const TIMEOUT: &str = "60s";
+
+/// How long to wait at most for connections to come up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// That long.
+    After(Duration),
+    /// Without a limit.
+    Never,
+}
+
+impl FromStr for Timeout {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let time = time::parse(text).ok_or("expected a time, such as 30s, 5m or 1.5")?;
+        Ok(if time.is_zero() {
+            Self::Never
+        } else {
+            Self::After(time)
+        })
+    }
+}
+
 /// The name of a connection.
 #[derive(Args, Debug)]
 pub struct ConnectionName {
@@ -230,5 +268,43 @@ mod tests {
             }
             assert!(examples > 0, "{name}");
         }
+    }
+
+    fn timeout(arguments: &[&str]) -> Option<Timeout> {
+        let all = ["extsockctl"].iter().chain(arguments);
+        match Arguments::try_parse_from(all).ok()?.command {
+            Command::Apply { timeout, .. } | Command::Initiate { timeout, .. } => Some(timeout),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_a_time_as_in_the_options() {
+        let after = |seconds| Some(Timeout::After(Duration::from_secs(seconds)));
+        for (given, expected) in [
+            ("30s", after(30)),
+            ("5m", after(300)),
+            ("90", after(90)),
+            ("0", Some(Timeout::Never)),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            assert_eq!(timeout(&["initiate", "net", "--timeout", given]), expected);
+            let apply = ["apply", "--initiate", "net.json", "--timeout", given];
+            assert_eq!(timeout(&apply), expected, "{given}");
+        }
+        assert_eq!(timeout(&["initiate", "net"]), after(60));
+        assert_eq!(timeout(&["apply", "--initiate", "net.json"]), after(60));
+    }
+
+    #[test]
+    fn a_timeout_without_waiting_is_a_mistake() {
+        assert!(timeout(&["initiate", "--no-wait", "net"]).is_some());
+        assert_eq!(
+            timeout(&["initiate", "--no-wait", "--timeout", "5", "net"]),
+            None
+        );
+        assert!(timeout(&["apply", "net.json"]).is_some());
+        assert_eq!(timeout(&["apply", "--timeout", "5", "net.json"]), None);
     }
 }

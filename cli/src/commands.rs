@@ -12,7 +12,7 @@ use extsock_core::strongswan::Version;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::arguments::{Arguments, Command, ConnectionName};
+use crate::arguments::{Arguments, Command, ConnectionName, Timeout};
 use crate::failure::{Failure, REFUSED};
 use crate::session::{print, Result, Session};
 use crate::socket::Socket;
@@ -33,7 +33,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         json: arguments.json,
     };
     match &arguments.command {
-        Command::Apply { file, initiate } => session.apply(file, *initiate),
+        Command::Apply {
+            file,
+            initiate,
+            timeout,
+        } => session.apply(file, initiate.then_some(*timeout)),
         Command::Check { .. } | Command::Schema => unreachable!("they need no socket"),
         Command::Remove(ConnectionName { connection }) => {
             session.tell(&format!("REMOVE_CONFIG {connection}"), |_| String::new())
@@ -51,7 +55,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             connection,
             child,
             no_wait,
-        } => session.initiate(std::slice::from_ref(connection), child.as_deref(), !no_wait),
+            timeout,
+        } => {
+            let wait = (!no_wait).then_some(*timeout);
+            session.initiate(std::slice::from_ref(connection), child.as_deref(), wait)
+        }
         Command::Terminate(ConnectionName { connection }) => {
             session.tell(&format!("TERMINATE {connection}"), |_| String::new())
         }
@@ -86,16 +94,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 impl Session {
-    fn apply(&mut self, file: &Path, initiate: bool) -> Result<()> {
+    fn apply(&mut self, file: &Path, initiate: Option<Timeout>) -> Result<()> {
         let json = read(file)?;
         let request = Zeroizing::new(format!("APPLY_CONFIG {}", json.trim()));
         let reply = self.socket.request(&request)?;
         let names = show::names(&reply.json["connections"]);
         self.print(&reply, |_| format!("loaded {}\n", names.join(", ")));
-        if initiate {
-            self.initiate(&names, None, true)?;
+        match initiate {
+            Some(timeout) => self.initiate(&names, None, Some(timeout)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn monitor(&mut self, only: &[String]) -> Result<()> {

@@ -11,7 +11,10 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     ),
     (2, "wrong arguments"),
     (UNREACHABLE, "the plugin cannot be reached, or has gone"),
-    (NOT_ESTABLISHED, "a connection did not come up"),
+    (
+        NOT_ESTABLISHED,
+        "a connection did not come up in time, or is not tried any more",
+    ),
     (
         INTERRUPTED,
         "interrupted while waiting for a connection, whose attempt goes on",

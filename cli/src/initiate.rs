@@ -8,23 +8,54 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use serde_json::Value;
 
+use crate::arguments::Timeout;
 use crate::failure::{Failure, INTERRUPTED, NOT_ESTABLISHED};
 use crate::session::{print, Result, Session};
 use crate::show;
 use crate::socket::Line;
 
-/// How often the states are polled: not every end of an attempt is an event, as a connection with one gateway has
-/// no failovers.
+/// How often the states are polled: not every end of an attempt is an event, such as that for want of credentials
+/// of our own.
 const CHECK: Duration = Duration::from_millis(500);
 
 /// Clears the line that is overwritten while nothing happens.
 const CLEAR_LINE: &str = "\r\u{1b}[K";
 
+/// Whether waiting for a connection makes sense.
+enum Outlook {
+    /// It is up.
+    Established,
+    /// It is tried, or will be.
+    Wanted,
+    /// Nothing is tried any more.
+    Over,
+}
+
+impl Outlook {
+    /// By what STATUS says of the connection, which is nothing if it was removed.
+    fn of(status: Option<&Value>) -> Self {
+        let Some(status) = status else {
+            return Self::Over;
+        };
+        match status["state"].as_str() {
+            Some("established") => Self::Established,
+            Some("connecting" | "waiting") => Self::Wanted,
+            Some("exhausted") if !status["next_retry_ms"].is_null() => Self::Wanted,
+            _ => Self::Over,
+        }
+    }
+}
+
 impl Session {
-    /// Brings connections up, with all their children or one of them. If one fails, the others are still brought
-    /// up.
-    pub fn initiate(&mut self, names: &[String], child: Option<&str>, wait: bool) -> Result<()> {
-        if wait {
+    /// Brings connections up, with all their children or one of them, and waits if there is a timeout. If one
+    /// fails, the others are still brought up.
+    pub fn initiate(
+        &mut self,
+        names: &[String],
+        child: Option<&str>,
+        wait: Option<Timeout>,
+    ) -> Result<()> {
+        if wait.is_some() {
             self.socket
                 .request(&format!("SUBSCRIBE {}", names.join(" ")))?;
         }
@@ -41,25 +72,28 @@ impl Session {
                 Err(failure) => result = keep(result, failure),
             }
         }
-        if wait && !pending.is_empty() {
+        if let (Some(timeout), false) = (wait, pending.is_empty()) {
             let names = pending.join(", ");
             let set = ctrlc::set_handler(move || {
                 eprintln!("\ninterrupted; the attempt to bring {names} up goes on");
                 std::process::exit(INTERRUPTED.into());
             });
             set.expect("there is no other handler");
-            let waited = self.await_established(pending);
-            if let Err(failure) = waited {
+            if let Err(failure) = self.await_established(pending, timeout) {
                 result = keep(result, failure);
             }
         }
         result
     }
 
-    fn await_established(&mut self, mut pending: Vec<String>) -> Result<()> {
+    fn await_established(&mut self, mut pending: Vec<String>, timeout: Timeout) -> Result<()> {
         let mut progress = Progress {
             begin: Instant::now(),
             live: io::stdout().is_terminal() && !self.json,
+        };
+        let deadline = match timeout {
+            Timeout::After(time) => Some(progress.begin + time),
+            Timeout::Never => None,
         };
         let mut result = Ok(());
         loop {
@@ -68,61 +102,57 @@ impl Session {
                 _ => "STATUS".to_owned(),
             };
             let reply = self.socket.request(&request)?;
-            let statuses = reply.json["connections"].as_array();
-            let status = |name: &String| {
-                let mut all = statuses.into_iter().flatten();
-                all.find(|status| status["name"] == name.as_str())
+            let time_is_up = deadline.is_some_and(|deadline| deadline <= Instant::now());
+            let status = |name: &str| {
+                let mut all = show::items(&reply.json["connections"]).iter();
+                all.find(|status| status["name"] == name)
             };
-            let begin = progress.begin;
-            let mut done = Vec::new();
+            let awaited = pending.len();
             pending.retain(|name| {
-                let state = status(name).map(|status| show::text(&status["state"]));
-                match state.as_deref() {
-                    Some("connecting" | "waiting") => return true,
-                    Some("established") => done.push(name.clone()),
-                    // Removing the connection ends its attempt as well.
-                    state => {
-                        let elapsed = begin.elapsed().as_secs_f64();
-                        let state = state.unwrap_or("removed");
-                        let problem = anyhow!("{name} is {state} after {elapsed:.1} s");
-                        let failure = Failure::new(NOT_ESTABLISHED, problem);
+                let status = status(name);
+                let outlook = Outlook::of(status);
+                match outlook {
+                    Outlook::Wanted if !time_is_up => return true,
+                    Outlook::Established if self.json => {}
+                    Outlook::Established => progress.established(name, status),
+                    Outlook::Wanted | Outlook::Over => {
+                        let failure = progress.not_established(name, status, &outlook);
                         result = keep(std::mem::replace(&mut result, Ok(())), failure);
                     }
                 }
                 false
             });
-            if self.json && (!done.is_empty() || pending.is_empty()) {
+            if self.json && pending.len() < awaited {
                 self.print(&reply, |_| String::new());
             }
-            for name in done.iter().filter(|_| !self.json) {
-                let gateway = status(name).map(|status| show::text(&status["active_gateway"]));
-                let gateway = gateway.unwrap_or_default();
-                progress.say(&format!(
-                    "{name}: established to {gateway} after {:.1} s",
-                    begin.elapsed().as_secs_f64()
-                ));
-            }
-            if pending.is_empty() {
+            let Some(first) = pending.first() else {
                 progress.end();
                 return result;
-            }
-            if let Some(status) = status(&pending[0]) {
+            };
+            if let Some(status) = status(first) {
                 progress.show(status);
             }
-            self.show_events(&mut progress)?;
+            self.show_events(&mut progress, deadline)?;
         }
     }
 
-    /// Shows events until there are none for a while, or one came that may be the last.
-    fn show_events(&mut self, progress: &mut Progress) -> Result<()> {
-        while let Some(event) = self.socket.event(Some(CHECK))? {
+    /// Shows events until there are none for a while, one came that may be the last, or the time is up.
+    fn show_events(&mut self, progress: &mut Progress, deadline: Option<Instant>) -> Result<()> {
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let patience = left.map_or(CHECK, |left| left.min(CHECK));
+            if patience.is_zero() {
+                return Ok(());
+            }
+            let Some(event) = self.socket.event(Some(patience))? else {
+                return Ok(());
+            };
             self.show_event(&event, progress);
             let name = event.json["event"].as_str().unwrap_or_default();
             if ["ike_sa_up", "failover_established", "failover_exhausted"].contains(&name) {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     fn show_event(&self, event: &Line, progress: &mut Progress) {
@@ -151,6 +181,36 @@ struct Progress {
 }
 
 impl Progress {
+    fn established(&mut self, name: &str, status: Option<&Value>) {
+        let gateway = status.map(|status| show::text(&status["active_gateway"]));
+        let gateway = gateway.unwrap_or_default();
+        let elapsed = self.begin.elapsed().as_secs_f64();
+        self.say(&format!(
+            "{name}: established to {gateway} after {elapsed:.1} s"
+        ));
+    }
+
+    /// Why the waiting for a connection ends without success.
+    fn not_established(
+        &mut self,
+        name: &str,
+        status: Option<&Value>,
+        outlook: &Outlook,
+    ) -> Failure {
+        self.end();
+        let state = status.map_or_else(|| "removed".to_owned(), |s| show::text(&s["state"]));
+        let elapsed = self.begin.elapsed().as_secs_f64();
+        let mut problem = format!("{name} is {state} after {elapsed:.1} s");
+        if matches!(outlook, Outlook::Wanted) {
+            problem += ", and stays wanted";
+        }
+        let reasons = status.map(show::why_not_up).unwrap_or_default();
+        if !reasons.is_empty() {
+            problem = format!("{problem}: {reasons}");
+        }
+        Failure::new(NOT_ESTABLISHED, anyhow!(problem))
+    }
+
     fn say(&mut self, line: &str) {
         self.end();
         print(&format!("{line}\n"));

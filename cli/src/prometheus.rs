@@ -46,7 +46,7 @@ const STATS: &[(&str, &str, &str, &str)] = &[
         "exhausted",
         "exhausted_total",
         "counter",
-        "Connections that were given up.",
+        "Times that a connection reached max_retries.",
     ),
     (
         "failovers",

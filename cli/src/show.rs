@@ -196,16 +196,35 @@ fn connection(connection: &Value) -> String {
 
 /// What a connection that is not up waits for.
 pub fn waiting(status: &Value) -> String {
-    let name = plain(&text(&status["name"]));
-    match status["next_retry_ms"].as_u64() {
-        Some(_) => format!(
-            "{name}: next attempt in {}",
-            duration(&status["next_retry_ms"])
-        ),
-        None => format!(
-            "{name}: waiting for {}",
-            plain(&text(&status["active_gateway"]))
-        ),
+    let next = next_step(status).unwrap_or_default();
+    plain(&format!("{}: {next}", text(&status["name"])))
+}
+
+/// Why a connection is not up: what it waits for, and how each of its gateways failed.
+pub fn why_not_up(status: &Value) -> String {
+    let failed = |gateway: &Value| {
+        let reason = gateway["last_result"].as_str();
+        let reason = reason.filter(|reason| *reason != "established")?;
+        Some(format!("{} failed ({reason})", text(&gateway["gateway"])))
+    };
+    let failures = items(&status["gateway_status"]).iter().filter_map(failed);
+    let reasons: Vec<String> = next_step(status).into_iter().chain(failures).collect();
+    plain(&reasons.join("; "))
+}
+
+/// None if nothing is wanted.
+fn next_step(status: &Value) -> Option<String> {
+    if !status["next_retry_ms"].is_null() {
+        let wait = duration(&status["next_retry_ms"]);
+        return Some(format!("next attempt in {wait}"));
+    }
+    match status["state"].as_str() {
+        Some("connecting" | "waiting") => {
+            let gateway = text(&status["active_gateway"]);
+            Some(format!("waiting for {gateway}"))
+        }
+        Some("exhausted") => Some("not tried again until it is initiated".to_owned()),
+        _ => None,
     }
 }
 
@@ -226,7 +245,7 @@ pub fn progress(event: &Value) -> String {
         "ike_sa_up" => format!("{name}: IKE_SA is up"),
         "tunnel_up" => format!("{name}: CHILD_SA {} is up", text(&event["child_sa_name"])),
         "failover_exhausted" => format!(
-            "{name}: given up after {} failovers",
+            "{name}: exhausted after {} failovers",
             text(&event["retries"])
         ),
         _ => return self::event(event),
@@ -358,6 +377,33 @@ mod tests {
             (json!(11_100_000), "3h05m"),
         ] {
             assert_eq!(duration(&ms), shown);
+        }
+    }
+
+    #[test]
+    fn why_a_connection_is_not_up_has_its_next_step_and_failed_gateways() {
+        let gateway = |name: &str, last: Value| json!({"gateway": name, "last_result": last});
+        let mut status = json!({
+            "name": "net", "state": "waiting", "active_gateway": "segw2", "next_retry_ms": 12_345,
+            "gateway_status": [
+                gateway("segw1", json!("established")), gateway("segw2", json!("auth_failed")),
+                gateway("segw3", json!(null)), gateway("segw4", json!("peer_unreachable")),
+            ],
+        });
+        let failed = "segw2 failed (auth_failed); segw4 failed (peer_unreachable)";
+        assert_eq!(
+            why_not_up(&status),
+            format!("next attempt in 12s; {failed}")
+        );
+        assert_eq!(waiting(&status), "net: next attempt in 12s");
+        status["next_retry_ms"] = json!(null);
+        for (state, next) in [
+            ("connecting", "waiting for segw2; "),
+            ("exhausted", "not tried again until it is initiated; "),
+            ("down", ""),
+        ] {
+            status["state"] = json!(state);
+            assert_eq!(why_not_up(&status), format!("{next}{failed}"), "{state}");
         }
     }
 

@@ -11,6 +11,7 @@ use std::{env, fs, process, thread};
 
 use extsock_lab::wait::{self, DEADLINE};
 use extsock_lab::{connection, net, Client, Lab};
+use serde_json::{json, Value};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples");
 
@@ -44,13 +45,23 @@ fn examples_in_python_apply_and_follow() {
     assert_eq!(text(&apply().stdout), "net: up, to 192.168.7.12\n");
     follow.expect("net2: ");
 
-    // Of one gateway, which is dead, there is no event.
-    let alone = connection("alone", &[13], &[3]).to_string();
-    let alone = TemporaryFile::new("alone.json", &alone);
-    let gave_up = run(example("apply.py").arg(alone.path()).arg(&socket).arg("1"));
-    assert_eq!(gave_up.status.code(), Some(1));
-    let said = text(&gave_up.stderr);
-    assert_eq!(said, "alone: not up, and nothing heard for 1 s\n");
+    // Nobody is there.
+    let mut alone = connection("alone", &[13], &[3]);
+    let fails = |config: &Value, seconds: &str| {
+        let config = TemporaryFile::new("alone.json", &config.to_string());
+        let mut apply = example("apply.py");
+        let failed = run(apply.arg(config.path()).arg(&socket).arg(seconds));
+        assert_eq!(failed.status.code(), Some(1));
+        text(&failed.stderr)
+    };
+    assert_eq!(fails(&alone, "1"), "alone is connecting\n");
+    let policy = json!({"max_retries": 1, "base_delay": 0, "exhausted_delay": 0});
+    alone["connections"]["alone"]["failover"] = policy;
+    let reason = "192.168.7.13 failed (peer_unreachable)";
+    assert_eq!(
+        fails(&alone, "30"),
+        format!("alone is exhausted; {reason}\n")
+    );
 
     let faulty = TemporaryFile::new("faulty.json", r#"{"connections": {"net": {"version": 3}}}"#);
     let refused = run(example("apply.py").arg(faulty.path()).arg(&socket));

@@ -11,6 +11,7 @@
 import collections
 import json
 import socket
+import time
 
 SOCKET = "/run/charon.extsock"
 
@@ -65,10 +66,15 @@ class Connection:
         return self.request("APPLY_CONFIG " + json.dumps(configuration))["connections"]
 
     def events(self, timeout=None):
-        """The events, as they come. For ever, as there may be none for days; with a timeout, TimeoutError
-        is raised when none came for so many seconds, and the connection is of no use any more."""
-        self._socket.settimeout(timeout)
+        """The events, as they come. For ever, or with a timeout for so many seconds: then TimeoutError is
+        raised, and the connection is of no use any more."""
+        end = None if timeout is None else time.monotonic() + timeout
         while True:
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimeoutError
+            # A request between two events has as long.
+            self._socket.settimeout(left)
             yield self._waiting.popleft() if self._waiting else self._read()
 
     def _read(self):

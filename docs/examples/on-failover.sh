@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Acts on failovers: writes a line to syslog for each, and an alert for a connection that was given up.
+# Acts on failovers: writes a line to syslog for each, and an alert for a connection that is exhausted.
 #
 #   on-failover.sh [extsockctl's options...]
 #
@@ -15,7 +15,7 @@ while read -r event; do
         elif .event == "failover_established" then
             "notice \(.connection): up again on \(.gateway) after \(.outage_ms) ms"
         elif .event == "failover_exhausted" then
-            "alert \(.connection): given up after \(.retries) failovers"
+            "alert \(.connection): exhausted after \(.retries) failovers"
         else empty end')
     [ -n "$text" ] || continue
     echo "$text"

@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
 use extsock_lab::{connection, net, Client, Lab};
-use serde_json::Value;
+use serde_json::{json, Value};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_extsockctl");
 
@@ -170,10 +170,10 @@ fn exit_codes_tell_what_went_wrong() {
         .expect("it starts");
     assert_eq!(unreachable.status.code(), Some(3));
 
-    // Nobody is there: the only gateway fails, and it ends.
-    let mut lonely = net(&[11]);
-    lonely["connections"]["net"]["dpd_delay"] = "0s".into();
-    let (shown, code) = run_with(&client, &["apply", "--initiate", "-"], &lonely.to_string());
+    // Nobody is there.
+    let lonely = net(&[11]).to_string();
+    let initiate = ["apply", "--initiate", "--timeout", "1s", "-"];
+    let (shown, code) = run_with(&client, &initiate, &lonely);
     assert_eq!(code, Some(4), "{shown}");
 }
 
@@ -185,7 +185,7 @@ fn a_file_is_applied_and_several_connections_are_waited_for() {
     let mut config = net(&[11, 12]);
     let mut dead = config["connections"]["net"].clone();
     dead["remote_addrs"] = "192.168.7.13".into();
-    dead["dpd_delay"] = "0s".into();
+    dead["failover"] = json!({"max_retries": 1, "base_delay": 0, "exhausted_delay": 0});
     config["connections"]["dead"] = dead;
     client.write("net.json", &config.to_string());
     let path = client.socket_path();
@@ -199,10 +199,83 @@ fn a_file_is_applied_and_several_connections_are_waited_for() {
         shown.contains("net: established to 192.168.7.11 after "),
         "{shown}"
     );
-    assert!(error.contains("dead is down after "), "{error}");
+    // Nothing more comes, so that it does not wait for the end of its time.
+    let why = "not tried again until it is initiated; 192.168.7.13 failed (peer_unreachable)";
+    assert!(
+        error.starts_with("extsockctl: dead is exhausted after "),
+        "{error}"
+    );
+    assert!(error.ends_with(&format!(" s: {why}\n")), "{error}");
     let (code, error) = fails(&client, &["apply", "/nonexistent.json"]);
     assert_eq!(code, Some(1));
     assert!(error.contains("/nonexistent.json: No such file"), "{error}");
+}
+
+/// Connection `net` with gateways 11 and 12, and that failover policy.
+fn net_with(policy: Value) -> Value {
+    let mut config = net(&[11, 12]);
+    config["connections"]["net"]["failover"] = policy;
+    config
+}
+
+#[test]
+fn a_connection_that_does_not_come_up_in_time_stays_wanted() {
+    let lab = Lab::new();
+    let gateways = [lab.gateway(11), lab.gateway(12)];
+    gateways
+        .iter()
+        .for_each(|gateway| gateway.refuse_authentication());
+    let client = lab.client();
+    let mut control = client.connect();
+    let policy = json!({"max_retries": 0, "base_delay": "50s", "jitter": 0});
+    control.apply(&net_with(policy));
+    let (code, error) = fails(&client, &["initiate", "--timeout", "3s", "net"]);
+    assert_eq!(code, Some(4), "{error}");
+    let lines: Vec<&str> = error.lines().collect();
+    let [line] = lines[..] else {
+        panic!("one line: {error}");
+    };
+    let waits = "extsockctl: net is waiting after 3.0 s, and stays wanted: next attempt in 4";
+    assert!(line.starts_with(waits), "{line}");
+    let failed = "s; 192.168.7.11 failed (auth_failed); 192.168.7.12 failed (auth_failed)";
+    assert!(line.ends_with(failed), "{line}");
+
+    let output = run(&client, &["--json", "initiate", "--timeout", "0.5s", "net"]);
+    assert_eq!(output.status.code(), Some(4));
+    let shown = text(&output.stdout);
+    let last = shown.lines().last().unwrap_or_default();
+    let status: Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(status["reply"], "STATUS", "{shown}");
+    assert_ne!(status["connections"][0]["state"], "established");
+}
+
+#[test]
+fn an_exhausted_connection_that_is_tried_again_is_waited_for() {
+    let lab = Lab::new();
+    let gateways = [lab.gateway(11), lab.gateway(12)];
+    gateways
+        .iter()
+        .for_each(|gateway| gateway.refuse_authentication());
+    let client = lab.client();
+    let mut control = client.connect();
+    let policy = json!({"max_retries": 1, "exhausted_delay": "1s"});
+    control.apply(&net_with(policy));
+    let initiate = command(&client, &["initiate", "net"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    control.wait_event("failover_exhausted");
+    gateways
+        .iter()
+        .for_each(|gateway| gateway.accept_authentication());
+    let output = initiate.wait_with_output().expect("it ends");
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(
+        shown.contains("net: exhausted after 1 failovers\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("net: established to 192.168.7.1"), "{shown}");
 }
 
 #[test]

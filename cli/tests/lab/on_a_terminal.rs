@@ -104,7 +104,7 @@ fn an_interrupt_leaves_the_attempt_running() {
     let client = lab.client();
     let mut control = client.connect();
     let mut config = net(&[11, 12]);
-    // Nobody is there, and it is never given up.
+    // Nobody is there, and it is never exhausted.
     config["connections"]["net"]["failover"] = json!({"max_retries": 0});
     control.apply(&config);
     let mut terminal = Terminal::run(&command(&client, &["initiate", "net"]));

@@ -164,6 +164,33 @@ fn either_time_of_the_liveness_check_turns_it_off() {
 }
 
 #[test]
+fn a_time_of_the_liveness_check_is_of_no_use_if_the_others_default_is_zero() {
+    let default = FailoverPolicy::default();
+    let (interval, timeout) = ("liveness_interval", "liveness_timeout");
+    let no_interval = FailoverPolicy {
+        liveness_interval: Duration::ZERO,
+        ..default
+    };
+    let no_timeout = FailoverPolicy {
+        liveness_timeout: Duration::ZERO,
+        ..default
+    };
+    for (failover, default, expected) in [
+        (json!({interval: 1}), no_timeout, Some((interval, timeout))),
+        (json!({timeout: 1}), no_interval, Some((timeout, interval))),
+        (json!({interval: 1}), no_interval, None),
+        (json!({interval: 1, timeout: 1}), no_timeout, None),
+        (json!({interval: 0}), no_timeout, None),
+        (json!({}), no_timeout, None),
+        (json!({interval: 1}), default, None),
+    ] {
+        let read = connection(json!({ "failover": failover })).failover;
+        let found = read.liveness_off_by_default(&default);
+        assert_eq!(found, expected, "{failover}");
+    }
+}
+
+#[test]
 fn the_failover_policy_overrides_the_default() {
     let read = connection(json!({"failover": {
         "connect_timeout": 0.5,

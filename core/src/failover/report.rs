@@ -72,7 +72,7 @@ pub struct Counters {
     pub attempts_queued: usize,
     /// IKE_SAs of connections that came up.
     pub established: u64,
-    /// Connections that were given up.
+    /// Times that a connection reached `max_retries`.
     pub exhausted: u64,
     /// Failovers that were begun, by reason.
     pub failovers: BTreeMap<&'static str, u64>,

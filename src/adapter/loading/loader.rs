@@ -87,7 +87,19 @@ impl Loader {
             }
             Ok(((), actions))
         })?;
+        for connection in &configuration.connections {
+            self.report_liveness(connection);
+        }
         Ok(files)
+    }
+
+    /// Says so if the liveness check is off though a connection sets a time of it.
+    fn report_liveness(&self, connection: &config::ConnectionConfig) {
+        let found = connection.failover.liveness_off_by_default(&self.policy);
+        if let Some((on, off)) = found {
+            let name = &connection.name;
+            log::warn!("{name}: {on} is above 0, but failover.{off} is 0 in strongswan.conf, so that the liveness check is off");
+        }
     }
 
     fn load(

@@ -213,3 +213,17 @@ fn the_outage_has_the_bound_that_the_guide_gives() {
         "{outage:?}"
     );
 }
+
+#[test]
+fn a_default_of_0_turns_off_what_a_connection_sets_half_of() {
+    let lab = Lab::new();
+    let client = lab.client_with(ClientOptions::with_failover("liveness_timeout = 0"));
+    let mut control = client.connect();
+    let line =
+        "net: liveness_interval is above 0, but failover.liveness_timeout is 0 in strongswan.conf";
+    let both = json!({"liveness_interval": "1s", "liveness_timeout": "1s"});
+    control.apply(&net_with(&json!({}), &both));
+    assert!(!client.log().contains(line), "{}", client.log());
+    control.apply(&net_with(&json!({}), &json!({"liveness_interval": "1s"})));
+    client.wait_log(line);
+}
