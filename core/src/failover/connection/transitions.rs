@@ -577,8 +577,9 @@ pub(super) fn repeat_reused(c: &mut Common, state: State, step: &mut Step) -> St
 fn may_follow(c: &Common, outage: &Outage, ike_sa: u32, from: &str, reason: Reason) -> bool {
     let is_dead = matches!(reason, Reason::DpdTimeout | Reason::LivenessTimeout);
     let same = c.gateway_of(ike_sa).as_deref() == Some(from) && !c.gateways.is_name(from);
-    // charon's own reaction to a gateway that deletes what it has accepted has no delays.
-    let throws_out = reason == Reason::PeerDeleted && outage.trials.has_tried(from);
-    !(throws_out && c.replaced_by(ike_sa).is_some())
-        && (!is_dead || !same || !c.has_alternative(Some(outage)))
+    if reason == Reason::PeerDeleted && outage.trials.has_tried(from) {
+        // charon's own reaction to a gateway that deletes what it has accepted has no delays.
+        return c.replaced_by(ike_sa).is_none();
+    }
+    !is_dead || !same || !c.has_alternative(Some(outage))
 }
