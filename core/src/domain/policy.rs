@@ -115,6 +115,16 @@ impl FailoverPolicy {
         (!delay.is_zero()).then(|| self.jittered(delay, random))
     }
 
+    /// The shortest time between two tries for changes of the network, after so many before the first of both: one
+    /// second, and twice as long each time, up to `max_delay`.
+    pub fn pause_between_changes(&self, before: u32) -> Duration {
+        const SHORTEST: Duration = Duration::from_secs(1);
+        let factor = 2_u32.saturating_pow(before);
+        SHORTEST
+            .saturating_mul(factor)
+            .min(self.max_delay.max(SHORTEST))
+    }
+
     fn jittered(&self, delay: Duration, random: f64) -> Duration {
         delay.mul_f64(1.0 - self.jitter.clamp(0.0, 1.0) * random.clamp(0.0, 1.0))
     }

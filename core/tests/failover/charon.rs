@@ -670,6 +670,12 @@ impl Charon {
         self.take_initiations()
     }
 
+    /// Addresses or routes of the host change.
+    pub fn network_changes(&mut self) -> Vec<Initiation> {
+        self.reports_evidence(Evidence::NetworkChanged);
+        self.advance(Duration::ZERO)
+    }
+
     pub fn shuts_down(&mut self) {
         self.reports_evidence(Evidence::Shutdown);
     }

@@ -19,6 +19,7 @@ mod common;
 mod event;
 mod exhausted;
 mod idle;
+mod network;
 mod outage;
 mod recovering;
 mod serving;
