@@ -41,6 +41,8 @@ pub struct Driver {
     /// A job that will read the evidence is queued.
     scheduled: AtomicBool,
     stopping: AtomicBool,
+    /// A change of the network was told of and not handled yet: more of them make no difference.
+    network_changed: AtomicBool,
     /// Names of configurations whose IKE_SAs are of concern even with one address.
     names: RwLock<HashSet<String>>,
     /// Some connection has its liveness checked, for which the core wants to know of the peers' messages.
@@ -76,6 +78,7 @@ impl Driver {
             evidence: sender,
             scheduled: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            network_changed: AtomicBool::new(false),
             names: RwLock::default(),
             listening: AtomicBool::new(false),
             publisher,
@@ -99,6 +102,13 @@ impl Driver {
                 driver.scheduled.swap(false, Ordering::AcqRel);
                 driver.with_core(|_, _| Vec::new());
             });
+        }
+    }
+
+    /// Takes note of a change of the network. Never waits: safe in a hook of the kernel listener.
+    pub fn observe_network(self: &Arc<Self>) {
+        if !self.network_changed.swap(true, Ordering::AcqRel) {
+            self.observe(Evidence::NetworkChanged);
         }
     }
 
@@ -154,6 +164,10 @@ impl Driver {
         while let Ok(evidence) = core.evidence.try_recv() {
             #[cfg(feature = "record")]
             super::recorder::evidence(&evidence, now);
+            if evidence == Evidence::NetworkChanged {
+                // What changes from here on is looked at again.
+                self.network_changed.store(false, Ordering::Release);
+            }
             let actions = core.manager.handle(evidence, now);
             self.dispatch(actions);
         }
