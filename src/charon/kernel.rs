@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! kernel_listener_t: what the kernel tells charon of the network.
+//! kernel_listener_t: what the kernel tells charon of the network; and what it tells of routes if it is asked.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::fd::AsRawFd;
 
 use super::guard::guard;
+use super::settings::{charon_bool, charon_string};
 use super::sys;
 
 /// Has charon's kernel interface tell of changes of the network, for as long as this value lives.
@@ -67,4 +72,63 @@ unsafe extern "C" fn roam(this: *mut sys::kernel_listener_t, _address: bool) -> 
         (unsafe { &*this.cast::<Registered>() }.changed)();
     });
     true
+}
+
+/// Whether the host has the own address, where one is given, and a route from there to the remote address. True if that
+/// is not known: charon's attempt will tell. Nothing is sent.
+///
+/// The kernel is asked as it is by charon's packets. charon's own get_source_addr() finds nothing where the kernel has a
+/// route by several next hops, or by an interface without an address, and finds a default route where the kernel has a
+/// blackhole (kernel_netlink_net.c, get_route).
+pub fn has_route(remote: IpAddr, own: Option<IpAddr>) -> bool {
+    let any = match remote {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = match UdpSocket::bind((own.unwrap_or(any), 0)) {
+        Ok(socket) => socket,
+        Err(error) => return error.kind() != ErrorKind::AddrNotAvailable,
+    };
+    // A link-local address has a route only with an interface, which is not known here.
+    let is_link_local = matches!(remote, IpAddr::V6(remote) if remote.is_unicast_link_local());
+    if is_link_local || !is_routed_as_charons(&socket, remote) {
+        return true;
+    }
+    // The port is never used.
+    let Err(error) = socket.connect((remote, 500)) else {
+        return true;
+    };
+    // Of routes of the types unreachable, blackhole and prohibit as well.
+    const NO_ROUTE: [i32; 4] = [
+        libc::ENETUNREACH,
+        libc::EHOSTUNREACH,
+        libc::EINVAL,
+        libc::EACCES,
+    ];
+    error
+        .raw_os_error()
+        .is_none_or(|code| !NO_ROUTE.contains(&code))
+}
+
+/// Exempts the socket from IPsec policies, as charon's own are; false if that cannot be done for this socket alone, or
+/// charon's have a mark by which the kernel may route them elsewhere.
+fn is_routed_as_charons(socket: &UdpSocket, remote: IpAddr) -> bool {
+    let has_mark = !charon_string("plugins.socket-default.fwmark", "").is_empty();
+    if has_mark || charon_bool("plugins.kernel-netlink.port_bypass", false) {
+        return false;
+    }
+    let family = match remote {
+        IpAddr::V4(_) => libc::AF_INET,
+        IpAddr::V6(_) => libc::AF_INET6,
+    };
+    // SAFETY: the kernel interface outlives the plugin; the descriptor is open for the call, which sets options of the
+    // socket and keeps nothing of it.
+    unsafe {
+        call!(
+            (*sys::charon).kernel,
+            bypass_socket,
+            socket.as_raw_fd(),
+            family
+        )
+    }
 }

@@ -125,6 +125,12 @@ impl FailoverPolicy {
             .min(self.max_delay.max(SHORTEST))
     }
 
+    /// How long a connection without a route waits for news of the network.
+    pub fn wait_for_network(&self, random: f64) -> Duration {
+        self.jittered(self.max_delay, random)
+            .max(Duration::from_secs(1))
+    }
+
     fn jittered(&self, delay: Duration, random: f64) -> Duration {
         delay.mul_f64(1.0 - self.jitter.clamp(0.0, 1.0) * random.clamp(0.0, 1.0))
     }

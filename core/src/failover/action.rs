@@ -168,6 +168,16 @@ pub enum Action {
         /// For how long; None until somebody asks for it.
         delay: Option<Duration>,
     },
+    /// Tell the log that the gateway has no route, and that the connection waits for the network if no other gateway
+    /// has one.
+    NoRoute {
+        /// The connection.
+        connection: String,
+        /// The gateway.
+        gateway: String,
+        /// For how long it waits at most.
+        wait: Option<Duration>,
+    },
     /// Tell the log why there is no failover.
     Report {
         /// The connection.
@@ -198,6 +208,7 @@ impl Action {
             | Self::SendDpd { connection, .. }
             | Self::Remember { connection, .. }
             | Self::Waits { connection, .. }
+            | Self::NoRoute { connection, .. }
             | Self::Report { connection, .. } => connection,
             Self::Publish(_) => "",
         }
@@ -277,6 +288,9 @@ pub struct Begin {
     pub ike_sa: Option<u32>,
     /// The CHILD_SA configurations; all that there are if it is empty.
     pub children: Vec<String>,
+    /// Whether it is not to be made if the host has no route to the gateway, or not its own address
+    /// ([`FailoverManager::no_route`](super::manager::FailoverManager::no_route)).
+    pub needs_route: bool,
 }
 
 /// The configuration that an attempt is made with.

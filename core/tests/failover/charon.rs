@@ -2,7 +2,7 @@
 
 //! A charon that does at once what a scenario says, and a plugin that carries all actions out at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub struct Charon {
     begun: Option<Begin>,
     /// The IKE_SA that was there for the attempt that was begun last.
     pub begun_on: Option<u32>,
+    /// To where the host has no route.
+    pub unrouted: BTreeSet<&'static str>,
     /// How many packets have come in through the CHILD_SAs, and gone out.
     pub inbound: u64,
     pub outbound: u64,
@@ -88,6 +90,9 @@ impl Plugin for Charon {
     }
 
     fn initiate(&mut self, begin: Begin) {
+        if begin.needs_route && self.unrouted.contains(begin.to.remote().as_str()) {
+            return self.step(|manager, now| manager.no_route(begin, now));
+        }
         self.begun_on = begin.ike_sa;
         self.initiations.push(Initiation {
             gateway: begin.to.remote(),

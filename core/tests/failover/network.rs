@@ -5,10 +5,13 @@
 use std::time::Duration;
 
 use extsock_core::domain::policy::FailoverPolicy;
+use extsock_core::domain::reason::Reason;
+use extsock_core::failover::event::Event;
+use extsock_core::failover::history::Outcome;
 use extsock_core::failover::report::ConnectionState;
 
 use crate::charon::Charon;
-use crate::{exhausted, slow, to, waiting};
+use crate::{established, exhausted, slow, to, waiting, MILLISECOND};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -157,4 +160,187 @@ fn many_connections_that_wait_are_tried_within_a_second() {
         tried += part;
     }
     assert_eq!(tried, 100);
+}
+
+fn waits_for_network(charon: &Charon, retries: u32) {
+    let status = charon.status("net");
+    assert_eq!(status.state, ConnectionState::Waiting);
+    assert_eq!(status.retries, retries);
+    for gateway in &status.gateway_status {
+        assert_eq!(gateway.last_result, Some("no_route"), "{gateway:?}");
+        assert_eq!(gateway.set_aside_ms, None);
+    }
+}
+
+#[test]
+fn no_gateway_has_a_route() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.unrouted = ["10.0.0.1", "10.0.0.2"].into();
+    assert_eq!(charon.initiate("net"), []);
+    waits_for_network(&charon, 0);
+    assert_eq!(charon.status("net").next_retry_ms, Some(60_000));
+    for _ in 0..20 {
+        assert_eq!(charon.advance(60 * SECOND), []);
+        waits_for_network(&charon, 0);
+    }
+    assert_eq!(charon.take_events(), []);
+    let failures = charon.status("net").gateway_status[0].failures_in_a_row;
+    assert_eq!(failures, 0);
+
+    charon.unrouted.clear();
+    assert_eq!(charon.network_changes(), [to("10.0.0.1", &["data"])]);
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    let status = charon.status("net");
+    assert_eq!(status.state, ConnectionState::Established);
+    assert_eq!(status.gateway_status[0].last_result, Some("established"));
+}
+
+#[test]
+fn the_network_is_looked_at_from_time_to_time() {
+    let mut charon = Charon::with("net", "10.0.0.1", &["data"]);
+    charon.unrouted = ["10.0.0.1"].into();
+    assert_eq!(charon.initiate("net"), []);
+    waits_for_network(&charon, 0);
+    charon.unrouted.clear();
+    assert_eq!(charon.advance(60 * SECOND - MILLISECOND), []);
+    assert_eq!(charon.advance(MILLISECOND), [to("10.0.0.1", &["data"])]);
+}
+
+#[test]
+fn a_route_that_comes_after_many_changes_is_found_within_a_second() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.unrouted = ["10.0.0.1", "10.0.0.2"].into();
+    charon.initiate("net");
+    for _ in 0..600 {
+        assert_eq!(charon.network_changes(), []);
+        assert_eq!(charon.advance(SECOND / 2), []);
+    }
+    charon.unrouted.clear();
+    let mut tried = charon.network_changes();
+    tried.extend(charon.advance(SECOND));
+    assert_eq!(tried, [to("10.0.0.1", &["data"])]);
+}
+
+#[test]
+fn a_gateway_without_a_route_is_passed_over() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.unrouted = ["10.0.0.1"].into();
+    assert_eq!(charon.initiate("net"), [to("10.0.0.2", &["data"])]);
+    let status = charon.status("net");
+    assert_eq!(status.gateway_status[0].last_result, Some("no_route"));
+    assert_eq!(status.retries, 0);
+    let sa = charon.begins_to("net", "10.0.0.2");
+    charon.establishes(sa, &["data"]);
+    let failovers = |event: &Event| matches!(event, Event::FailoverStarted { .. });
+    assert!(!charon.take_events().iter().any(failovers));
+}
+
+#[test]
+fn a_failover_passes_a_gateway_without_a_route_over() {
+    let mut charon = established("10.0.0.1,10.0.0.2,10.0.0.3");
+    charon.unrouted = ["10.0.0.2"].into();
+    assert_eq!(charon.dies("net"), [to("10.0.0.3", &["data"])]);
+    let started: Vec<_> = charon
+        .take_events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::FailoverStarted {
+                to,
+                reason,
+                attempt,
+                ..
+            } => Some((to, reason, attempt)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        started,
+        [
+            ("10.0.0.2".into(), "dpd_timeout".into(), 1),
+            ("10.0.0.3".into(), "no_route".into(), 1)
+        ]
+    );
+    let sa = charon.begins_to("net", "10.0.0.3");
+    charon.establishes(sa, &["data"]);
+    let results: Vec<Outcome> = charon.history().iter().map(|entry| entry.result).collect();
+    assert_eq!(
+        results,
+        [Outcome::Established, Outcome::Failed(Reason::NoRoute)]
+    );
+}
+
+/// The uplink is lost, which is seen by the silence of the gateway first.
+#[test]
+fn the_tunnel_is_lost_with_all_routes() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.unrouted = ["10.0.0.1", "10.0.0.2"].into();
+    assert_eq!(charon.dies("net"), []);
+    assert_eq!(charon.advance(SECOND), [], "the second round");
+    waits_for_network(&charon, 1);
+    charon.unrouted.clear();
+    assert_eq!(charon.network_changes(), [to("10.0.0.1", &["data"])]);
+}
+
+#[test]
+fn one_gateway_fails_and_the_other_has_no_route() {
+    let mut charon = Charon::with("net", "10.0.0.1,10.0.0.2", &["data"]);
+    charon.unrouted = ["10.0.0.2"].into();
+    let mut tried = charon.initiate("net");
+    for _ in 0..6 {
+        assert_eq!(tried, [to("10.0.0.1", &["data"])]);
+        let sa = charon.begins("net");
+        assert_eq!(charon.unreachable(sa), []);
+        tried = charon.advance(60 * SECOND);
+    }
+    let told = |event: &Event| matches!(event, Event::FailoverExhausted { .. });
+    let exhausted = charon.take_events().into_iter().filter(told).count();
+    assert_eq!(exhausted, 1, "tried in vain as often as is allowed");
+}
+
+#[test]
+fn one_address_of_a_name_has_no_route() {
+    let mut charon = Charon::default();
+    let addresses = ["2001:db8::1", "10.0.0.2"].map(|address| address.parse().unwrap());
+    charon.names.insert("segw.example", Some(addresses.into()));
+    charon.configure("net", "segw.example", &["data"]);
+    charon.unrouted = ["2001:db8::1"].into();
+    let tried = charon.initiate("net");
+    assert_eq!(tried.len(), 1);
+    assert_eq!(tried[0].gateway, "10.0.0.2");
+    assert_eq!(charon.status("net").retries, 0);
+}
+
+#[test]
+fn an_operators_switch_to_a_gateway_without_a_route_changes_nothing() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.unrouted = ["10.0.0.2"].into();
+    assert_eq!(charon.switches("net", None), []);
+    let status = charon.status("net");
+    assert_eq!(status.state, ConnectionState::Established);
+    assert_eq!(status.active_gateway.as_deref(), Some("10.0.0.1"));
+    assert_eq!(charon.history()[0].result, Outcome::Failed(Reason::NoRoute));
+}
+
+/// It is left to charon, as all of it is.
+#[test]
+fn an_only_gateway_of_others_needs_no_route() {
+    let mut charon = Charon::default();
+    let sa = charon.begins("site");
+    charon.establishes(sa, &["data"]);
+    charon.begins_deleting("site");
+    charon.edited = Some(Some("10.0.0.1"));
+    charon.unrouted = ["10.0.0.1"].into();
+    assert_eq!(charon.initiate("site").len(), 1);
+}
+
+#[test]
+fn what_waits_for_the_network_is_terminated() {
+    let mut charon = Charon::with("net", "10.0.0.1", &["data"]);
+    charon.unrouted = ["10.0.0.1"].into();
+    charon.initiate("net");
+    charon.terminate("net");
+    charon.unrouted.clear();
+    assert_eq!(charon.network_changes(), []);
+    assert_eq!(charon.status("net").state, ConnectionState::Down);
 }

@@ -1042,6 +1042,7 @@ impl Plugin for World {
             | Action::Remember { .. }
             | Action::Publish(_)
             | Action::Waits { .. }
+            | Action::NoRoute { .. }
             | Action::Report { .. } => {}
         }
     }

@@ -230,6 +230,11 @@ impl Driver {
                     });
                 }
                 Action::Waits { connection, delay } => log_wait(&connection, delay),
+                Action::NoRoute {
+                    connection,
+                    gateway,
+                    wait,
+                } => log_no_route(&connection, &gateway, wait),
                 Action::Report { connection, error } => {
                     log::warn!("{connection}: {error}");
                 }
@@ -279,6 +284,15 @@ fn log_wait(connection: &str, delay: Option<Duration>) {
         None => log::info!(
             "{connection}: waits for 'extsockctl initiate {connection}', 'extsockctl terminate {connection}' or unloading it ends that"
         ),
+    }
+}
+
+fn log_no_route(connection: &str, gateway: &str, wait: Option<Duration>) {
+    match wait.map(|wait| wait.as_secs_f64()) {
+        Some(wait) => log::warn!(
+            "{connection}: no gateway has a route, or the own address is missing (no_route): tried again when the network changes, or in {wait:.1} s; 'extsockctl terminate {connection}' or unloading it ends that"
+        ),
+        None => log::info!("{connection}: no route to gateway {gateway} (no_route), the next one is tried"),
     }
 }
 

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use extsock_core::domain::address::AddressList;
+use extsock_core::domain::address::{own_address, AddressList};
 use extsock_core::domain::failover_name;
 use extsock_core::error::{Error, ErrorCode, Result};
-use extsock_core::failover::action::{Action, ConfigKind, Probed, Question, Steering};
+use extsock_core::failover::action::{Action, ConfigKind, Destination, Probed, Question, Steering};
 use extsock_core::failover::manager::Options;
 use extsock_core::failover::traffic::{Packets, Sample};
 
@@ -149,7 +149,10 @@ impl Executor {
                 connection,
                 gateway,
             } => self.remember(connection, gateway),
-            Action::Publish(_) | Action::Waits { .. } | Action::Report { .. } => {
+            Action::Publish(_)
+            | Action::Waits { .. }
+            | Action::NoRoute { .. }
+            | Action::Report { .. } => {
                 debug_assert!(false, "dispatch() publishes and logs these at once");
             }
         }
@@ -186,6 +189,11 @@ impl Executor {
             return;
         };
 
+        if begin.needs_route && !has_route_to(&begin.to, &peer_cfg) {
+            self.driver
+                .with_core(|manager, now| manager.no_route(begin, now));
+            return;
+        }
         let gateways = self.connections.gateways.get(connection);
         // Where they differ, charon finds the IKE_SA by no configuration while it is connecting: its first
         // CHILD_SA makes it, the others follow by its id.
@@ -458,6 +466,15 @@ impl Executor {
             });
         }
     }
+}
+
+/// Whether packets can be sent there, as far as that is known: charon looks up a name whose address is not given.
+fn has_route_to(to: &Destination, peer_cfg: &PeerCfg) -> bool {
+    let remote = to.address.or_else(|| to.gateway.parse().ok());
+    remote.is_none_or(|remote| {
+        let own = own_address(&peer_cfg.ike_cfg().fields().local, remote);
+        charon::has_route(remote, own)
+    })
 }
 
 /// The first of the CHILD_SAs, of all if none is named; none if there are none.

@@ -322,6 +322,7 @@ impl Connection {
         // charon also finds one whose deletion has to wait for the answer to another request.
         let is_usable = |known: &IkeSaRecord| !known.observed.is_being_deleted();
         let is_alone = !c.ike_sas.values().any(is_usable);
+        let is_kept = c.is_kept(self.state.outage());
         let (known, _) = self.state.attempt_mut(attempt)?;
         let AttemptStage::Requested { ike_sa } = known.stage else {
             return None;
@@ -351,6 +352,7 @@ impl Connection {
             config,
             ike_sa,
             children: c.children_to_initiate(),
+            needs_route: is_kept && ike_sa.is_none(),
         })
     }
 

@@ -293,7 +293,7 @@ fn try_next_address(
 }
 
 /// The retries are used up and the round is over: the connection waits for the next one.
-fn exhaust(c: &Common, mut outage: Outage, failure: Failure, step: &mut Step) -> State {
+pub(super) fn exhaust(c: &Common, mut outage: Outage, failure: Failure, step: &mut Step) -> State {
     let retries = outage.retries;
     let Failure {
         ref gateway,
@@ -582,6 +582,7 @@ fn may_follow(c: &Common, outage: &Outage, ike_sa: u32, from: &str, reason: Reas
     let same = c.gateway_of(ike_sa).as_deref() == Some(from) && !c.gateways.is_name(from);
     // charon's own reaction to a gateway that deletes what it has accepted has no delays.
     let throws_out = reason == Reason::PeerDeleted && outage.trials.has_tried(from);
-    !(throws_out && c.replaced_by(ike_sa).is_some())
-        && (!is_dead || !same || !c.has_alternative(Some(outage)))
+    let circles = throws_out && c.replaced_by(ike_sa).is_some();
+    let is_left = is_dead && same && c.has_alternative(Some(outage));
+    !circles && !is_left
 }
