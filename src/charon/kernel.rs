@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use super::guard::guard;
+use super::host::Host;
 use super::settings::{charon_bool, charon_string};
 use super::sys;
 
@@ -108,6 +109,23 @@ pub fn has_route(remote: IpAddr, own: Option<IpAddr>) -> bool {
     error
         .raw_os_error()
         .is_none_or(|code| !NO_ROUTE.contains(&code))
+}
+
+/// The address from which charon would send to the remote address, preferably that one; None if it knows none.
+pub fn source_address(remote: IpAddr, preferred: IpAddr) -> Option<IpAddr> {
+    let host = |address: IpAddr| Host::from_string(&address.to_string(), 0);
+    let (remote, preferred) = (host(remote)?, host(preferred)?);
+    // SAFETY: the kernel interface outlives the plugin; it only reads the hosts, which live for the call, and the result
+    // is ours.
+    let source = unsafe {
+        Host::adopt(call!(
+            (*sys::charon).kernel,
+            get_source_addr,
+            remote.as_ptr(),
+            preferred.as_ptr()
+        ))
+    };
+    source?.ip()
 }
 
 /// Exempts the socket from IPsec policies, as charon's own are; false if that cannot be done for this socket alone, or

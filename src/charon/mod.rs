@@ -66,7 +66,7 @@ pub use identification::Identification;
 pub use ike_cfg::{own_port, IkeCfg, IkeCfgFields};
 pub use ike_sa::{CheckedOutIkeSa, IkeSa, IkeSaId, IkeSaKey};
 pub use jobs::{queue, schedule, Priority};
-pub use kernel::{has_route, NetworkRegistration};
+pub use kernel::{has_route, source_address, NetworkRegistration};
 pub use layout::{built_for, check, has_ikev1, version, BuiltFor, Refusal, Running, MARKERS};
 pub use listener::{Listener, Registration};
 pub use log::install as install_log;

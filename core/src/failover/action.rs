@@ -144,6 +144,14 @@ pub enum Action {
         /// How.
         question: Question,
     },
+    /// Look whether charon would send to the gateway from another address than the IKE_SA does, or is telling it of
+    /// one; that is to be reported by [`FailoverManager::path_changed`](super::manager::FailoverManager::path_changed).
+    CheckPath {
+        /// The connection.
+        connection: String,
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
+    },
     /// Send a DPD request.
     SendDpd {
         /// The connection.
@@ -205,6 +213,7 @@ impl Action {
             | Self::Abandon { connection, .. }
             | Self::Look { connection, .. }
             | Self::Probe { connection, .. }
+            | Self::CheckPath { connection, .. }
             | Self::SendDpd { connection, .. }
             | Self::Remember { connection, .. }
             | Self::Waits { connection, .. }
@@ -222,6 +231,15 @@ pub enum Question {
     First,
     /// By the repetition of the request that was not answered.
     Again,
+}
+
+/// What an [`Action::CheckPath`] found, if the path is not what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewPath {
+    /// charon would send from another address.
+    Found,
+    /// charon is telling the gateway of other addresses (MOBIKE), at that time (monotonic).
+    Announced(Duration),
 }
 
 /// What came of an [`Action::Probe`].

@@ -268,6 +268,13 @@ impl Step {
         });
     }
 
+    pub fn check_path(&mut self, name: &str, ike_sa: u32) {
+        self.act(Action::CheckPath {
+            connection: name.to_owned(),
+            ike_sa,
+        });
+    }
+
     pub fn probe(&mut self, name: &str, ike_sa: u32, question: Question) {
         self.act(Action::Probe {
             connection: name.to_owned(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use extsock_core::domain::address::AddressList;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
-use extsock_core::failover::action::{Action, Begin, ConfigKind, Probed, Settings};
+use extsock_core::failover::action::{Action, Begin, ConfigKind, NewPath, Probed, Settings};
 use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::{
     Alert, ChildChange, ChildEnd, ChildOrigin, Evidence, IkeSa, IkeSaState, Task, Tasks,
@@ -679,6 +679,12 @@ impl Charon {
     pub fn network_changes(&mut self) -> Vec<Initiation> {
         self.reports_evidence(Evidence::NetworkChanged);
         self.advance(Duration::ZERO)
+    }
+
+    /// What a look at the path of the IKE_SA has found.
+    pub fn path_changes(&mut self, id: u32, path: NewPath) -> Vec<Initiation> {
+        let actions = self.manager.path_changed("net", id, path, self.now);
+        self.carry_out(actions)
     }
 
     pub fn shuts_down(&mut self) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::reason::Reason;
+use extsock_core::failover::action::{Action, NewPath};
 use extsock_core::failover::event::Event;
 use extsock_core::failover::history::Outcome;
 use extsock_core::failover::report::ConnectionState;
@@ -343,4 +344,75 @@ fn what_waits_for_the_network_is_terminated() {
     charon.unrouted.clear();
     assert_eq!(charon.network_changes(), []);
     assert_eq!(charon.status("net").state, ConnectionState::Down);
+}
+
+fn asks_at_once(charon: &mut Charon) -> bool {
+    let mut done = charon.take_done().into_iter();
+    done.any(|action| matches!(action, Action::Probe { .. }))
+}
+
+fn path_is_looked_at(charon: &mut Charon) -> bool {
+    let mut done = charon.take_done().into_iter();
+    done.any(|action| matches!(action, Action::CheckPath { .. }))
+}
+
+#[test]
+fn a_tunnel_whose_way_changes_is_asked_for_a_sign_of_life() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let sa = charon.manager.ike_sas("net")[0];
+    charon.advance(SECOND);
+    charon.take_done();
+    assert_eq!(charon.network_changes(), []);
+    assert!(path_is_looked_at(&mut charon));
+    assert!(!asks_at_once(&mut charon));
+    assert_eq!(charon.path_changes(sa, NewPath::Found), []);
+    assert!(asks_at_once(&mut charon));
+    charon.asks(sa);
+    assert_eq!(charon.path_changes(sa, NewPath::Found), []);
+    assert!(!asks_at_once(&mut charon), "it is being asked");
+    assert_eq!(charon.waits(6 * SECOND), [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::LivenessTimeout);
+}
+
+#[test]
+fn an_update_by_mobike_is_the_question() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    let sa = charon.manager.ike_sas("net")[0];
+    charon.advance(SECOND);
+    charon.network_changes();
+    charon.take_done();
+    let announced = NewPath::Announced(charon.now.monotonic);
+    assert_eq!(charon.path_changes(sa, announced), []);
+    assert!(!asks_at_once(&mut charon));
+    assert_eq!(charon.waits(6 * SECOND), [to("10.0.0.2", &["data"])]);
+    assert_eq!(charon.history()[0].reason, Reason::LivenessTimeout);
+}
+
+#[test]
+fn the_way_is_looked_at_once_a_second_at_most() {
+    let mut charon = established("10.0.0.1,10.0.0.2");
+    charon.network_changes();
+    assert!(path_is_looked_at(&mut charon));
+    for _ in 0..9 {
+        charon.advance(SECOND / 10);
+        charon.network_changes();
+        assert!(!path_is_looked_at(&mut charon));
+    }
+    charon.advance(SECOND / 10);
+    assert!(path_is_looked_at(&mut charon), "what came in between");
+}
+
+#[test]
+fn the_way_is_no_concern_without_the_liveness_check() {
+    let mut charon = Charon::default();
+    let policy = FailoverPolicy {
+        liveness_interval: Duration::ZERO,
+        ..FailoverPolicy::default()
+    };
+    charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], policy);
+    charon.initiate("net");
+    let sa = charon.begins("net");
+    charon.establishes(sa, &["data"]);
+    charon.network_changes();
+    assert!(!path_is_looked_at(&mut charon));
 }

@@ -1038,6 +1038,7 @@ impl Plugin for World {
             Action::Check { .. }
             | Action::Initiate { .. }
             | Action::ReleaseClone { .. }
+            | Action::CheckPath { .. }
             | Action::SendDpd { .. }
             | Action::Remember { .. }
             | Action::Publish(_)

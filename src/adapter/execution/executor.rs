@@ -10,7 +10,9 @@ use std::time::Duration;
 use extsock_core::domain::address::{own_address, AddressList};
 use extsock_core::domain::failover_name;
 use extsock_core::error::{Error, ErrorCode, Result};
-use extsock_core::failover::action::{Action, ConfigKind, Destination, Probed, Question, Steering};
+use extsock_core::failover::action::{
+    Action, ConfigKind, Destination, NewPath, Probed, Question, Steering,
+};
 use extsock_core::failover::manager::Options;
 use extsock_core::failover::traffic::{Packets, Sample};
 
@@ -144,6 +146,9 @@ impl Executor {
                 ike_sa,
                 question,
             } => self.probe(&connection, IkeSaId(ike_sa), question),
+            Action::CheckPath { connection, ike_sa } => {
+                self.check_path(&connection, IkeSaId(ike_sa));
+            }
             Action::SendDpd { connection, ike_sa } => dpd(&connection, IkeSaId(ike_sa)),
             Action::Remember {
                 connection,
@@ -428,6 +433,29 @@ impl Executor {
         };
         self.driver
             .with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
+    }
+
+    /// Looks whether charon would send to the gateway from another address, or is telling it of one.
+    fn check_path(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId) {
+        let Some(checked_out) = self.keys.check_out(ike_sa).filter(CheckedOutIkeSa::is_up) else {
+            return;
+        };
+        let hosts = checked_out.local().zip(checked_out.remote());
+        let announces = checked_out.announces_addresses();
+        drop(checked_out);
+        let is_other = |(local, remote)| {
+            let source = charon::source_address(remote, local);
+            source.is_some_and(|source| source != local)
+        };
+        let path = if announces {
+            NewPath::Announced(self.driver.now().monotonic)
+        } else if hosts.is_some_and(is_other) {
+            NewPath::Found
+        } else {
+            return;
+        };
+        self.driver
+            .with_core(|manager, now| manager.path_changed(connection, ike_sa.0, path, now));
     }
 
     pub fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {

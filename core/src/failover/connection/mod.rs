@@ -157,6 +157,7 @@ impl Connection {
             State::Serving(state) if c.is_kept(outage) => {
                 let mut deadlines = state.deadlines(c);
                 deadlines.extend(state.next_look(c, pace));
+                deadlines.extend(state.next_path_check(c));
                 deadlines
             }
             State::Exhausted(state) => state.deadlines(),

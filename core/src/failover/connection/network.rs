@@ -13,12 +13,13 @@ use std::time::Duration;
 use super::attempt::{AttemptStage, Failure};
 use super::common::Common;
 use super::outage::{Limit, Outage};
-use super::state::{Exhausted, Progress, Recovering, State};
+use super::state::{Exhausted, Progress, Recovering, Serving, State};
 use super::transitions::{attempt, exhaust, rest};
 use super::Connection;
 use crate::domain::policy::FailoverPolicy;
 use crate::domain::reason::Reason;
 use crate::error::ErrorCode;
+use crate::failover::deadlines::Timer;
 use crate::failover::history::Outcome;
 use crate::failover::selection::Standing;
 use crate::failover::step::{Failover, Step};
@@ -85,6 +86,25 @@ impl Connection {
         if let Some(outage) = self.state.outage_mut() {
             outage.early.changed(at);
         }
+        let c = &mut self.common;
+        if let State::Serving(Serving { ike_sa, .. }) = &self.state {
+            let known = c.ike_sas.get_mut(ike_sa);
+            let up = known.and_then(|known| known.up_mut());
+            if let Some(up) = up.filter(|_| c.policy.liveness().is_some()) {
+                up.path.network_changed(at);
+            }
+        }
+    }
+
+    /// Whether a change of the network is of interest, and no earlier one is about to be looked at.
+    pub fn heeds_network(&self) -> bool {
+        let c = &self.common;
+        let State::Serving(Serving { ike_sa, .. }) = &self.state else {
+            return self.state.outage().is_some();
+        };
+        let up = c.ike_sas.get(ike_sa).and_then(|known| known.up());
+        let is_looked_at = up.is_some_and(|up| up.path.due().is_some());
+        self.state.outage().is_some() || c.policy.liveness().is_some() && !is_looked_at
     }
 
     /// Cuts the wait short in which a step left the connection, if the network has changed.
@@ -126,6 +146,14 @@ impl Connection {
             }
             _ => {}
         }
+    }
+}
+
+impl Serving {
+    /// When it is to be looked whether the network has another way to the gateway.
+    pub fn next_path_check(&self, c: &Common) -> Option<(Timer, Duration)> {
+        let up = c.ike_sas.get(&self.ike_sa)?.up()?;
+        Some((Timer::Path, up.path.due()?))
     }
 }
 

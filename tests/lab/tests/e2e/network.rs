@@ -5,7 +5,8 @@
 use extsock_lab::{net, wait, Extsock, Lab};
 use serde_json::{json, Value};
 
-use crate::{wait_state, Tunnel};
+use crate::policy::patient;
+use crate::{wait_state, Hosts, Tunnel};
 
 /// Connection `net` over gateways 11 and 12. What fails is found soon, and no wait of the failover ends in the time
 /// of a test.
@@ -144,5 +145,30 @@ fn both_gateways_are_away_for_longer_than_the_retries_last() {
         tunnel.lab.plug(number);
     }
     wait_state(&mut tunnel.control, "established");
+    tunnel.client.ping("10.2.0.1");
+}
+
+/// charon keeps a path from a local address that is configured, also when the address is gone.
+#[test]
+fn a_tunnel_whose_own_address_goes_away_is_asked_for_a_sign_of_life() {
+    let mut config = without_retries();
+    let connection = &mut config["connections"]["net"];
+    connection["dpd_delay"] = 0.into();
+    connection["failover"]["liveness_interval"] = "10m".into();
+    connection["failover"]["liveness_timeout"] = "1s".into();
+    let hosts = Hosts {
+        client: patient(),
+        ..Hosts::default()
+    };
+    let mut tunnel = Tunnel::loaded_at(hosts, &config);
+    // Without a ping, which would be a sign of life until the next look at the packets.
+    tunnel.initiate_untested();
+    tunnel
+        .client
+        .ip("addr add 192.168.7.2/25 dev eth0\naddr del 192.168.7.1/24 dev eth0");
+    let started = tunnel.control.wait_event("failover_started");
+    assert_eq!(started["reason"], "liveness_timeout");
+    tunnel.client.ip("addr add 192.168.7.1/24 dev eth0");
+    tunnel.control.wait_event("failover_established");
     tunnel.client.ping("10.2.0.1");
 }
