@@ -193,7 +193,7 @@ fn generate_bindings(headers: &Headers) {
     }
 }
 
-const TYPES: [&str; 34] = [
+const TYPES: [&str; 35] = [
     "alert_t",
     "auth_cfg_t",
     "auth_class_t",
@@ -213,6 +213,7 @@ const TYPES: [&str; 34] = [
     "ike_condition_t",
     "ike_dpd_t",
     "ike_sa_t",
+    "kernel_listener_t",
     "key_type_t",
     "library_t",
     "linked_list_t",

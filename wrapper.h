@@ -21,6 +21,7 @@
 #include <credentials/sets/callback_cred.h>
 #include <credentials/sets/mem_cred.h>
 #include <eap/eap.h>
+#include <kernel/kernel_listener.h>
 #include <networking/host.h>
 #include <networking/streams/stream_service.h>
 #include <plugins/plugin.h>

@@ -13,8 +13,8 @@ use extsock_core::protocol::Reply;
 
 use crate::adapter::{Adapter, ConfigDir, Connections, StateFile};
 use crate::charon::{
-    charon_bool, queue, setting_duration, setting_number, setting_string, Feature, Priority,
-    Registration,
+    charon_bool, queue, setting_duration, setting_number, setting_string, Feature,
+    NetworkRegistration, Priority, Registration,
 };
 use crate::control::{Limits, Listening, Server};
 
@@ -22,6 +22,7 @@ use crate::control::{Limits, Listening, Server};
 /// more events, then no more clients, then the configurations go.
 struct Extsock {
     _listener: Registration,
+    _network: NetworkRegistration,
     _socket: Listening,
     adapter: Arc<Adapter>,
 }
@@ -66,9 +67,11 @@ pub fn start() -> Result<Box<dyn Feature>, String> {
     )?;
     log::info!("loaded, serving {uri}");
     let listener = Registration::new(Box::new(adapter.listener()));
+    let network = NetworkRegistration::new(adapter.network_listener());
     load_config_dir(&adapter);
     Ok(Box::new(Extsock {
         _listener: listener,
+        _network: network,
         _socket: socket,
         adapter,
     }))

@@ -67,6 +67,12 @@ impl Adapter {
         )
     }
 
+    /// Tells the failover core that the network changed.
+    pub fn network_listener(&self) -> impl Fn() + Send + Sync + 'static {
+        let driver = Arc::clone(&self.executor.driver);
+        move || driver.observe_network()
+    }
+
     /// Carries out a request.
     pub fn request(&self, request: Request) -> Reply {
         self.requests.answer(request)

@@ -360,16 +360,22 @@ impl CheckedOutIkeSa {
 
     /// Whether it is making a CHILD_SA, or about to.
     pub fn makes_child(&self) -> bool {
+        self.has_task(|task| matches!(task, Task::ChildCreate | Task::ChildRekey))
+    }
+
+    /// Whether it is telling its peer of other addresses, or about to (MOBIKE).
+    pub fn announces_addresses(&self) -> bool {
+        self.has_task(|task| task == Task::IkeMobike)
+    }
+
+    fn has_task(&self, is_sought: impl Fn(Task) -> bool) -> bool {
         let queues = [
             sys::task_queue_t::TASK_QUEUE_ACTIVE,
             sys::task_queue_t::TASK_QUEUE_QUEUED,
         ];
         // SAFETY: checked out, so valid; the tasks belong to it.
         queues.into_iter().any(|queue| unsafe {
-            tasks(self.raw.as_ptr(), queue).any(|raw| {
-                let task = task(call!(raw, get_type));
-                matches!(task, Task::ChildCreate | Task::ChildRekey)
-            })
+            tasks(self.raw.as_ptr(), queue).any(|raw| is_sought(task(call!(raw, get_type))))
         })
     }
 
@@ -406,6 +412,12 @@ impl CheckedOutIkeSa {
         // SAFETY: checked out, so valid.
         let state = state(unsafe { call!(self.raw.as_ptr(), get_state) });
         matches!(state, IkeSaState::Established | IkeSaState::Rekeying)
+    }
+
+    /// The address that it sends from.
+    pub fn local(&self) -> Option<IpAddr> {
+        // SAFETY: checked out, so valid; the host belongs to it and is read at once.
+        unsafe { ip(call!(self.raw.as_ptr(), get_my_host)) }
     }
 
     /// The address of its peer.

@@ -12,7 +12,16 @@ use super::sys;
 
 /// A string option.
 pub fn setting_string(option: &str, default: &str) -> String {
-    let (key, default) = (key(option), c_string(default));
+    text(&key(option), default)
+}
+
+/// As [`setting_string`], an option of charon's own.
+pub fn charon_string(option: &str, default: &str) -> String {
+    text(&c_string(&format!("%s.{option}")), default)
+}
+
+fn text(key: &CStr, default: &str) -> String {
+    let default = c_string(default);
     // SAFETY: the settings outlive the plugin; %s in the key takes the namespace, which charon owns;
     // the result is the default or owned by the settings, and copied at once.
     unsafe {

@@ -244,6 +244,19 @@ fn is_dns_label(label: &str) -> bool {
     !label.is_empty() && label.bytes().all(allowed)
 }
 
+/// The own address that charon takes for an IKE_SA to `remote`, of a configuration with these local addresses: the first
+/// entry of its family that can be an address at all (config/ike_cfg.c). None if that is not known, or any will do.
+pub fn own_address(local_addrs: &str, remote: IpAddr) -> Option<IpAddr> {
+    let mut entries = local_addrs.split(',').map(|entry| entry.trim());
+    let is_skipped = |entry: &&str| match entry.parse::<IpAddr>() {
+        Ok(own) => own.is_ipv4() != remote.is_ipv4(),
+        Err(_) => is_range(entry) || is_subnet(entry),
+    };
+    let first = entries.find(|entry| !is_skipped(entry))?;
+    let own = first.parse::<IpAddr>().ok()?;
+    (!own.is_unspecified()).then_some(own)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -440,6 +453,29 @@ mod tests {
             let list = AddressList::parse(&text);
             prop_assert_eq!(&AddressList::parse(list.as_str()), &list);
             let _ = select_next_segw(&text, &current);
+        }
+    }
+
+    #[test]
+    fn the_own_address_is_the_first_one_of_the_family() {
+        let v4: IpAddr = [192, 0, 2, 1].into();
+        let v6: IpAddr = "2001:db8::1".parse().unwrap();
+        let own = |list, remote| own_address(list, remote).map(|own| own.to_string());
+        assert_eq!(own("10.0.0.1", v4).as_deref(), Some("10.0.0.1"));
+        assert_eq!(own("10.0.0.1", v6), None);
+        assert_eq!(
+            own("10.0.0.0/8, fd00::1,10.0.0.1-10.0.0.9 , 10.0.0.2", v4).as_deref(),
+            Some("10.0.0.2")
+        );
+        assert_eq!(own("10.0.0.1,fd00::1", v6).as_deref(), Some("fd00::1"));
+        for any in [
+            "%any",
+            "0.0.0.0,10.0.0.1",
+            "%any,10.0.0.1",
+            "me.example,10.0.0.1",
+            "",
+        ] {
+            assert_eq!(own(any, v4), None, "{any}");
         }
     }
 }

@@ -36,7 +36,7 @@ macro_rules! failover_options {
             base_delay: Duration, PRECISE_TIME, "1s",
                 "Delay before the second round of all gateways.";
             max_delay: Duration, PRECISE_TIME, "60s",
-                "Upper bound of that delay.";
+                "Upper bound of that delay, and of a wait for the network.";
             multiplier: f64, GROWTH, "2",
                 "Factor by which that delay grows with each round.";
             jitter: f64, PART, "0.1",

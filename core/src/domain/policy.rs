@@ -115,6 +115,22 @@ impl FailoverPolicy {
         (!delay.is_zero()).then(|| self.jittered(delay, random))
     }
 
+    /// The shortest time between two tries for changes of the network, after so many before the first of both: one
+    /// second, and twice as long each time, up to `max_delay`.
+    pub fn pause_between_changes(&self, before: u32) -> Duration {
+        const SHORTEST: Duration = Duration::from_secs(1);
+        let factor = 2_u32.saturating_pow(before);
+        SHORTEST
+            .saturating_mul(factor)
+            .min(self.max_delay.max(SHORTEST))
+    }
+
+    /// How long a connection without a route waits for news of the network.
+    pub fn wait_for_network(&self, random: f64) -> Duration {
+        self.jittered(self.max_delay, random)
+            .max(Duration::from_secs(1))
+    }
+
     fn jittered(&self, delay: Duration, random: f64) -> Duration {
         delay.mul_f64(1.0 - self.jitter.clamp(0.0, 1.0) * random.clamp(0.0, 1.0))
     }

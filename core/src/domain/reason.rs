@@ -33,11 +33,13 @@ pub enum Reason {
     Operator,
     /// The gateway answers IKE and sends no ESP.
     DataPath,
+    /// The host has no route to the gateway, or not the own address that is configured.
+    NoRoute,
 }
 
 impl Reason {
     /// Every reason, also those for which nothing was counted yet.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::PeerUnreachable,
         Self::AddressUnresolvable,
         Self::AuthFailed,
@@ -52,6 +54,7 @@ impl Reason {
         Self::LivenessTimeout,
         Self::Operator,
         Self::DataPath,
+        Self::NoRoute,
     ];
 
     /// Whether the gateway answers and refuses: trying it again soon is pointless.
@@ -87,6 +90,7 @@ impl Reason {
             Self::LivenessTimeout => "liveness_timeout",
             Self::Operator => "operator",
             Self::DataPath => "data_path",
+            Self::NoRoute => "no_route",
         }
     }
 }
@@ -99,7 +103,7 @@ mod tests {
     fn all_reasons_are_there_in_their_order() {
         let numbers = Reason::ALL.map(|reason| reason as usize);
         assert_eq!(numbers, std::array::from_fn(|place| place));
-        assert_eq!(Reason::DataPath as usize, Reason::ALL.len() - 1);
+        assert_eq!(Reason::NoRoute as usize, Reason::ALL.len() - 1);
     }
 
     #[test]

@@ -144,6 +144,14 @@ pub enum Action {
         /// How.
         question: Question,
     },
+    /// Look whether charon would send to the gateway from another address than the IKE_SA does, or is telling it of
+    /// one; that is to be reported by [`FailoverManager::path_changed`](super::manager::FailoverManager::path_changed).
+    CheckPath {
+        /// The connection.
+        connection: String,
+        /// Unique id of the IKE_SA.
+        ike_sa: u32,
+    },
     /// Send a DPD request.
     SendDpd {
         /// The connection.
@@ -167,6 +175,16 @@ pub enum Action {
         connection: String,
         /// For how long; None until somebody asks for it.
         delay: Option<Duration>,
+    },
+    /// Tell the log that the gateway has no route, and that the connection waits for the network if no other gateway
+    /// has one.
+    NoRoute {
+        /// The connection.
+        connection: String,
+        /// The gateway.
+        gateway: String,
+        /// For how long it waits at most.
+        wait: Option<Duration>,
     },
     /// Tell the log why there is no failover.
     Report {
@@ -195,9 +213,11 @@ impl Action {
             | Self::Abandon { connection, .. }
             | Self::Look { connection, .. }
             | Self::Probe { connection, .. }
+            | Self::CheckPath { connection, .. }
             | Self::SendDpd { connection, .. }
             | Self::Remember { connection, .. }
             | Self::Waits { connection, .. }
+            | Self::NoRoute { connection, .. }
             | Self::Report { connection, .. } => connection,
             Self::Publish(_) => "",
         }
@@ -211,6 +231,15 @@ pub enum Question {
     First,
     /// By the repetition of the request that was not answered.
     Again,
+}
+
+/// What an [`Action::CheckPath`] found, if the path is not what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewPath {
+    /// charon would send from another address.
+    Found,
+    /// charon is telling the gateway of other addresses (MOBIKE), at that time (monotonic).
+    Announced(Duration),
 }
 
 /// What came of an [`Action::Probe`].
@@ -277,6 +306,9 @@ pub struct Begin {
     pub ike_sa: Option<u32>,
     /// The CHILD_SA configurations; all that there are if it is empty.
     pub children: Vec<String>,
+    /// Whether it is not to be made if the host has no route to the gateway, or not its own address
+    /// ([`FailoverManager::no_route`](super::manager::FailoverManager::no_route)).
+    pub needs_route: bool,
 }
 
 /// The configuration that an attempt is made with.

@@ -20,6 +20,8 @@ pub(super) enum Timer {
     Child,
     /// The traffic of the IKE_SA is to be looked at, for a sign of life of its gateway.
     Look,
+    /// The network changed: it is to be looked whether it has another way to the gateway.
+    Path,
 }
 
 /// Deadlines (monotonic) of all connections.

@@ -116,6 +116,8 @@ pub enum Evidence {
         /// Its successor.
         new: Box<Tunnel>,
     },
+    /// Addresses, interfaces or routes of this host changed (`roam` of charon's `kernel_listener_t`).
+    NetworkChanged,
     /// The daemon shuts down (ALERT_SHUTDOWN_SIGNAL): nothing is a failure from here on.
     Shutdown,
 }

@@ -164,6 +164,15 @@ impl Step {
         });
     }
 
+    /// Tells that the gateway has no route, and for how long the connection waits if no other has one.
+    pub fn no_route(&mut self, name: &str, gateway: &str, wait: Option<Duration>) {
+        self.act(Action::NoRoute {
+            connection: name.to_owned(),
+            gateway: gateway.to_owned(),
+            wait,
+        });
+    }
+
     pub fn resolve(&mut self, name: &str, attempt: Option<u64>, gateway: &str) {
         self.act(Action::Resolve {
             connection: name.to_owned(),
@@ -256,6 +265,13 @@ impl Step {
             connection: name.to_owned(),
             ike_sa,
             inbound,
+        });
+    }
+
+    pub fn check_path(&mut self, name: &str, ike_sa: u32) {
+        self.act(Action::CheckPath {
+            connection: name.to_owned(),
+            ike_sa,
         });
     }
 

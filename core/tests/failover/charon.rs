@@ -2,14 +2,14 @@
 
 //! A charon that does at once what a scenario says, and a plugin that carries all actions out at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use extsock_core::domain::address::AddressList;
 use extsock_core::domain::policy::FailoverPolicy;
 use extsock_core::domain::Now;
-use extsock_core::failover::action::{Action, Begin, ConfigKind, Probed, Settings};
+use extsock_core::failover::action::{Action, Begin, ConfigKind, NewPath, Probed, Settings};
 use extsock_core::failover::event::Event;
 use extsock_core::failover::evidence::{
     Alert, ChildChange, ChildEnd, ChildOrigin, Evidence, IkeSa, IkeSaState, Task, Tasks,
@@ -59,6 +59,8 @@ pub struct Charon {
     begun: Option<Begin>,
     /// The IKE_SA that was there for the attempt that was begun last.
     pub begun_on: Option<u32>,
+    /// To where the host has no route.
+    pub unrouted: BTreeSet<&'static str>,
     /// How many packets have come in through the CHILD_SAs, and gone out.
     pub inbound: u64,
     pub outbound: u64,
@@ -88,6 +90,9 @@ impl Plugin for Charon {
     }
 
     fn initiate(&mut self, begin: Begin) {
+        if begin.needs_route && self.unrouted.contains(begin.to.remote().as_str()) {
+            return self.step(|manager, now| manager.no_route(begin, now));
+        }
         self.begun_on = begin.ike_sa;
         self.initiations.push(Initiation {
             gateway: begin.to.remote(),
@@ -668,6 +673,18 @@ impl Charon {
         let asked = begin.children.clone();
         self.initiated(begin, begun, &asked);
         self.take_initiations()
+    }
+
+    /// Addresses or routes of the host change.
+    pub fn network_changes(&mut self) -> Vec<Initiation> {
+        self.reports_evidence(Evidence::NetworkChanged);
+        self.advance(Duration::ZERO)
+    }
+
+    /// What a look at the path of the IKE_SA has found.
+    pub fn path_changes(&mut self, id: u32, path: NewPath) -> Vec<Initiation> {
+        let actions = self.manager.path_changed("net", id, path, self.now);
+        self.carry_out(actions)
     }
 
     pub fn shuts_down(&mut self) {

@@ -7,6 +7,7 @@ mod children;
 mod deadlines;
 mod ikev1;
 mod names;
+mod network;
 mod operator;
 mod others;
 mod reauthentication;

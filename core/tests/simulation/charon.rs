@@ -56,7 +56,7 @@ impl Charon {
             | Evidence::AuthLifetime { ike_sa: id, .. }
             | Evidence::ChildUpdown { ike_sa: id, .. }
             | Evidence::ChildRekey { ike_sa: id, .. } => self.ike_sas.known(*id).connection(),
-            Evidence::Shutdown => "",
+            Evidence::NetworkChanged | Evidence::Shutdown => "",
         }
     }
 }

@@ -1038,10 +1038,12 @@ impl Plugin for World {
             Action::Check { .. }
             | Action::Initiate { .. }
             | Action::ReleaseClone { .. }
+            | Action::CheckPath { .. }
             | Action::SendDpd { .. }
             | Action::Remember { .. }
             | Action::Publish(_)
             | Action::Waits { .. }
+            | Action::NoRoute { .. }
             | Action::Report { .. } => {}
         }
     }

@@ -41,6 +41,8 @@ pub struct Driver {
     /// A job that will read the evidence is queued.
     scheduled: AtomicBool,
     stopping: AtomicBool,
+    /// A change of the network was told of and not handled yet: more of them make no difference.
+    network_changed: AtomicBool,
     /// Names of configurations whose IKE_SAs are of concern even with one address.
     names: RwLock<HashSet<String>>,
     /// Some connection has its liveness checked, for which the core wants to know of the peers' messages.
@@ -76,6 +78,7 @@ impl Driver {
             evidence: sender,
             scheduled: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            network_changed: AtomicBool::new(false),
             names: RwLock::default(),
             listening: AtomicBool::new(false),
             publisher,
@@ -99,6 +102,13 @@ impl Driver {
                 driver.scheduled.swap(false, Ordering::AcqRel);
                 driver.with_core(|_, _| Vec::new());
             });
+        }
+    }
+
+    /// Takes note of a change of the network. Never waits: safe in a hook of the kernel listener.
+    pub fn observe_network(self: &Arc<Self>) {
+        if !self.network_changed.swap(true, Ordering::AcqRel) {
+            self.observe(Evidence::NetworkChanged);
         }
     }
 
@@ -154,6 +164,10 @@ impl Driver {
         while let Ok(evidence) = core.evidence.try_recv() {
             #[cfg(feature = "record")]
             super::recorder::evidence(&evidence, now);
+            if evidence == Evidence::NetworkChanged {
+                // What changes from here on is looked at again.
+                self.network_changed.store(false, Ordering::Release);
+            }
             let actions = core.manager.handle(evidence, now);
             self.dispatch(actions);
         }
@@ -216,6 +230,11 @@ impl Driver {
                     });
                 }
                 Action::Waits { connection, delay } => log_wait(&connection, delay),
+                Action::NoRoute {
+                    connection,
+                    gateway,
+                    wait,
+                } => log_no_route(&connection, &gateway, wait),
                 Action::Report { connection, error } => {
                     log::warn!("{connection}: {error}");
                 }
@@ -265,6 +284,15 @@ fn log_wait(connection: &str, delay: Option<Duration>) {
         None => log::info!(
             "{connection}: waits for 'extsockctl initiate {connection}', 'extsockctl terminate {connection}' or unloading it ends that"
         ),
+    }
+}
+
+fn log_no_route(connection: &str, gateway: &str, wait: Option<Duration>) {
+    match wait.map(|wait| wait.as_secs_f64()) {
+        Some(wait) => log::warn!(
+            "{connection}: no gateway has a route, or the own address is missing (no_route): tried again when the network changes, or in {wait:.1} s; 'extsockctl terminate {connection}' or unloading it ends that"
+        ),
+        None => log::info!("{connection}: no route to gateway {gateway} (no_route), the next one is tried"),
     }
 }
 

@@ -7,10 +7,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use extsock_core::domain::address::AddressList;
+use extsock_core::domain::address::{own_address, AddressList};
 use extsock_core::domain::failover_name;
 use extsock_core::error::{Error, ErrorCode, Result};
-use extsock_core::failover::action::{Action, ConfigKind, Probed, Question, Steering};
+use extsock_core::failover::action::{
+    Action, ConfigKind, Destination, NewPath, Probed, Question, Steering,
+};
 use extsock_core::failover::manager::Options;
 use extsock_core::failover::traffic::{Packets, Sample};
 
@@ -144,12 +146,18 @@ impl Executor {
                 ike_sa,
                 question,
             } => self.probe(&connection, IkeSaId(ike_sa), question),
+            Action::CheckPath { connection, ike_sa } => {
+                self.check_path(&connection, IkeSaId(ike_sa));
+            }
             Action::SendDpd { connection, ike_sa } => dpd(&connection, IkeSaId(ike_sa)),
             Action::Remember {
                 connection,
                 gateway,
             } => self.remember(connection, gateway),
-            Action::Publish(_) | Action::Waits { .. } | Action::Report { .. } => {
+            Action::Publish(_)
+            | Action::Waits { .. }
+            | Action::NoRoute { .. }
+            | Action::Report { .. } => {
                 debug_assert!(false, "dispatch() publishes and logs these at once");
             }
         }
@@ -186,6 +194,11 @@ impl Executor {
             return;
         };
 
+        if begin.needs_route && !has_route_to(&begin.to, &peer_cfg) {
+            self.driver
+                .with_core(|manager, now| manager.no_route(begin, now));
+            return;
+        }
         let gateways = self.connections.gateways.get(connection);
         // Where they differ, charon finds the IKE_SA by no configuration while it is connecting: its first
         // CHILD_SA makes it, the others follow by its id.
@@ -422,6 +435,29 @@ impl Executor {
             .with_core(|manager, now| manager.probed(connection, ike_sa.0, probed, now));
     }
 
+    /// Looks whether charon would send to the gateway from another address, or is telling it of one.
+    fn check_path(self: &Arc<Self>, connection: &str, ike_sa: IkeSaId) {
+        let Some(checked_out) = self.keys.check_out(ike_sa).filter(CheckedOutIkeSa::is_up) else {
+            return;
+        };
+        let hosts = checked_out.local().zip(checked_out.remote());
+        let announces = checked_out.announces_addresses();
+        drop(checked_out);
+        let is_other = |(local, remote)| {
+            let source = charon::source_address(remote, local);
+            source.is_some_and(|source| source != local)
+        };
+        let path = if announces {
+            NewPath::Announced(self.driver.now().monotonic)
+        } else if hosts.is_some_and(is_other) {
+            NewPath::Found
+        } else {
+            return;
+        };
+        self.driver
+            .with_core(|manager, now| manager.path_changed(connection, ike_sa.0, path, now));
+    }
+
     pub fn install_trap(self: &Arc<Self>, connection: &str, child: &str) {
         let child = child.to_owned();
         self.defer(connection.to_owned(), move |executor, connection| {
@@ -458,6 +494,15 @@ impl Executor {
             });
         }
     }
+}
+
+/// Whether packets can be sent there, as far as that is known: charon looks up a name whose address is not given.
+fn has_route_to(to: &Destination, peer_cfg: &PeerCfg) -> bool {
+    let remote = to.address.or_else(|| to.gateway.parse().ok());
+    remote.is_none_or(|remote| {
+        let own = own_address(&peer_cfg.ike_cfg().fields().local, remote);
+        charon::has_route(remote, own)
+    })
 }
 
 /// The first of the CHILD_SAs, of all if none is named; none if there are none.

@@ -115,6 +115,8 @@ impl Lab {
     /// A host with one leg in the segment; `loopback` are its addresses behind the tunnel.
     fn host(&self, name: &str, number: u8, loopback: &[String]) -> Namespace {
         let host = Namespace::new(name);
+        // The kernel would tell of the end of duplicate address detection in the midst of a test.
+        host.write_setting("net/ipv6/conf/default/accept_dad", "0");
         self.switch.ip(&format!(
             "link add port{number} type veth peer name eth0 netns {pid}\n\
              link set port{number} master bridge up",

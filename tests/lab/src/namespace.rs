@@ -110,6 +110,17 @@ impl Namespace {
         command
     }
 
+    /// Sets a kernel parameter of the host, below /proc/sys.
+    #[track_caller]
+    pub fn write_setting(&self, parameter: &str, value: &str) {
+        let status = self
+            .command("sh")
+            .args(["-c", &format!("echo {value} > /proc/sys/{parameter}")])
+            .status()
+            .expect("nsenter of util-linux starts");
+        assert!(status.success(), "{parameter} in {}", self.name);
+    }
+
     /// Runs `ip` inside the host, one command a line.
     #[track_caller]
     pub fn ip(&self, batch: &str) {

@@ -19,6 +19,7 @@ mod common;
 mod event;
 mod exhausted;
 mod idle;
+mod network;
 mod outage;
 mod recovering;
 mod serving;
@@ -156,6 +157,7 @@ impl Connection {
             State::Serving(state) if c.is_kept(outage) => {
                 let mut deadlines = state.deadlines(c);
                 deadlines.extend(state.next_look(c, pace));
+                deadlines.extend(state.next_path_check(c));
                 deadlines
             }
             State::Exhausted(state) => state.deadlines(),
@@ -321,6 +323,7 @@ impl Connection {
         // charon also finds one whose deletion has to wait for the answer to another request.
         let is_usable = |known: &IkeSaRecord| !known.observed.is_being_deleted();
         let is_alone = !c.ike_sas.values().any(is_usable);
+        let is_kept = c.is_kept(self.state.outage());
         let (known, _) = self.state.attempt_mut(attempt)?;
         let AttemptStage::Requested { ike_sa } = known.stage else {
             return None;
@@ -350,6 +353,7 @@ impl Connection {
             config,
             ike_sa,
             children: c.children_to_initiate(),
+            needs_route: is_kept && ike_sa.is_none(),
         })
     }
 

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::network::EarlyTries;
 use crate::failover::selection::Trials;
 
 /// From the loss of a tunnel that is wanted, or the wish for it, until it is up.
@@ -15,6 +16,8 @@ pub(in crate::failover) struct Outage {
     pub retries: u32,
     pub trials: Trials,
     pub limit: Limit,
+    /// How changes of the network have cut its waits short.
+    pub early: EarlyTries,
 }
 
 /// Whether the retries of an outage are used up.
@@ -33,6 +36,7 @@ impl Outage {
             retries: 0,
             trials: Trials::default(),
             limit: Limit::NotReached,
+            early: EarlyTries::default(),
         }
     }
 
@@ -40,6 +44,7 @@ impl Outage {
     pub fn restart(&mut self) {
         self.retries = 0;
         self.limit = Limit::NotReached;
+        self.early = EarlyTries::default();
         self.forgive();
     }
 

@@ -374,6 +374,14 @@ impl Serving {
                 }
                 State::Serving(self)
             }
+            Timer::Path => {
+                let known = c.ike_sas.get_mut(&self.ike_sa);
+                if let Some(up) = known.and_then(|known| known.up_mut()) {
+                    up.path.begin(step.now.monotonic);
+                    step.check_path(&c.name, self.ike_sa);
+                }
+                State::Serving(self)
+            }
             _ => State::Serving(self),
         }
     }

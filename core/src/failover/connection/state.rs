@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::attempt::{Attempt, Failure};
+use super::network::EarlyTries;
 use super::outage::Outage;
 use crate::domain::reason::Reason;
 use crate::failover::selection::Trials;
@@ -74,6 +75,8 @@ pub(in crate::failover) enum Recovery {
         since: Duration,
         /// What was tried in it: it goes on if the tunnel does not last.
         trials: Trials,
+        /// How changes of the network cut its waits short, for the same case.
+        early: EarlyTries,
     },
 }
 
@@ -235,8 +238,9 @@ impl Serving {
         let goes_on = useless || !self.is_stable(stable_after, now);
         match self.recovery {
             Recovery::Awaited(outage) => outage,
-            Recovery::Done { trials, .. } if goes_on => Outage {
+            Recovery::Done { trials, early, .. } if goes_on => Outage {
                 trials,
+                early,
                 ..Outage::begin(now)
             },
             Recovery::Done { .. } => Outage::begin(now),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::attempt::{Attempt, AttemptStage, Failure, Origin};
 use super::common::Common;
 use super::event::{Ended, LedFrom};
+use super::network::EarlyTries;
 use super::outage::{Limit, Outage};
 use super::state::{Candidate, Exhausted, Idle, Progress, Recovering, Recovery, Serving, State};
 use crate::domain::reason::Reason;
@@ -292,7 +293,7 @@ fn try_next_address(
 }
 
 /// The retries are used up and the round is over: the connection waits for the next one.
-fn exhaust(c: &Common, mut outage: Outage, failure: Failure, step: &mut Step) -> State {
+pub(super) fn exhaust(c: &Common, mut outage: Outage, failure: Failure, step: &mut Step) -> State {
     let retries = outage.retries;
     let Failure {
         ref gateway,
@@ -498,6 +499,7 @@ pub(super) fn resume(c: &mut Common, ike_sa: u32, step: &Step) -> State {
         recovery: Recovery::Done {
             since: up.map_or(step.now.monotonic, |up| up.since),
             trials: Trials::default(),
+            early: EarlyTries::default(),
         },
         candidate: None,
         tries: 0,
@@ -518,6 +520,7 @@ pub(super) fn end_outage(c: &mut Common, serving: &mut Serving, step: &mut Step)
         serving.recovery = Recovery::Done {
             since: step.now.monotonic,
             trials: std::mem::take(&mut outage.trials),
+            early: std::mem::take(&mut outage.early).without_news(),
         };
     }
 }

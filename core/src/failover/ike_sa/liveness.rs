@@ -164,6 +164,15 @@ impl Liveness {
         self.unanswered = None;
     }
 
+    /// There is a reason to ask it now; false if it is being asked already.
+    pub fn doubt(&mut self) -> bool {
+        let is_asked = self.asking != Asking::Not;
+        if !is_asked {
+            self.asking = Asking::Soon;
+        }
+        !is_asked
+    }
+
     /// An authenticated message of the gateway came.
     pub fn heard(&mut self, now: Duration) {
         if let Asking::Since { first, again: 0 } = self.asking {

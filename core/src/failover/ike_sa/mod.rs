@@ -4,6 +4,7 @@
 
 pub(super) mod liveness;
 pub(super) mod observed;
+pub(super) mod path;
 pub(super) mod verdict;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use self::liveness::Liveness;
 use self::observed::Observed;
+use self::path::PathCheck;
 use super::action::Steering;
 
 /// One IKE_SA of a connection, from the first that charon tells of it until it is destroyed.
@@ -55,6 +57,7 @@ pub(super) struct Up {
     /// Since when (monotonic).
     pub since: Duration,
     pub liveness: Box<Liveness>,
+    pub path: PathCheck,
     /// The name of the next gateway, once it was looked up to have its addresses at hand.
     pub looked_up: Option<String>,
 }
@@ -74,6 +77,7 @@ impl Up {
         Self {
             since: now,
             liveness: Box::new(Liveness::new(now)),
+            path: PathCheck::default(),
             looked_up: None,
         }
     }
@@ -84,6 +88,7 @@ impl Up {
         liveness.restart(now);
         Self {
             since: now,
+            path: self.path.clone(),
             liveness,
             looked_up: self.looked_up.clone(),
         }

@@ -161,6 +161,13 @@ impl FailoverManager {
         (begin, actions)
     }
 
+    /// The attempt was not made, as the host has no route to its gateway, or not the own address of its configuration.
+    pub fn no_route(&mut self, begin: Begin, now: Now) -> Vec<Action> {
+        self.step(&begin.connection, now, |connection, step| {
+            connection.no_route(begin.attempt, step);
+        })
+    }
+
     /// charon has returned from an initiation: whether it began with it, and the CHILD_SAs that were asked
     /// for then.
     pub fn initiated(

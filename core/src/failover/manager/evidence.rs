@@ -19,6 +19,9 @@ use crate::failover::step::Step;
 impl FailoverManager {
     /// Takes note of what charon did.
     pub fn handle(&mut self, evidence: Evidence, now: Now) -> Vec<Action> {
+        if evidence == Evidence::NetworkChanged {
+            return self.network_changed(now);
+        }
         let mut step = self.begin_step("", now);
         let concerned = self.note(evidence, &mut step);
         self.conclude(&concerned.unwrap_or_default(), step)
@@ -83,6 +86,8 @@ impl FailoverManager {
                 self.heard(ike_sa, step.now);
                 None
             }
+            // Of all connections, see handle().
+            Evidence::NetworkChanged => None,
             Evidence::Shutdown => {
                 self.shutting_down = true;
                 self.deadlines.clear();

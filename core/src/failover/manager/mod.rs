@@ -8,6 +8,7 @@
 mod commands;
 mod configuration;
 mod evidence;
+mod network;
 mod orphans;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -323,6 +324,7 @@ impl FailoverManager {
         if connection.is_queued() && !self.queue.iter().any(|queued| queued == name) {
             self.queue.push_back(name.to_owned());
         }
+        connection.heed_network();
         connection.tend_children(step);
         connection.steer(step);
         if connection.common.foreign && connection.is_at_rest() {

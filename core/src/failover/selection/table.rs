@@ -121,10 +121,21 @@ impl GatewayTable {
     pub fn failed(&mut self, gateway: &str, reason: Reason, set_aside_until: Option<Duration>) {
         let health = self.health_mut(gateway);
         health.last_failure = Some(reason);
-        health.failures_in_a_row = health.failures_in_a_row.saturating_add(1);
+        if reason != Reason::NoRoute {
+            health.failures_in_a_row = health.failures_in_a_row.saturating_add(1);
+        }
         if set_aside_until.is_some() {
             health.set_aside_until = set_aside_until;
         }
+    }
+
+    /// Whether none of them had a route when it was tried last.
+    pub fn lack_routes(&self) -> bool {
+        let lacks_route = |gateway: String| {
+            let health = self.health.get(&gateway);
+            health.is_some_and(|health| health.last_failure == Some(Reason::NoRoute))
+        };
+        self.names().all(lacks_route)
     }
 
     /// No gateway is set aside any more.

@@ -69,6 +69,14 @@ impl Trials {
         repeated
     }
 
+    /// All gateways may be tried again, as nothing came of this round.
+    pub fn repeat_round(&mut self) {
+        *self = Self {
+            rounds: self.rounds,
+            ..Self::default()
+        };
+    }
+
     /// The list was edited in the middle of the outage, which goes on.
     pub fn keep_only(&mut self, table: &GatewayTable) {
         let listed: BTreeSet<String> = table.names().collect();

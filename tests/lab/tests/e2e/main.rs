@@ -21,6 +21,7 @@ mod loading;
 mod logs;
 mod lossy_links;
 mod names;
+mod network;
 mod no_failover;
 mod one_gateway;
 mod policy;
