@@ -131,6 +131,8 @@ impl Lab {
             batch.push_str(&format!("\naddr add {address} dev lo"));
         }
         host.ip(&batch);
+        // Nor is it to tell of addresses that it gives to charon's own devices.
+        host.write_setting("net/ipv6/conf/default/addr_gen_mode", "1");
         host
     }
 }
