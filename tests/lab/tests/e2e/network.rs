@@ -13,7 +13,7 @@ use crate::{wait_state, Hosts, Tunnel};
 fn without_retries() -> Value {
     let mut config = net(&[11, 12]);
     config["connections"]["net"]["failover"] = json!({
-        "liveness_interval": "0.5s", "liveness_timeout": "0.5s", "connect_timeout": "1s", "max_retries": 1,
+        "liveness_interval": "0.5s", "liveness_timeout": "0.5s", "connect_timeout": "4s", "max_retries": 1,
         "base_delay": "10m", "max_delay": "10m", "exhausted_delay": "1h",
     });
     config
