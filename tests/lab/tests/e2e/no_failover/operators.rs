@@ -199,6 +199,31 @@ fn initiate_follows_terminate_at_once() {
     }
 }
 
+/// The old IKE_SA is up until charon can delete it, which it does after the connection is wanted again.
+#[test]
+fn the_deletion_waits_for_the_answer_to_another_request() {
+    let mut config = net(&[11, 12]);
+    config["connections"]["net"]["dpd_delay"] = 0.into();
+    let client = crate::policy::patient();
+    let mut tunnel = Tunnel::up_as(&config, client, &GatewayOptions::default());
+    let count = |text: &str| tunnel.client.log().matches(text).count();
+    let requests = count("generating INFORMATIONAL request");
+    tunnel.lab.unplug(11);
+    tunnel.control.ok("START_DPD net");
+    wait::until("a request is not answered", || {
+        (count("generating INFORMATIONAL request") > requests).then_some(())
+    });
+    let apply = format!("APPLY_CONFIG {config}");
+    let commands = ["TERMINATE net", "REMOVE_CONFIG net", &apply, "INITIATE net"];
+    at_once(&mut tunnel.control, &commands);
+    wait::until("another IKE_SA is initiated", || {
+        (count("initiating IKE_SA") == 2).then_some(())
+    });
+    tunnel.lab.plug(11);
+    wait_state(&mut tunnel.control, "established");
+    expect_settled(&tunnel.control, &tunnel.client, 0);
+}
+
 #[test]
 fn in_any_order() {
     let mut tunnel = Tunnel::up_as(&net(&[11, 12]), ClientOptions::default(), &patient());
