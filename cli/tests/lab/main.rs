@@ -9,7 +9,7 @@ mod terminal;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
-use extsock_lab::{connection, net, Client, Lab};
+use extsock_lab::{connection, net, Client, Extsock, Gateway, Lab};
 use serde_json::{json, Value};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_extsockctl");
@@ -218,8 +218,8 @@ fn net_with(policy: Value) -> Value {
     config
 }
 
-#[test]
-fn a_connection_that_does_not_come_up_in_time_stays_wanted() {
+/// Connection `net` with that failover policy is loaded, and both gateways refuse it.
+fn refused(policy: Value) -> (Lab, [Gateway; 2], Client, Extsock) {
     let lab = Lab::new();
     let gateways = [lab.gateway(11), lab.gateway(12)];
     gateways
@@ -227,8 +227,14 @@ fn a_connection_that_does_not_come_up_in_time_stays_wanted() {
         .for_each(|gateway| gateway.refuse_authentication());
     let client = lab.client();
     let mut control = client.connect();
-    let policy = json!({"max_retries": 0, "base_delay": "50s", "jitter": 0});
     control.apply(&net_with(policy));
+    (lab, gateways, client, control)
+}
+
+#[test]
+fn a_connection_that_does_not_come_up_in_time_stays_wanted() {
+    let policy = json!({"max_retries": 0, "base_delay": "50s", "jitter": 0});
+    let (_lab, _gateways, client, _control) = refused(policy);
     let (code, error) = fails(&client, &["initiate", "--timeout", "3s", "net"]);
     assert_eq!(code, Some(4), "{error}");
     let lines: Vec<&str> = error.lines().collect();
@@ -251,15 +257,8 @@ fn a_connection_that_does_not_come_up_in_time_stays_wanted() {
 
 #[test]
 fn an_exhausted_connection_that_is_tried_again_is_waited_for() {
-    let lab = Lab::new();
-    let gateways = [lab.gateway(11), lab.gateway(12)];
-    gateways
-        .iter()
-        .for_each(|gateway| gateway.refuse_authentication());
-    let client = lab.client();
-    let mut control = client.connect();
     let policy = json!({"max_retries": 1, "exhausted_delay": "1s"});
-    control.apply(&net_with(policy));
+    let (_lab, gateways, client, mut control) = refused(policy);
     let initiate = command(&client, &["initiate", "net"])
         .stdout(Stdio::piped())
         .spawn()

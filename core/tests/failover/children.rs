@@ -22,10 +22,6 @@ fn up(addresses: &str, children: &[&str], on_child_failure: ChildFailure) -> (Ch
     (charon, sa)
 }
 
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
 fn names(events: &[Event]) -> Vec<&'static str> {
     events.iter().map(Event::name).collect()
 }

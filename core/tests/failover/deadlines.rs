@@ -6,17 +6,6 @@ use extsock_core::failover::action::{Probed, Question};
 
 use super::*;
 
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn with_policy(addresses: &str, policy: FailoverPolicy) -> Charon {
-    let mut charon = Charon::default();
-    charon.configure_with("net", addresses, &["data"], policy);
-    charon.initiate("net");
-    charon
-}
-
 fn listening() -> (Charon, u32) {
     let policy = FailoverPolicy {
         liveness_interval: seconds(2),

@@ -97,9 +97,7 @@ fn a_child_sa_that_is_refused_without_a_word() {
         on_child_failure: ChildFailure::Yes,
         ..FailoverPolicy::default()
     };
-    let mut charon = Charon::default();
-    charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], policy);
-    charon.initiate("net");
+    let mut charon = with_policy("10.0.0.1,10.0.0.2", policy);
     let sa = charon.begins("net");
     charon.establishes(sa, &[]);
     assert_eq!(charon.advance(Duration::from_millis(9999)), []);

@@ -45,6 +45,18 @@ fn slow() -> FailoverPolicy {
     }
 }
 
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A connection `net` with one child and that policy, which is asked for.
+fn with_policy(addresses: &str, policy: FailoverPolicy) -> Charon {
+    let mut charon = Charon::default();
+    charon.configure_with("net", addresses, &["data"], policy);
+    charon.initiate("net");
+    charon
+}
+
 /// A connection `net` that waits for the next round.
 fn waiting() -> Charon {
     let mut charon = Charon::default();

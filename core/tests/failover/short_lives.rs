@@ -7,10 +7,6 @@ use extsock_fake_charon::situations::{self, DeletedBy};
 
 use super::*;
 
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
 /// The gateway deletes the IKE_SA as soon as it is up. Returns the time until the next attempt, and its gateway.
 fn thrown_out(charon: &mut Charon, sa: u32) -> (Duration, String) {
     charon.establishes(sa, &["data"]);
@@ -102,9 +98,7 @@ fn a_gateway_that_is_of_no_use_ends_no_outage() {
         on_child_failure: ChildFailure::Yes,
         ..FailoverPolicy::default()
     };
-    let mut charon = Charon::default();
-    charon.configure_with("net", "10.0.0.1,10.0.0.2", &["data"], policy);
-    charon.initiate("net");
+    let mut charon = with_policy("10.0.0.1,10.0.0.2", policy);
     let mut gateway = "10.0.0.1".to_owned();
     for delay in [0, 1, 0, 2, 0, 4] {
         let sa = charon.begins_to("net", &gateway);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use extsock_core::failover::action::Steering;
 use extsock_core::failover::event::Tunnel;
 use extsock_core::failover::evidence::{
-    Alert, ChildChange, ChildEnd, ChildOrigin, Evidence, IkeSaState, Task,
+    Alert, ChildChange, ChildEnd, ChildOrigin, Evidence, IkeSaState, Task, Tasks,
 };
 use extsock_core::failover::reauthentication::fitting_lifetime;
 
@@ -213,15 +213,16 @@ impl Listener for EventListener {
 
     fn child_updown(&self, ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>, up: bool) {
         let tunnel = tunnel(ike_sa, child_sa);
+        let tasks = ike_sa.tasks();
         self.driver.observe(Evidence::ChildUpdown {
             ike_sa: ike_sa.id().0,
             tunnel,
             change: if up {
-                ChildChange::Up(origin(ike_sa, child_sa))
+                ChildChange::Up(origin(&tasks, child_sa))
             } else {
-                ChildChange::Down(end(ike_sa, child_sa))
+                ChildChange::Down(end(&tasks, child_sa))
             },
-            more: ike_sa.tasks().more_children(),
+            more: tasks.more_children(),
         });
     }
 
@@ -282,8 +283,8 @@ fn is_unanswered(ike_sa: &IkeSa<'_>) -> bool {
 }
 
 /// Who wanted a CHILD_SA that comes up.
-fn origin(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> ChildOrigin {
-    if ike_sa.tasks().passive.contains(&Task::ChildCreate) {
+fn origin(tasks: &Tasks, child_sa: &ChildSa<'_>) -> ChildOrigin {
+    if tasks.passive.contains(&Task::ChildCreate) {
         ChildOrigin::Gateway
     } else if child_sa.is_trapped() {
         ChildOrigin::Trap
@@ -293,8 +294,7 @@ fn origin(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> ChildOrigin {
 }
 
 /// Why a CHILD_SA goes down.
-fn end(ike_sa: &IkeSa<'_>, child_sa: &ChildSa<'_>) -> ChildEnd {
-    let tasks = ike_sa.tasks();
+fn end(tasks: &Tasks, child_sa: &ChildSa<'_>) -> ChildEnd {
     let by_gateway = |task: &Task| matches!(task, Task::ChildDelete | Task::Informational);
     if tasks.active.contains(&Task::ChildRekey) {
         // The gateway does not know what we want to rekey (sa/ikev2/tasks/child_rekey.c, process_i).

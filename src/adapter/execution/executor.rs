@@ -283,7 +283,7 @@ impl Executor {
 
     /// As [`Self::initiate_children`], unless charon is making one: its request may not be answered yet.
     fn initiate_again(&self, connection: &str, ike_sa: IkeSaId, children: &[String]) {
-        let missing: Vec<String> = match CheckedOutIkeSa::by_id(ike_sa) {
+        let missing: Vec<String> = match self.keys.check_out(ike_sa) {
             Some(ike_sa) if ike_sa.is_up() && !ike_sa.makes_child() => {
                 let all = children.iter();
                 all.filter(|child| !ike_sa.has_child(child))

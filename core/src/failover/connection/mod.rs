@@ -143,17 +143,12 @@ impl Connection {
         });
     }
 
-    /// When it has to be looked at again. How long an attempt at an only gateway takes is left to charon: a slow
-    /// set-up must be able to finish where giving it up gains nothing.
+    /// When it has to be looked at again.
     pub fn deadlines(&self, pace: Pace) -> Vec<(Timer, Duration)> {
         let c = &self.common;
         let outage = self.state.outage();
         match &self.state {
-            State::Recovering(Recovering {
-                progress: Progress::Backoff { until, .. },
-                ..
-            }) => vec![(Timer::Retry, *until)],
-            State::Recovering(state) if c.has_alternative(outage) => state.deadlines(c),
+            State::Recovering(state) => state.deadlines(c),
             State::Serving(state) if c.is_kept(outage) => {
                 let mut deadlines = state.deadlines(c);
                 deadlines.extend(state.next_look(c, pace));
@@ -161,7 +156,7 @@ impl Connection {
                 deadlines
             }
             State::Exhausted(state) => state.deadlines(),
-            State::Serving(_) | State::Recovering(_) | State::Idle(_) => Vec::new(),
+            State::Serving(_) | State::Idle(_) => Vec::new(),
         }
     }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use super::attempt::{AttemptStage, Failure};
 use super::common::Common;
-use super::outage::{Limit, Outage};
+use super::outage::Outage;
 use super::state::{Exhausted, Progress, Recovering, Serving, State};
-use super::transitions::{attempt, exhaust, rest};
+use super::transitions::{attempt, attempt_after, delay_before, exhaust, rest};
 use super::Connection;
 use crate::domain::policy::FailoverPolicy;
 use crate::domain::reason::Reason;
@@ -182,28 +182,21 @@ fn pass_over(c: &mut Common, mut outage: Outage, from: &str, step: &mut Step) ->
         return wait_for_network(c, outage, from, next.gateway, step);
     }
     step.no_route(&c.name, from, None);
-    let delay = match next.standing {
-        Standing::OtherAddress(_) => return attempt(c, outage, next.gateway, step),
-        Standing::Eligible => Duration::ZERO,
-        Standing::SetAside(_) => {
-            let repetition = outage.trials.repetition();
-            repetition.map_or(Duration::ZERO, |n| c.policy.delay(n, step.now.random))
+    if let Standing::OtherAddress(_) = next.standing {
+        return attempt(c, outage, next.gateway, step);
+    }
+    match delay_before(c, &mut outage, next.standing, step) {
+        Some(delay) => go_on_with(c, outage, from, next.gateway, delay, step),
+        None => {
+            let failure = Failure {
+                gateway: from.to_owned(),
+                reason: Reason::NoRoute,
+                at: step.now.monotonic,
+            };
+            step.conclude(Outcome::Failed(Reason::NoRoute));
+            exhaust(c, outage, failure, step)
         }
-        Standing::Tried | Standing::Refused(_) => {
-            if outage.limit == Limit::Reached || !c.policy.allows(outage.retries) {
-                let failure = Failure {
-                    gateway: from.to_owned(),
-                    reason: Reason::NoRoute,
-                    at: step.now.monotonic,
-                };
-                step.conclude(Outcome::Failed(Reason::NoRoute));
-                return exhaust(c, outage, failure, step);
-            }
-            let repetition = outage.trials.next_round();
-            c.policy.delay(repetition, step.now.random)
-        }
-    };
-    go_on_with(c, outage, from, next.gateway, delay, step)
+    }
 }
 
 /// The connection goes to another gateway. That is told if clients were told that it goes to the one without a route.
@@ -225,13 +218,7 @@ fn go_on_with(
             attempt: outage.retries,
         });
     }
-    if delay.is_zero() {
-        return attempt(c, outage, to, step);
-    }
-    step.waits(&c.name, Some(delay));
-    let until = step.now.monotonic.saturating_add(delay);
-    let progress = Progress::Backoff { until, gateway: to };
-    State::Recovering(Recovering { outage, progress })
+    attempt_after(c, outage, to, delay, step)
 }
 
 /// No gateway has a route. They are looked at again when the network changes, and from time to time.

@@ -220,20 +220,20 @@ impl Recovering {
         }
     }
 
-    /// When it has to be looked at again.
+    /// When it has to be looked at again. How long an attempt at an only gateway takes is left to charon: a slow
+    /// set-up must be able to finish where giving it up gains nothing.
     pub fn deadlines(&self, c: &Common) -> Vec<(Timer, Duration)> {
         let timeout = c.policy.connect_timeout;
-        if timeout.is_zero() {
-            return Vec::new();
-        }
         match &self.progress {
+            Progress::Backoff { until, .. } => vec![(Timer::Retry, *until)],
+            _ if timeout.is_zero() || !c.has_alternative(Some(&self.outage)) => Vec::new(),
             Progress::Checking(failure) => {
                 vec![(Timer::Check, failure.at.saturating_add(timeout))]
             }
             Progress::Connecting(attempt) => {
                 vec![(Timer::Connect, attempt.since.saturating_add(timeout))]
             }
-            Progress::Backoff { .. } | Progress::Queued { .. } => Vec::new(),
+            Progress::Queued { .. } => Vec::new(),
         }
     }
 

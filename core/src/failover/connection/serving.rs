@@ -407,7 +407,7 @@ impl Serving {
     }
 
     /// When the next CHILD_SA is asked for again, or is not expected any more.
-    pub fn child_deadline(&self, c: &Common) -> Option<Duration> {
+    fn child_deadline(&self, c: &Common) -> Option<Duration> {
         let is_up = c.is_up(self.ike_sa);
         is_up.then(|| c.wanted.next(c.policy.connect_timeout))?
     }

@@ -218,26 +218,39 @@ pub(super) fn fail_over(
         );
         return rest(c);
     };
-    if !next.standing.begins_round() {
-        let repetition = outage.trials.repetition();
-        let is_set_aside = matches!(next.standing, Standing::SetAside(_));
-        let delay = match repetition.filter(|_| is_set_aside) {
-            Some(repetition) => c.policy.delay(repetition, step.now.random),
-            None => Duration::ZERO,
-        };
-        return begin_failover(c, outage, &from, next, reason, delay, step);
+    match delay_before(c, &mut outage, next.standing, step) {
+        Some(delay) => begin_failover(c, outage, &from, next, reason, delay, step),
+        None => {
+            let failure = Failure {
+                gateway: from,
+                reason,
+                at: step.now.monotonic,
+            };
+            exhaust(c, outage, failure, step)
+        }
     }
-    if outage.limit == Limit::Reached || !c.policy.allows(outage.retries) {
-        let failure = Failure {
-            gateway: from,
-            reason,
-            at: step.now.monotonic,
-        };
-        return exhaust(c, outage, failure, step);
-    }
-    let repetition = outage.trials.next_round();
-    let delay = c.policy.delay(repetition, step.now.random);
-    begin_failover(c, outage, &from, next, reason, delay, step)
+}
+
+/// The delay before a gateway of that standing is tried, which may begin the next round; None if the retries are used
+/// up.
+pub(super) fn delay_before(
+    c: &Common,
+    outage: &mut Outage,
+    standing: Standing,
+    step: &Step,
+) -> Option<Duration> {
+    let repetition = match standing {
+        Standing::OtherAddress(_) | Standing::Eligible => None,
+        Standing::SetAside(_) => outage.trials.repetition(),
+        Standing::Tried | Standing::Refused(_) => {
+            if outage.limit == Limit::Reached || !c.policy.allows(outage.retries) {
+                return None;
+            }
+            Some(outage.trials.next_round())
+        }
+    };
+    let delay = |repetition| c.policy.delay(repetition, step.now.random);
+    Some(repetition.map_or(Duration::ZERO, delay))
 }
 
 /// The connection goes to that gateway, at once or after the delay.
@@ -258,14 +271,23 @@ pub(super) fn begin_failover(
         reason,
         attempt: outage.retries,
     });
+    attempt_after(c, outage, next.gateway, delay, step)
+}
+
+/// Tries the gateway when the delay is over.
+pub(super) fn attempt_after(
+    c: &mut Common,
+    outage: Outage,
+    gateway: String,
+    delay: Duration,
+    step: &mut Step,
+) -> State {
     if delay.is_zero() {
-        return attempt(c, outage, next.gateway, step);
+        return attempt(c, outage, gateway, step);
     }
     step.waits(&c.name, Some(delay));
-    let progress = Progress::Backoff {
-        until: step.now.monotonic.saturating_add(delay),
-        gateway: next.gateway,
-    };
+    let until = step.now.monotonic.saturating_add(delay);
+    let progress = Progress::Backoff { until, gateway };
     State::Recovering(Recovering { outage, progress })
 }
 

@@ -15,7 +15,8 @@ const SPREAD: Duration = Duration::from_secs(1);
 const MANY: u32 = 100;
 
 impl FailoverManager {
-    /// Tries the connections that wait, and looks at the paths of those that are up, one after the other so that they do not all begin in the same moment.
+    /// Tries the connections that wait, and looks at the paths of those that are up, one after the other so that they do
+    /// not all begin in the same moment.
     pub(super) fn network_changed(&mut self, now: Now) -> Vec<Action> {
         let all = self.connections.iter();
         let concerned = all.filter(|(_, known)| known.heeds_network());
